@@ -1,0 +1,40 @@
+# Every target works in the virtual environment .venv, which is made on the first run and only
+# topped up when what it is made from has changed. Nothing asks a question.
+#
+# pip's own settings apply. The default torch on Linux is the CUDA build (several GB); without a
+# GPU the much smaller CPU build does:
+#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make setup
+# COMINING_DETECTRON2_ROUTE=main or pypi chooses where detectron2 comes from.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+
+.PHONY: setup demo test lint clean
+
+setup: $(STAMP)
+
+demo: setup
+	$(BIN)/python tools/demo.py
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+
+# The editable install comes first: it brings torch, which building detectron2 needs.
+$(STAMP): setup.py pyproject.toml tools/install_detectron2.py tools/detectron2_repairs.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and \
+		"error: Python 3.10 or newer is needed; name one: make PYTHON=python3.12")'
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip 'setuptools>=64,<81' wheel
+	$(BIN)/python -m pip install --no-build-isolation --editable '.[dev]'
+	$(BIN)/python tools/install_detectron2.py
+	@touch $@

@@ -1,0 +1,13 @@
+"""Data sets for sparsely annotated detection.
+
+Importing the package registers the paper's data sets under ``$DETECTRON2_DATASETS``.
+"""
+
+import os
+
+from .datasets import check_datasets, check_num_classes, register_coco, register_from_config
+from .datasets import register_sparse_coco as _register_sparse_coco
+
+__all__ = ["check_datasets", "check_num_classes", "register_coco", "register_from_config"]
+
+_register_sparse_coco(os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets")))

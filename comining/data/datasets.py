@@ -1,0 +1,123 @@
+"""Data sets in COCO format: the paper's, by name, and the user's own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets import register_coco_instances
+
+from comining.errors import InputError
+
+#: Name, annotation file below ``coco/annotations``; the images are those of ``coco/train2017``.
+SPARSE_COCO = {
+    "coco_2017_train_full": "instances_train2017.json",
+    "coco_2017_train_easy": "instances_train2017_easy.json",
+    "coco_2017_train_hard": "instances_train2017_hard.json",
+    "coco_2017_train_extreme": "instances_train2017_extreme.json",
+    "coco_missing_50p": "coco_missing_50p.json",
+}
+
+
+def register_coco(name: str, json_file: str | Path, image_root: str | Path) -> None:
+    """Make a data set in COCO format known to detectron2, to be named in ``DATASETS.TRAIN``.
+
+    Nothing is read until the data set is used. Registering the same again does nothing.
+
+    Args:
+        name: of the data set.
+        json_file: annotations in COCO format.
+        image_root: folder that the file's ``file_name`` entries are relative to.
+
+    Raises:
+        InputError: the name stands for another data set.
+    """
+    json_file, image_root = str(json_file), str(image_root)
+    if name in DatasetCatalog.list():
+        known = MetadataCatalog.get(name)
+        if (known.get("json_file"), known.get("image_root")) != (json_file, image_root):
+            raise InputError(
+                f"a data set named {name!r} is registered already, with the annotation file "
+                f"{known.get('json_file')}: choose another name"
+            )
+        return
+    register_coco_instances(name, {}, json_file, image_root)
+
+
+def register_sparse_coco(root: str) -> None:
+    """Register the paper's five training sets.
+
+    Args:
+        root: folder that holds ``coco/``.
+    """
+    for name, json_file in SPARSE_COCO.items():
+        register_coco(
+            name,
+            os.path.join(root, "coco", "annotations", json_file),
+            os.path.join(root, "coco", "train2017"),
+        )
+
+
+def register_from_config(cfg: CfgNode) -> None:
+    """Register the data sets of ``cfg.DATASETS.REGISTER``."""
+    for entry in cfg.DATASETS.REGISTER:
+        if len(entry) != 3 or not all(isinstance(field, str) for field in entry):
+            raise InputError(
+                f"DATASETS.REGISTER has the entry {entry}; it must be [name, annotation file, "
+                "image folder]"
+            )
+        register_coco(*entry)
+
+
+def check_datasets(names: list[str]) -> None:
+    """Check that data sets are known and their files in place, before anything is loaded.
+
+    Raises:
+        InputError: naming each data set, what is missing and where it belongs.
+    """
+    problems = []
+    for name in names:
+        if name not in DatasetCatalog.list():
+            problems.append(
+                f"no data set is called {name!r}: register it with DATASETS.REGISTER or "
+                "comining.data.register_coco"
+            )
+            continue
+        metadata = MetadataCatalog.get(name)
+        json_file, image_root = metadata.get("json_file"), metadata.get("image_root")
+        if json_file is not None and not Path(json_file).is_file():
+            problems.append(f"{name}: put its annotation file at {json_file}")
+        if image_root is not None and not Path(image_root).is_dir():
+            problems.append(f"{name}: put its images into the folder {image_root}")
+    if problems:
+        raise InputError(
+            "\n  ".join(
+                ["data is missing (detectron2's own names look below $DETECTRON2_DATASETS):"]
+                + problems
+            )
+        )
+
+
+def check_num_classes(names: list[str], num_classes: int, key: str) -> None:
+    """Check that loaded data sets have as many categories as the model has classes.
+
+    Args:
+        names: of data sets.
+        num_classes: of the model.
+        key: the setting it comes from.
+
+    Raises:
+        InputError: they differ.
+    """
+    for name in names:
+        metadata = MetadataCatalog.get(name)
+        if metadata.get("thing_classes") is None:
+            DatasetCatalog.get(name)
+        categories = metadata.get("thing_classes", [])
+        if len(categories) != num_classes:
+            raise InputError(
+                f"{name} ({metadata.get('json_file')}) has {len(categories)} categories but {key} "
+                f"is {num_classes}: set {key} {len(categories)}"
+            )

@@ -1,0 +1,270 @@
+"""Sparse annotations: which annotations of a fully annotated COCO data set a protocol keeps.
+
+Every annotation draws one number, a hash of the seed and its id. A protocol puts annotations into
+groups (images, categories) and keeps those with the smallest numbers of each group. So a choice
+depends on neither the order of the annotations nor what other groups hold, and with one seed the
+protocols are nested: what *extreme* keeps *hard* keeps too, and what *hard* keeps *easy* keeps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from math import floor, inf
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from comining.errors import InputError
+
+
+class _Protocol(NamedTuple):
+    group: Callable[[Mapping[str, Any]], Hashable]
+    num_kept: Callable[[int, Fraction], int]  # (size of the group, share to drop in 0..1)
+
+
+_PROTOCOLS = {
+    "easy": _Protocol(itemgetter("image_id"), lambda n, share: max(n - 1, 1)),
+    "hard": _Protocol(itemgetter("image_id"), lambda n, share: n - n // 2),
+    "extreme": _Protocol(itemgetter("image_id"), lambda n, share: 1),
+    "keep1": _Protocol(itemgetter("image_id", "category_id"), lambda n, share: 1),
+    "miss": _Protocol(itemgetter("category_id"), lambda n, share: n - floor(n * share)),
+}
+
+PROTOCOLS = tuple(_PROTOCOLS)
+"""The names of the protocols; `sparsify` says what each keeps."""
+
+
+def sparsify(
+    annotations: Sequence[Mapping[str, Any]],
+    protocol: str,
+    *,
+    seed: int,
+    percent: float | None = None,
+) -> list[bool]:
+    """Choose the annotations that a protocol keeps.
+
+    Per image, *easy* drops one annotation if there are at least two, *hard* drops half of them
+    (rounded down), *extreme* keeps one, *keep1* keeps one per category (SIOD). *miss* drops
+    `percent` per cent of each category's annotations in the whole data set (rounded down), so
+    images may become empty. Crowd annotations are neither counted nor dropped.
+
+    Args:
+        annotations: COCO annotations with the integers `id` (unique), `image_id`, `category_id`
+            and, where it isn't 0, `iscrowd`. Anything that plays the part of an image may stand
+            behind `image_id`.
+        protocol: one of `PROTOCOLS`.
+        seed: any integer. The choice is a function of it, the ids and the protocol.
+        percent: 0 to 100, for *miss* only, where None means 50.
+
+    Returns:
+        For each annotation, whether it is kept.
+
+    Raises:
+        InputError: an unknown protocol, or a percentage that is out of range or has no meaning.
+    """
+    share = Fraction(str(_checked_percent(protocol, percent) or 0)) / 100
+    group_of, num_kept = _PROTOCOLS[protocol]
+    groups: defaultdict[Hashable, list[int]] = defaultdict(list)
+    for index, annotation in enumerate(annotations):
+        if not annotation.get("iscrowd"):
+            groups[group_of(annotation)].append(index)
+    kept = [True] * len(annotations)
+    for members in groups.values():
+        members.sort(key=lambda index: _draw(seed, annotations[index]["id"]))
+        for index in members[num_kept(len(members), share) :]:
+            kept[index] = False
+    return kept
+
+
+def make_sparse(
+    dataset: Mapping[str, Any],
+    protocol: str,
+    *,
+    seed: int,
+    percent: float | None = None,
+    file_name: str,
+) -> dict[str, Any]:
+    """Make the sparsely annotated version of a COCO data set.
+
+    Every field is kept; images and annotations are sorted by id. `info["sparse"]` records
+    `protocol`, `percent` (None but for *miss*), `seed`, and of the full original `input` (the name
+    of its file, without folders) and `input_sha256` (`content_hash`). If the input is a sparse
+    version itself, its own record stands under `input_sparse`.
+
+    Args:
+        dataset: a COCO data set; it isn't changed.
+        protocol, seed, percent: as for `sparsify`.
+        file_name: names the file that `dataset` was read from, in `info` and in errors.
+
+    Raises:
+        InputError: as for `sparsify` and `check_dataset`.
+    """
+    percent = _checked_percent(protocol, percent)
+    check_dataset(dataset, file_name)
+    annotations = _sorted_by_id(dataset["annotations"])
+    kept = sparsify(annotations, protocol, seed=seed, percent=percent)
+    info = dict(dataset.get("info", {}))
+    record = {
+        "protocol": protocol,
+        "percent": percent,
+        "seed": seed,
+        "input": file_name,
+        "input_sha256": content_hash(dataset),
+    }
+    if "sparse" in info:
+        record["input_sparse"] = info["sparse"]
+    return {
+        **dataset,
+        "info": {**info, "sparse": record},
+        "images": _sorted_by_id(dataset["images"]),
+        "annotations": [a for a, keep in zip(annotations, kept, strict=True) if keep],
+    }
+
+
+def content_hash(dataset: Mapping[str, Any]) -> str:
+    """Hash what a COCO data set says, whatever the order of its images and annotations.
+
+    Returns:
+        The hexadecimal SHA-256 of `encode` of the data set with images and annotations sorted by
+        id. It isn't the hash of the file, which depends on order and white space.
+    """
+    content = {
+        **dataset,
+        "images": _sorted_by_id(dataset["images"]),
+        "annotations": _sorted_by_id(dataset["annotations"]),
+    }
+    digest = hashlib.sha256()
+    for piece in encode(content):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def encode(dataset: Mapping[str, Any]) -> Iterator[bytes]:
+    """Yield a data set as compact JSON, in pieces: the whole text may be too large for memory."""
+    encoder = json.JSONEncoder(separators=(",", ":"))
+    before = "{"
+    for key, value in dataset.items():
+        yield f"{before}{encoder.encode(key)}:".encode()
+        before = ","
+        if isinstance(value, list):
+            yield b"["
+            for start in range(0, len(value), 1000):
+                records = encoder.encode(value[start : start + 1000])
+                yield (("," if start else "") + records[1:-1]).encode()
+            yield b"]"
+        else:
+            yield encoder.encode(value).encode()
+    yield b"}"
+
+
+def check_dataset(dataset: Any, file_name: str) -> None:
+    """Refuse a data set that a protocol can't be applied to.
+
+    Needed are the lists `images` (each with an `id`), `categories` (`id`, `name`) and
+    `annotations` (`id`, `image_id`, `category_id`, `bbox`, and `iscrowd` where it isn't 0) and, if
+    there is one, `info` as an object. Ids are integers, unique in their list, and refer to what is
+    there. Boxes hold four finite numbers (x, y, width, height). Width and height are not negative
+    and not both zero: COCO's train2017 has boxes of zero height. Boxes may leave the image.
+
+    Args:
+        dataset: what was read from the file.
+        file_name: names the file in the error.
+
+    Raises:
+        InputError: gives the number of offenders and the first ids, for each kind of error. A
+            record without a usable id is given by its position, the first being `#0`.
+    """
+    if not isinstance(dataset, Mapping):
+        raise InputError(f"{file_name}: a COCO data set is a JSON object")
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(dataset.get(key), list):
+            raise InputError(f"{file_name}: a COCO data set needs '{key}', a list of objects")
+    if not isinstance(dataset.get("info", {}), Mapping):
+        raise InputError(f"{file_name}: 'info' must be a JSON object")
+
+    errors: defaultdict[str, list[str]] = defaultdict(list)
+    image_ids = _check_ids(dataset["images"], "images", errors)
+    category_ids = _check_ids(dataset["categories"], "categories", errors)
+    _check_ids(dataset["annotations"], "annotations", errors)
+    for position, category in enumerate(dataset["categories"]):
+        if isinstance(category, dict) and not isinstance(category.get("name"), str):
+            errors["categories without a 'name' (text)"].append(_label(category, position))
+    for position, annotation in enumerate(dataset["annotations"]):
+        if isinstance(annotation, dict):
+            for error in _annotation_errors(annotation, image_ids, category_ids):
+                errors[error].append(_label(annotation, position))
+    if errors:
+        lines = [f"{file_name}: correct or remove these records first"]
+        for error, labels in errors.items():
+            more = ", ..." if len(labels) > 5 else ""
+            lines.append(f"  {len(labels)} {error}: {', '.join(labels[:5])}{more}")
+        raise InputError("\n".join(lines))
+
+
+def _check_ids(records: list[Any], kind: str, errors: defaultdict[str, list[str]]) -> set[int]:
+    """Add the errors of the records' ids to `errors` and return the ids."""
+    count: Counter[int] = Counter()
+    for position, record in enumerate(records):
+        if not isinstance(record, dict):
+            errors[f"{kind} that are not objects"].append(f"#{position}")
+        elif type(record.get("id")) is not int:
+            errors[f"{kind} without an 'id' (integer)"].append(f"#{position}")
+        else:
+            count[record["id"]] += 1
+    duplicates = [str(id_) for id_, number in count.items() if number > 1]
+    if duplicates:
+        errors[f"ids that several {kind} share"] = duplicates
+    return set(count)
+
+
+def _annotation_errors(
+    annotation: Mapping[str, Any], image_ids: set[int], category_ids: set[int]
+) -> Iterator[str]:
+    for key, known, what in (
+        ("image_id", image_ids, "an image that is missing"),
+        ("category_id", category_ids, "a category that is missing"),
+    ):
+        if type(annotation.get(key)) is not int:
+            yield f"annotations without '{key}' (integer)"
+        elif annotation[key] not in known:
+            yield f"annotations of {what}"
+    if annotation.get("iscrowd", 0) not in (0, 1):
+        yield "annotations whose 'iscrowd' is not 0 or 1"
+    box = annotation.get("bbox")
+    if not (isinstance(box, list) and len(box) == 4 and all(type(x) in (int, float) for x in box)):
+        yield "annotations without 'bbox' (four numbers: x, y, width, height)"
+    elif not all(-inf < x < inf for x in box):
+        yield "boxes that are not finite"
+    elif min(box[2:]) < 0 or max(box[2:]) == 0:
+        yield "boxes without an extent (negative width or height, or both zero)"
+
+
+def _checked_percent(protocol: str, percent: float | None) -> float | None:
+    """The percentage that a protocol uses; None for all but *miss*."""
+    if protocol not in _PROTOCOLS:
+        raise InputError(f"unknown protocol '{protocol}': choose one of {', '.join(PROTOCOLS)}")
+    if protocol != "miss":
+        if percent is not None:
+            raise InputError(f"a percentage has no meaning for '{protocol}', only for 'miss'")
+        return None
+    if percent is None:
+        return 50.0
+    if not 0 <= percent <= 100:
+        raise InputError(f"the percentage to drop must be within 0 to 100, not {percent}")
+    return float(percent)
+
+
+def _draw(seed: int, annotation_id: int) -> bytes:
+    """An annotation's random number, as bytes that compare like it."""
+    return hashlib.blake2b(f"{seed} {annotation_id}".encode(), digest_size=16).digest()
+
+
+def _sorted_by_id(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(records, key=itemgetter("id"))
+
+
+def _label(record: Mapping[str, Any], position: int) -> str:
+    return str(record["id"]) if type(record.get("id")) is int else f"#{position}"

@@ -1,0 +1,151 @@
+"""The project's trainer."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import weakref
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import CfgNode
+from detectron2.engine import DefaultTrainer, TrainerBase, create_ddp_model
+from detectron2.evaluation import COCOEvaluator, DatasetEvaluator
+from detectron2.solver import build_optimizer
+from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
+from detectron2.utils import comm
+from torch import nn
+
+from comining.errors import InputError
+
+from .step import TrainStep
+
+AMP_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+
+logger = logging.getLogger(__name__)
+
+
+class Trainer(DefaultTrainer):
+    """detectron2's ``DefaultTrainer``, on GPUs or the CPU, for any of its detectors.
+
+    Besides, checkpoints hold the optimizer's state on every detectron2, AdamW can be chosen,
+    mixed precision works on the CPU, and COCO metrics are written to ``results.json``.
+    """
+
+    def __init__(self, cfg: CfgNode) -> None:
+        """
+        Args:
+            cfg: with the keys of `comining.add_comining_config`.
+
+        Raises:
+            InputError: a setting is not legal.
+        """
+        # DefaultTrainer's own constructor can't wrap a model on the CPU for several processes and
+        # picks its step itself; the rest of the class is used as it is.
+        TrainerBase.__init__(self)
+        cfg = DefaultTrainer.auto_scale_workers(cfg, comm.get_world_size())
+        amp_dtype = _amp_dtype(cfg)
+        model = self.build_model(cfg)
+        optimizer = self.build_optimizer(cfg, model)
+        data_loader = self.build_train_loader(cfg)
+        on_gpu = torch.device(cfg.MODEL.DEVICE).type == "cuda"
+        model = create_ddp_model(
+            model,
+            broadcast_buffers=False,
+            device_ids=[comm.get_local_rank()] if on_gpu else None,
+        )
+        self._trainer = TrainStep(
+            model,
+            data_loader,
+            optimizer,
+            device=torch.device(cfg.MODEL.DEVICE).type,
+            amp_dtype=amp_dtype,
+        )
+        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+        self.checkpointer = DetectionCheckpointer(
+            model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
+        )
+        self.start_iter = 0
+        self.max_iter = cfg.SOLVER.MAX_ITER
+        self.cfg = cfg
+        self.register_hooks(self.build_hooks())
+
+    def run_step(self) -> None:
+        self._trainer.storage = self.storage
+        super().run_step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**TrainerBase.state_dict(self), "_trainer": self._trainer.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        TrainerBase.load_state_dict(self, state_dict)
+        if "_trainer" in state_dict:
+            self._trainer.load_state_dict(state_dict["_trainer"])
+        else:
+            logger.warning("The checkpoint has no optimizer state; momentum starts from zero.")
+
+    @classmethod
+    def build_model(cls, cfg: CfgNode) -> nn.Module:
+        model = super().build_model(cfg)
+        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        logger.info(f"{cfg.MODEL.META_ARCHITECTURE}: {trained / 1e6:.1f} M trained parameters")
+        return model
+
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+        if cfg.SOLVER.OPTIMIZER == "SGD":
+            return build_optimizer(cfg, model)
+        if cfg.SOLVER.OPTIMIZER == "AdamW":
+            parameters = get_default_optimizer_params(
+                model,
+                base_lr=cfg.SOLVER.BASE_LR,
+                weight_decay=cfg.SOLVER.WEIGHT_DECAY,
+                weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
+                bias_lr_factor=cfg.SOLVER.BIAS_LR_FACTOR,
+                weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
+            )
+            return maybe_add_gradient_clipping(cfg, torch.optim.AdamW)(
+                parameters, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY
+            )
+        raise InputError(
+            f"SOLVER.OPTIMIZER is {cfg.SOLVER.OPTIMIZER!r}; it must be 'SGD' or 'AdamW'"
+        )
+
+    @classmethod
+    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
+        return COCOEvaluator(
+            dataset_name, output_dir=os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name)
+        )
+
+    @classmethod
+    def test(
+        cls, cfg: CfgNode, model: nn.Module, evaluators: list[DatasetEvaluator] | None = None
+    ) -> OrderedDict[str, Any]:
+        """Evaluate ``model`` on ``cfg.DATASETS.TEST`` and write ``OUTPUT_DIR/results.json``.
+
+        Returns:
+            detectron2's results: by task and metric, with one data set; by data set, task and
+            metric with several. AP in 0..100; NaN where nothing can be computed.
+        """
+        results = super().test(cfg, model, evaluators)
+        if comm.is_main_process():
+            path = Path(cfg.OUTPUT_DIR) / "results.json"
+            partial = path.with_suffix(".json.partial")
+            partial.write_text(json.dumps(results, indent=1) + "\n")
+            partial.replace(path)
+        return results
+
+
+def _amp_dtype(cfg: CfgNode) -> torch.dtype | None:
+    if not cfg.SOLVER.AMP.ENABLED:
+        return None
+    name = cfg.SOLVER.AMP.DTYPE
+    if name not in AMP_DTYPES:
+        raise InputError(f"SOLVER.AMP.DTYPE is {name!r}; it must be one of {', '.join(AMP_DTYPES)}")
+    if name == "float16" and torch.device(cfg.MODEL.DEVICE).type == "cpu":
+        raise InputError("SOLVER.AMP.DTYPE float16 needs a GPU; use bfloat16 on the CPU")
+    return AMP_DTYPES[name]

@@ -1,0 +1,211 @@
+"""The mechanism of Co-mining, for any dense detector of detectron2."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.modeling.meta_arch.dense_detector import DenseDetector
+from detectron2.structures import ImageList, Instances
+from detectron2.utils import comm
+from detectron2.utils.events import get_event_storage
+from torch import Tensor
+
+from comining.errors import InputError
+
+from .labels import Labels, annotated_labels, flip_boxes, merge_labels
+from .view import SecondView, random_seed, view_rng
+
+#: Suffixes of the two branches' losses: of the original view and of the augmented one.
+BRANCHES = ("", "_aug")
+
+
+class TwoViews(ImageList):
+    """A padded batch of 2N images: N originals, then their second views in the same order."""
+
+    def __init__(
+        self, tensor: Tensor, image_sizes: list[tuple[int, int]], flipped: list[bool]
+    ) -> None:
+        """
+        Args:
+            tensor: (2N, C, H, W).
+            image_sizes: 2N times (height, width) before padding, in pixels.
+            flipped: N flags, whether an image's second view is mirrored left to right.
+        """
+        super().__init__(tensor, image_sizes)
+        self.flipped = flipped
+
+    def to_other_view(self, labels: Labels) -> Labels:
+        """Labels on the N images in one view's frame, in the other view's frame."""
+        if not any(self.flipped):
+            return labels
+        device = labels.boxes.device
+        flipped = torch.tensor(self.flipped, device=device)[labels.images]
+        sizes = self.image_sizes[: len(self.flipped)]
+        widths = torch.tensor([width for _, width in sizes], device=device)[labels.images]
+        boxes = torch.where(flipped[:, None], flip_boxes(labels.boxes, widths), labels.boxes)
+        return labels._replace(boxes=boxes)
+
+
+class CoMining(DenseDetector):
+    """Trains a dense detector on two views whose confident predictions label each other.
+
+    Use it as the first base class of a detector: ``class CoMiningX(CoMining, X)``. In training,
+    one forward pass sees the original and the second view of every image. What either branch
+    detects confidently becomes extra ground truth for the other (Co-mining, Wang et al., AAAI
+    2021). At inference the detector is plain ``X``, to which the class adds no parameters.
+
+    A detector defines `dense_outputs`, `mine` and `branch_losses`; all else is common.
+    """
+
+    def __init__(
+        self,
+        *,
+        view: SecondView,
+        score_thresh: float = 0.6,
+        iou_thresh: float = 0.4,
+        seed: int = -1,
+        **detector: Any,
+    ) -> None:
+        """
+        Args:
+            view: makes the second view of images that do not bring one.
+            score_thresh: predictions scored above become labels of the other branch; in [0, 1].
+            iou_thresh: a mined box whose IoU with an annotated one of its class is above is no
+                news and dropped; in [0, 1].
+            seed: of the second views; below 0, a random one.
+            detector: arguments of the detector.
+
+        Raises:
+            InputError: a value is outside its range, or the detector's input does not have three
+                channels.
+        """
+        super().__init__(**detector)
+        for name, value in (("SCORE_THRESH", score_thresh), ("IOU_THRESH", iou_thresh)):
+            if not 0 <= value <= 1:
+                raise InputError(f"MODEL.COMINING.{name} is {value}; it must be between 0 and 1")
+        if len(self.pixel_mean) != 3:
+            raise InputError(
+                f"MODEL.PIXEL_MEAN has {len(self.pixel_mean)} channels; Co-mining's colour jitter "
+                "needs three"
+            )
+        self.view = view
+        self.score_thresh = score_thresh
+        self.iou_thresh = iou_thresh
+        self.seed = seed if seed >= 0 else random_seed()
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        return {
+            **super().from_config(cfg),
+            "view": SecondView(cfg),
+            "score_thresh": cfg.MODEL.COMINING.SCORE_THRESH,
+            "iou_thresh": cfg.MODEL.COMINING.IOU_THRESH,
+            "seed": cfg.SEED,
+        }
+
+    def dense_outputs(self, features: list[Tensor], predictions: list[list[Tensor]]) -> Any:
+        """The head's predictions in whatever form the detector's two other methods want.
+
+        Args:
+            features: per level (2N, C, H, W).
+            predictions: the head's output on them.
+        """
+        raise NotImplementedError
+
+    def mine(self, outputs: Any) -> Labels:
+        """What the detector is confident of, by its own rules of thresholding and suppression.
+
+        Args:
+            outputs: from `dense_outputs`.
+
+        Returns:
+            Labels of the 2N images, boxes in the frame of their view and not clipped to it.
+        """
+        raise NotImplementedError
+
+    def branch_losses(self, outputs: Any, labels: Labels) -> dict[str, Tensor]:
+        """The detector's losses against ``labels``, of both branches.
+
+        Args:
+            outputs: from `dense_outputs`.
+            labels: ground truth of the 2N images.
+
+        Returns:
+            By the detector's own loss names, a tensor (2,): the loss of the original branch and
+            of the augmented one, each normalised by itself.
+        """
+        raise NotImplementedError
+
+    def preprocess_image(self, batched_inputs: list[dict[str, Any]]) -> ImageList:
+        """In training, normalise, pad and batch both views; else the detector's own way."""
+        if not self.training:
+            return super().preprocess_image(batched_inputs)
+        iteration, rank = get_event_storage().iter, comm.get_rank()
+        originals, views, flipped = [], [], []
+        for index, item in enumerate(batched_inputs):
+            image = item["image"].to(self.device)
+            if "image_aug" in item:
+                view, flip = item["image_aug"], False
+                if view.shape != image.shape:
+                    raise InputError(
+                        f"'image_aug' of {item.get('file_name', f'image {index}')} has shape "
+                        f"{tuple(view.shape)}, its 'image' {tuple(image.shape)}: a mapper's second "
+                        "view must keep the frame of the first"
+                    )
+            else:
+                draw = self.view.draw(view_rng(self.seed, iteration, rank, index))
+                view, flip = self.view.make(image, draw), draw.flip
+            originals.append({"image": image})
+            views.append({"image": view})
+            flipped.append(flip)
+        images = super().preprocess_image(originals + views)
+        return TwoViews(images.tensor, images.image_sizes, flipped)
+
+    def forward_training(
+        self,
+        images: TwoViews,
+        features: list[Tensor],
+        predictions: list[list[Tensor]],
+        gt_instances: list[Instances],
+    ) -> dict[str, Tensor]:
+        """The detector's losses of both branches, each against what the other one found.
+
+        Args:
+            images: the 2N images.
+            features: per level (2N, C, H, W).
+            predictions: the head's output on them.
+            gt_instances: the annotations of the N images, in the original's frame.
+
+        Returns:
+            Each loss of the detector, and with the suffix "_aug" the same of the second view.
+        """
+        num_images = len(gt_instances)
+        annotated = annotated_labels(gt_instances)
+        outputs = self.dense_outputs(features, predictions)
+        with torch.no_grad():
+            mined = self.mine(outputs)
+            by_augmented = mined.images >= num_images
+            on_original = mined.select(~by_augmented)
+            on_augmented = mined.select(by_augmented)
+            on_augmented = on_augmented._replace(images=on_augmented.images - num_images)
+            original = merge_labels(
+                annotated, images.to_other_view(on_augmented), self.iou_thresh
+            )
+            augmented = merge_labels(
+                images.to_other_view(annotated), images.to_other_view(on_original), self.iou_thresh
+            )
+        storage = get_event_storage()
+        for suffix, labels in zip(BRANCHES, (original, augmented), strict=True):
+            new = len(labels.boxes) - len(annotated.boxes)
+            storage.put_scalar(f"comining/mined_per_image{suffix}", new / num_images)
+        labels = Labels.cat(
+            (original, augmented._replace(images=augmented.images + num_images))
+        )
+        losses = self.branch_losses(outputs, labels)
+        return {
+            name + suffix: values[branch]
+            for branch, suffix in enumerate(BRANCHES)
+            for name, values in losses.items()
+        }

@@ -1,0 +1,105 @@
+"""Labelled boxes of a whole batch, and pure functions on them.
+
+All functions work on flat tensors that hold the boxes of every image of the batch, so that no step
+of the mechanism needs a loop over images or a wait for the device per image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from detectron2.structures import Instances
+from torch import Tensor
+
+
+class Labels(NamedTuple):
+    """Boxes of a batch in flat tensors; row m of each field belongs to box m of M.
+
+    Attributes:
+        boxes: (M, 4) XYXY in pixels of the image that the box belongs to.
+        classes: (M,) int64 in [0, K).
+        images: (M,) int64, the index of the image in the batch.
+        scores: (M,) in [0, 1]; annotated boxes score 1.
+    """
+
+    boxes: Tensor
+    classes: Tensor
+    images: Tensor
+    scores: Tensor
+
+    def select(self, index: Tensor) -> Labels:
+        """The rows picked by ``index``, a boolean mask (M,) or row numbers."""
+        return Labels(*(field[index] for field in self))
+
+    @staticmethod
+    def cat(parts: Sequence[Labels]) -> Labels:
+        """All rows of all ``parts``, in that order."""
+        return Labels(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
+
+    def split(self, num_images: int) -> list[Labels]:
+        """One `Labels` per image of the batch, each in the order of its rows here."""
+        counts = (self.images == torch.arange(num_images, device=self.images.device)[:, None]).sum(1)
+        order = self.images.argsort(stable=True)
+        parts = [field[order].split(counts.tolist()) for field in self]
+        return [Labels(*fields) for fields in zip(*parts, strict=True)]
+
+
+def annotated_labels(instances: Sequence[Instances]) -> Labels:
+    """The ground truth of N images, each with ``gt_boxes`` and ``gt_classes``, as `Labels`."""
+    device = instances[0].gt_classes.device
+    images = torch.repeat_interleave(
+        torch.arange(len(instances)), torch.tensor([len(x) for x in instances])
+    )
+    boxes = torch.cat([x.gt_boxes.tensor for x in instances])
+    return Labels(
+        boxes=boxes,
+        classes=torch.cat([x.gt_classes for x in instances]),
+        images=images.to(device),
+        scores=boxes.new_ones(len(boxes)),
+    )
+
+
+def flip_boxes(boxes: Tensor, widths: Tensor) -> Tensor:
+    """Mirror boxes (M, 4) XYXY left to right in images of the given ``widths`` (M,), in pixels."""
+    x0, y0, x1, y1 = boxes.unbind(-1)
+    return torch.stack((widths - x1, y0, widths - x0, y1), dim=-1)
+
+
+def pairwise_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
+    """IoU of every box of ``boxes1`` (..., M, 4) with every one of ``boxes2`` (..., G, 4), XYXY.
+
+    Returns:
+        (..., M, G) in [0, 1]; 0 where two boxes do not overlap, also for boxes without area.
+    """
+    top_left = torch.maximum(boxes1[..., :, None, :2], boxes2[..., None, :, :2])
+    bottom_right = torch.minimum(boxes1[..., :, None, 2:], boxes2[..., None, :, 2:])
+    intersection = (bottom_right - top_left).clamp_(min=0).prod(-1)
+    area1 = (boxes1[..., 2:] - boxes1[..., :2]).prod(-1)
+    area2 = (boxes2[..., 2:] - boxes2[..., :2]).prod(-1)
+    union = area1[..., :, None] + area2[..., None, :] - intersection
+    return torch.where(intersection > 0, intersection / union, 0.0)
+
+
+def merge_labels(annotated: Labels, mined: Labels, iou_thresh: float) -> Labels:
+    """Annotated boxes plus the mined ones that are new (Co-mining, section "Co-mining").
+
+    A mined box is dropped if its IoU with an annotated box of the same class and image is above
+    ``iou_thresh``. Mined boxes are never compared with each other.
+
+    Args:
+        annotated, mined: labels in the same frame, M and P rows.
+        iou_thresh: in [0, 1].
+
+    Returns:
+        The M annotated rows, then the kept mined rows in their order.
+    """
+    if len(annotated.boxes) == 0 or len(mined.boxes) == 0:
+        return Labels.cat((annotated, mined))
+    same = (mined.images[:, None] == annotated.images) & (
+        mined.classes[:, None] == annotated.classes
+    )
+    iou = pairwise_iou(mined.boxes, annotated.boxes)
+    known = ((iou > iou_thresh) & same).any(dim=1)
+    return Labels.cat((annotated, mined.select(~known)))

@@ -1,0 +1,118 @@
+"""Losses of dense detectors, summed per branch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from detectron2.modeling.box_regression import Box2BoxTransform
+from fvcore.nn import giou_loss, smooth_l1_loss
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from comining.errors import InputError
+
+
+def focal_loss(logits: Tensor, classes: Tensor, *, alpha: float, gamma: float) -> Tensor:
+    """Sigmoid focal loss (RetinaNet, eq. 5) on a dense head's raw output, without one-hot target.
+
+    Args:
+        logits: (V, N, A, K, S) for V branches of N images, A anchor shapes, K classes and S
+            positions.
+        classes: (V, N, A, S) int64: [0, K) foreground, K background, -1 ignored.
+        alpha: weight of foreground in [0, 1]; background weighs ``1 - alpha``.
+        gamma: focusing exponent, at least 0.
+
+    Returns:
+        (V,) sums over everything that is not ignored.
+    """
+    return _FocalLoss.apply(logits, classes, alpha, gamma)
+
+
+class _FocalLoss(Function):
+    """Computes the gradient together with the loss and keeps nothing else of the logits' size.
+
+    Every logit is first treated as background. Then the one logit per foreground anchor that is
+    not, a K-th of all, is corrected: no target of the logits' size is ever made.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, classes: Tensor, alpha: float, gamma: float) -> Tensor:
+        num_classes = logits.shape[3]
+        valid = (classes >= 0).unsqueeze(3)
+        foreground = ((classes >= 0) & (classes < num_classes)).unsqueeze(3)
+        index = classes.clamp(0, num_classes - 1).unsqueeze(3)
+        chosen = logits.gather(3, index)
+
+        loss, gradient = _absent(logits, alpha, gamma)
+        total = (loss.sum(3, keepdim=True) * valid).flatten(1).sum(1)
+        gradient *= valid
+
+        absent_loss, absent_gradient = _absent(chosen, alpha, gamma)
+        present_loss, present_gradient = _present(chosen, alpha, gamma)
+        total = total + ((present_loss - absent_loss) * foreground).flatten(1).sum(1)
+        gradient.scatter_add_(3, index, (present_gradient - absent_gradient) * foreground)
+        ctx.save_for_backward(gradient)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+        (gradient,) = ctx.saved_tensors
+        return gradient * grad_output.view(-1, 1, 1, 1, 1), None, None, None
+
+
+def _absent(logits: Tensor, alpha: float, gamma: float) -> tuple[Tensor, Tensor]:
+    """Loss and gradient of logits whose class is absent."""
+    p = logits.sigmoid()
+    cross_entropy = F.softplus(logits)
+    weight = (1 - alpha) * p**gamma
+    gradient = weight * (gamma * (1 - p) * cross_entropy + p)
+    return weight * cross_entropy, gradient
+
+
+def _present(logits: Tensor, alpha: float, gamma: float) -> tuple[Tensor, Tensor]:
+    """Loss and gradient of logits whose class is present."""
+    loss, gradient = _absent(-logits, 1 - alpha, gamma)
+    return loss, -gradient
+
+
+def box_loss(
+    deltas: Tensor,
+    anchors: Tensor,
+    targets: Tensor,
+    transform: Box2BoxTransform,
+    *,
+    kind: str,
+    smooth_l1_beta: float,
+) -> Tensor:
+    """Regression loss of each foreground anchor.
+
+    Args:
+        deltas: (F, 4), predicted.
+        anchors, targets: (F, 4) XYXY in pixels.
+        transform: between anchors and boxes.
+        kind: "smooth_l1", on deltas, or "giou", on boxes.
+        smooth_l1_beta: where smooth L1 turns from quadratic to linear, at least 0.
+
+    Returns:
+        (F,) losses.
+
+    Raises:
+        InputError: ``kind`` is something else.
+    """
+    if kind == "smooth_l1":
+        wanted = transform.get_deltas(anchors, targets)
+        return smooth_l1_loss(deltas, wanted, beta=smooth_l1_beta, reduction="none").sum(1)
+    if kind == "giou":
+        return giou_loss(transform.apply_deltas(deltas, anchors), targets, reduction="none")
+    raise InputError(
+        f"MODEL.RETINANET.BBOX_REG_LOSS_TYPE is {kind!r}; it must be 'smooth_l1' or 'giou'"
+    )
+
+
+def sum_per_branch(values: Tensor, branches: Tensor, num_branches: int) -> Tensor:
+    """Sum ``values`` (F,) of each of the branches (F,) in [0, V); returns (V,)."""
+    return values.new_zeros(num_branches).index_add(0, branches, values)

@@ -1,0 +1,119 @@
+"""Mining: from dense predictions of a batch to confident boxes. Pure functions of tensors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torchvision.ops import nms
+
+from .labels import Labels
+
+
+class Candidates(NamedTuple):
+    """Confident (anchor, class) pairs of a batch, in flat tensors of M rows each.
+
+    Attributes:
+        images: index of the image in the batch.
+        anchors: index of the anchor among all R of an image, in detectron2's order (levels one
+            after the other, within a level by row, column, anchor shape).
+        classes: class in [0, K).
+        scores: class score, in (threshold, 1].
+        levels: index of the feature level.
+    """
+
+    images: Tensor
+    anchors: Tensor
+    classes: Tensor
+    scores: Tensor
+    levels: Tensor
+
+    def select(self, index: Tensor) -> Candidates:
+        """The rows picked by ``index``, a boolean mask (M,) or row numbers."""
+        return Candidates(*(field[index] for field in self))
+
+
+def confident_candidates(
+    logits: Sequence[Tensor], num_classes: int, score_thresh: float
+) -> Candidates:
+    """Every (anchor, class) pair whose score ``sigmoid(logit)`` is above ``score_thresh``.
+
+    The logits are read in place: nothing of their size but one boolean mask is allocated, and the
+    device is waited for twice whatever the number of images and levels.
+
+    Args:
+        logits: per level (B, A * K, H, W), as a dense head makes them.
+        num_classes: K.
+        score_thresh: in [0, 1]; a score equal to it is not kept.
+    """
+    logit_thresh = _logit(score_thresh)
+    sizes = [x.numel() for x in logits]
+    found = torch.cat([(x > logit_thresh).flatten() for x in logits]).nonzero().squeeze(1)
+    level_ends = torch.tensor(sizes, device=found.device).cumsum(0)
+    levels = torch.bucketize(found, level_ends, right=True)
+    found_ends = torch.searchsorted(found, level_ends).tolist()
+
+    images, anchors, classes, scores = [], [], [], []
+    start, first_anchor, offset = 0, 0, 0
+    for level_logits, end, size in zip(logits, found_ends, sizes, strict=True):
+        _, channels, height, width = level_logits.shape
+        index = found[start:end] - offset
+        position = index % (height * width)
+        channel = index.div(height * width, rounding_mode="floor") % channels
+        shape = channel.div(num_classes, rounding_mode="floor")
+        images.append(index.div(channels * height * width, rounding_mode="floor"))
+        anchors.append(first_anchor + position * (channels // num_classes) + shape)
+        classes.append(channel % num_classes)
+        scores.append(level_logits.flatten()[index].sigmoid())
+        start, offset = end, offset + size
+        first_anchor += height * width * (channels // num_classes)
+    return Candidates(
+        torch.cat(images), torch.cat(anchors), torch.cat(classes), torch.cat(scores), levels
+    )
+
+
+def top_candidates(candidates: Candidates, topk: int) -> Candidates:
+    """The ``topk`` best-scored candidates of each image and level."""
+    if len(candidates.scores) <= topk:
+        return candidates
+    by_score = candidates.select(candidates.scores.argsort(descending=True, stable=True))
+    group = by_score.images * (by_score.levels.max() + 1) + by_score.levels
+    return by_score.select(_rank_in_group(group) < topk)
+
+
+def suppress(labels: Labels, iou_thresh: float, max_per_image: int) -> Labels:
+    """Class-wise non-maximum suppression of every image, all in one call.
+
+    Args:
+        labels: candidate boxes of a batch.
+        iou_thresh: a box is dropped if its IoU with a better one of its class is above.
+        max_per_image: at most that many boxes stay per image, the best-scored.
+
+    Returns:
+        The kept rows by descending score.
+    """
+    if len(labels.boxes) == 0:
+        return labels
+    # Boxes of different images or classes are moved apart so that they can't overlap. In double
+    # precision the shift changes no IoU beyond single precision's own rounding.
+    boxes = labels.boxes.double()
+    group = labels.images * (labels.classes.max() + 1) + labels.classes
+    span = boxes.max() - boxes.min() + 1
+    kept = labels.select(nms(boxes + (group * span)[:, None], labels.scores.double(), iou_thresh))
+    return kept.select(_rank_in_group(kept.images) < max_per_image)
+
+
+def _rank_in_group(group: Tensor) -> Tensor:
+    """For each row of ``group`` (M,), how many rows of the same group come before it."""
+    ordered, order = group.sort(stable=True)
+    rank = torch.arange(len(group), device=group.device) - torch.searchsorted(ordered, ordered)
+    return torch.empty_like(rank).scatter_(0, order, rank)
+
+
+def _logit(probability: float) -> float:
+    if probability <= 0:
+        return -math.inf
+    return math.inf if probability >= 1 else math.log(probability / (1 - probability))

@@ -1,0 +1,110 @@
+"""Co-mining RetinaNet."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from detectron2.config import configurable
+from detectron2.modeling import META_ARCH_REGISTRY, RetinaNet
+from detectron2.modeling.meta_arch.dense_detector import permute_to_N_HWA_K
+from detectron2.structures import Boxes
+from detectron2.utils.events import get_event_storage
+from torch import Tensor
+
+from .comining import BRANCHES, CoMining
+from .labels import Labels
+from .losses import box_loss, focal_loss, sum_per_branch
+from .matching import label_anchors
+from .mining import confident_candidates, suppress, top_candidates
+
+
+class RetinaNetOutputs(NamedTuple):
+    """A head's predictions on B images, in single precision.
+
+    Attributes:
+        anchors: (R, 4) XYXY.
+        logits: per level (B, A * K, H, W).
+        deltas: (B, R, 4).
+    """
+
+    anchors: Tensor
+    logits: list[Tensor]
+    deltas: Tensor
+
+
+@META_ARCH_REGISTRY.register()
+class CoMiningRetinaNet(CoMining, RetinaNet):
+    """RetinaNet trained by Co-mining; at inference, and in its parameters, plain RetinaNet."""
+
+    @configurable
+    def __init__(self, **kwargs: object) -> None:
+        """Takes the arguments of `CoMining` and of detectron2's ``RetinaNet``, by keyword."""
+        super().__init__(**kwargs)
+
+    def dense_outputs(
+        self, features: list[Tensor], predictions: list[list[Tensor]]
+    ) -> RetinaNetOutputs:
+        logits, deltas = predictions
+        return RetinaNetOutputs(
+            anchors=Boxes.cat(self.anchor_generator(features)).tensor,
+            logits=[x.float() for x in logits],
+            deltas=torch.cat([permute_to_N_HWA_K(x, 4) for x in deltas], dim=1).float(),
+        )
+
+    def mine(self, outputs: RetinaNetOutputs) -> Labels:
+        candidates = top_candidates(
+            confident_candidates(outputs.logits, self.num_classes, self.score_thresh),
+            self.test_topk_candidates,
+        )
+        boxes = self.box2box_transform.apply_deltas(
+            outputs.deltas[candidates.images, candidates.anchors],
+            outputs.anchors[candidates.anchors],
+        )
+        labels = Labels(boxes, candidates.classes, candidates.images, candidates.scores)
+        return suppress(labels, self.test_nms_thresh, self.max_detections_per_image)
+
+    def branch_losses(self, outputs: RetinaNetOutputs, labels: Labels) -> dict[str, Tensor]:
+        num_branches = len(BRANCHES)
+        num_images = len(outputs.deltas)
+        classes, boxes = label_anchors(
+            outputs.anchors,
+            labels,
+            self.anchor_matcher,
+            num_images=num_images,
+            num_classes=self.num_classes,
+        )
+        foreground = (classes >= 0) & (classes < self.num_classes)
+        num_foreground = foreground.view(num_branches, -1).sum(1)
+        normalizer = num_foreground.clamp(min=1)
+
+        loss_cls = outputs.deltas.new_zeros(num_branches)
+        start = 0
+        for logits in outputs.logits:
+            positions = logits.shape[2] * logits.shape[3]
+            per_branch = logits.view(num_branches, -1, *logits.shape[1:]).flatten(3)
+            per_branch = per_branch.unflatten(2, (-1, self.num_classes))  # (V, N, A, K, S)
+            count = positions * per_branch.shape[2]
+            level = classes[:, start : start + count].unflatten(1, (positions, -1))
+            loss_cls = loss_cls + focal_loss(
+                per_branch,
+                level.transpose(1, 2).unflatten(0, (num_branches, -1)),  # (V, N, A, S)
+                alpha=self.focal_loss_alpha,
+                gamma=self.focal_loss_gamma,
+            )
+            start += count
+
+        images, anchors = foreground.nonzero(as_tuple=True)
+        regression = box_loss(
+            outputs.deltas[images, anchors],
+            outputs.anchors[anchors],
+            boxes[images, anchors],
+            self.box2box_transform,
+            kind=self.box_reg_loss_type,
+            smooth_l1_beta=self.smooth_l1_beta,
+        )
+        branches = images.div(num_images // num_branches, rounding_mode="floor")
+        loss_box_reg = sum_per_branch(regression, branches, num_branches)
+
+        get_event_storage().put_scalar("num_pos_anchors", len(images) / num_images)
+        return {"loss_cls": loss_cls / normalizer, "loss_box_reg": loss_box_reg / normalizer}

@@ -1,0 +1,159 @@
+"""The second view: a colour-jittered and, where configured, flipped copy of an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode, configurable
+from torch import Tensor
+from torchvision.transforms import functional as TF
+
+from comining.errors import InputError
+
+
+@dataclass(frozen=True)
+class ViewDraw:
+    """What was drawn for one image.
+
+    Attributes:
+        jitter: the operations to apply, in order, as (name, factor).
+        flip: whether the view is mirrored left to right.
+    """
+
+    jitter: tuple[tuple[str, float], ...]
+    flip: bool
+
+
+_OPERATIONS = {
+    "brightness": TF.adjust_brightness,
+    "contrast": TF.adjust_contrast,
+    "saturation": TF.adjust_saturation,
+    "hue": TF.adjust_hue,
+}
+
+
+class SecondView:
+    """Draws and makes second views (Co-mining, section "Data augmentation").
+
+    The colour jitter is torchvision's ``ColorJitter``: the four operations in random order. It
+    works on RGB, whatever order the channels of the model's input have, and on the device where
+    the image is.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        jitter_prob: float = 0.8,
+        brightness: float = 0.8,
+        contrast: float = 0.8,
+        saturation: float = 0.8,
+        hue: float = 0.2,
+        flip_prob: float = 0.0,
+        input_format: str = "BGR",
+    ):
+        """
+        Args:
+            jitter_prob: probability that an image's colours are jittered at all.
+            brightness, contrast, saturation: a factor is drawn uniformly from
+                ``[max(0, 1 - x), 1 + x]``; at least 0.
+            hue: a shift is drawn uniformly from ``[-hue, hue]``, in turns; in [0, 0.5].
+            flip_prob: probability that the view is mirrored left to right.
+            input_format: channel order of the images, "RGB" or "BGR".
+
+        Raises:
+            InputError: a value is outside its range.
+        """
+        for name, value, limit in (
+            ("JITTER_PROB", jitter_prob, 1.0),
+            ("FLIP_PROB", flip_prob, 1.0),
+            ("BRIGHTNESS", brightness, np.inf),
+            ("CONTRAST", contrast, np.inf),
+            ("SATURATION", saturation, np.inf),
+            ("HUE", hue, 0.5),
+        ):
+            if not 0 <= value <= limit:
+                raise InputError(
+                    f"MODEL.COMINING.VIEW.{name} is {value}; it must be "
+                    + ("at least 0" if limit == np.inf else f"between 0 and {limit:g}")
+                )
+        if input_format not in ("RGB", "BGR"):
+            raise InputError(
+                f"INPUT.FORMAT is {input_format!r}; colour jitter needs images in 'RGB' or 'BGR'"
+            )
+        self.jitter_prob = jitter_prob
+        self.flip_prob = flip_prob
+        self.ranges = {
+            "brightness": (max(0.0, 1 - brightness), 1 + brightness),
+            "contrast": (max(0.0, 1 - contrast), 1 + contrast),
+            "saturation": (max(0.0, 1 - saturation), 1 + saturation),
+            "hue": (-hue, hue),
+        }
+        self.is_bgr = input_format == "BGR"
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, object]:
+        view = cfg.MODEL.COMINING.VIEW
+        return {
+            "jitter_prob": view.JITTER_PROB,
+            "brightness": view.BRIGHTNESS,
+            "contrast": view.CONTRAST,
+            "saturation": view.SATURATION,
+            "hue": view.HUE,
+            "flip_prob": view.FLIP_PROB,
+            "input_format": cfg.INPUT.FORMAT,
+        }
+
+    def draw(self, rng: np.random.Generator) -> ViewDraw:
+        """Draw one image's operations; always takes the same number of draws from ``rng``."""
+        jitters, flips = rng.random(2) < (self.jitter_prob, self.flip_prob)
+        factors = {name: rng.uniform(*limits) for name, limits in self.ranges.items()}
+        order = rng.permutation(list(factors))
+        jitter = tuple((str(name), factors[name]) for name in order) if jitters else ()
+        return ViewDraw(jitter, bool(flips))
+
+    def make(self, image: Tensor, draw: ViewDraw) -> Tensor:
+        """Apply ``draw`` to ``image``.
+
+        Args:
+            image: (3, H, W) in [0, 255], in the model's channel order, uint8 or floating point.
+
+        Returns:
+            (3, H, W) in [0, 255], floating point, on the same device.
+
+        Raises:
+            InputError: the image does not have three channels.
+        """
+        if image.shape[0] != 3:
+            raise InputError(
+                f"an image has {image.shape[0]} channels; the second view's colour jitter needs "
+                "three: convert the images to RGB"
+            )
+        view = image if image.is_floating_point() else image.float()
+        if draw.jitter:
+            rgb = (view.flip(0) if self.is_bgr else view) / 255
+            for name, factor in draw.jitter:
+                rgb = _OPERATIONS[name](rgb, factor)
+            view = (rgb.flip(0) if self.is_bgr else rgb) * 255
+        return view.flip(2) if draw.flip else view
+
+
+def view_rng(seed: int, iteration: int, rank: int, index: int) -> np.random.Generator:
+    """The random generator of one image's view.
+
+    It is derived from counters alone, so a resumed run draws what the uninterrupted one would.
+
+    Args:
+        seed: of the training, at least 0.
+        iteration: of the training.
+        rank: of the process.
+        index: of the image in the process's batch.
+    """
+    return np.random.default_rng([seed, iteration, rank, index])
+
+
+def random_seed() -> int:
+    """A seed for a training that was given none."""
+    return int(torch.randint(2**31, ()).item())

@@ -1,0 +1,124 @@
+"""Make a sparsely annotated version of a COCO-format annotation file.
+
+    python datasets/make_sparse_coco.py --input instances_train2017.json --protocol hard \\
+        --seed 0 --output instances_train2017_hard.json
+
+Per image, easy drops one random annotation if there are at least two, hard drops a random half
+(rounded down), extreme keeps one, and keep1 keeps one per category. Over the data set, miss drops
+a percentage of each category's annotations (rounded down). Crowd annotations stay. The same seed
+and content give the same file, byte for byte, whatever the order of the input's annotations.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from comining.data.sparse import PROTOCOLS, encode, make_sparse
+from comining.errors import InputError
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    try:
+        check_output(args.input, args.output)
+        dataset = read_json(args.input)
+        sparse = make_sparse(
+            dataset,
+            args.protocol,
+            seed=args.seed,
+            percent=args.percent,
+            file_name=args.input.name,
+        )
+        write_atomically(args.output, encode(sparse))
+    except (InputError, OSError) as error:
+        sys.exit(f"error: {error}")
+    print(summary(dataset, sparse))
+    print(f"written to {args.output}")
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--input", type=Path, required=True, help="fully annotated COCO file")
+    parser.add_argument("--protocol", choices=PROTOCOLS, required=True)
+    parser.add_argument(
+        "--percent", type=float, help="what miss drops, 0 to 100 (default 50); for miss only"
+    )
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument(
+        "--output", type=Path, required=True, help="file to write, in an existing folder"
+    )
+    return parser.parse_args(argv)
+
+
+def check_output(input_path: Path, output_path: Path) -> None:
+    """Refuse an output that can't be written, before the time is spent."""
+    if output_path.is_dir():
+        raise InputError(f"--output {output_path} is a folder: give a file name")
+    if not output_path.parent.is_dir():
+        raise InputError(f"the folder of --output {output_path} doesn't exist: create it first")
+    if output_path.exists() and input_path.exists() and output_path.samefile(input_path):
+        raise InputError(f"--output {output_path} is the input file: choose another name")
+
+
+def read_json(path: Path) -> Any:
+    gc.disable()  # it would take two thirds of the time, looking through what was parsed so far
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except RecursionError as error:
+        raise InputError(f"{path} is nested too deeply for an annotation file") from error
+    except ValueError as error:  # not JSON, not UTF-8, or an integer of thousands of digits
+        raise InputError(f"{path} is not a JSON file: {error}") from error
+    finally:
+        gc.enable()
+
+
+def write_atomically(path: Path, pieces: Iterable[bytes]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.writelines(pieces)
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path} can't be written: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def summary(full: Mapping[str, Any], sparse: Mapping[str, Any]) -> str:
+    """A table of the annotations per category, before and after; crowds are counted apart."""
+    objects = [a for a in full["annotations"] if not a.get("iscrowd")]
+    kept_objects = [a for a in sparse["annotations"] if not a.get("iscrowd")]
+    before = Counter(a["category_id"] for a in objects)
+    kept = Counter(a["category_id"] for a in kept_objects)
+    rows = [
+        (category["name"], before[category["id"]], kept[category["id"]])
+        for category in sorted(full["categories"], key=lambda category: category["id"])
+    ]
+    rows.append(("all", len(objects), len(kept_objects)))
+    width = max(len("category"), *(len(name) for name, _, _ in rows))
+    lines = [f"{'category':{width}}  annotations       kept  per cent"]
+    for name, number, number_kept in rows:
+        share = f"{100 * number_kept / number:8.1f}" if number else f"{'-':>8}"
+        lines.append(f"{name:{width}}  {number:11d}  {number_kept:9d}  {share}")
+    empty_before = len(full["images"]) - len({a["image_id"] for a in objects})
+    empty = len(full["images"]) - len({a["image_id"] for a in kept_objects})
+    lines.append(f"crowd annotations, all kept: {len(full['annotations']) - len(objects)}")
+    lines.append(
+        f"images without annotations other than crowds: {empty} of {len(full['images'])}"
+        f" ({empty_before} before)"
+    )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+# Tested with Python 3.11, torch 2.14, torchvision 0.29, numpy 2.4 and Pillow 13.
+#
+# detectron2 is required too, but no package index has a distribution of that name, so it can't be
+# listed: tools/install_detectron2.py installs it where it is missing.
+REQUIREMENTS = [
+    "torch>=2.4,<3",
+    "torchvision>=0.19,<1",
+    "fvcore>=0.1.5,<0.1.6",
+    "pycocotools>=2.0.7,<3",
+    "numpy>=1.24,<3",
+    "Pillow>=10",
+    "PyYAML>=6,<7",
+    "matplotlib>=3.7,<4",
+    "tqdm>=4.65,<5",
+    # detectron2's model_zoo imports pkg_resources, which setuptools 81 dropped.
+    "setuptools>=64,<81",
+]
+
+DEV_REQUIREMENTS = [
+    "pytest>=8",
+    "hypothesis>=6.100",
+    "ruff>=0.15",
+    "mypy>=1.15",
+]
+
+setup(
+    name="comining",
+    version="0.1.0",
+    description="Co-mining: object detection from sparsely annotated images, with detectron2",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author="The comining authors",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords=["object detection", "sparse annotations", "pseudo labels", "detectron2"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+    python_requires=">=3.10",
+    packages=find_packages(include=["comining", "comining.*"]),
+    install_requires=REQUIREMENTS,
+    extras_require={"dev": DEV_REQUIREMENTS},
+)
