@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Train or evaluate a detector on sparsely annotated images.
 
-    python train_net.py --config-file configs/miss50p_R101.yaml --num-gpus 8
-    python train_net.py --config-file configs/miss50p_R101.yaml --eval-only MODEL.WEIGHTS model.pth
+python train_net.py --config-file configs/miss50p_R101.yaml --num-gpus 8
+python train_net.py --config-file configs/miss50p_R101.yaml --eval-only MODEL.WEIGHTS model.pth
 """
 
 import argparse

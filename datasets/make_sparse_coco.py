@@ -71,15 +71,12 @@ def check_output(input_path: Path, output_path: Path) -> None:
 
 
 def read_json(path: Path) -> Any:
-    gc.disable()  # it would take two thirds of the time, looking through what was parsed so far
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except RecursionError as error:
         raise InputError(f"{path} is nested too deeply for an annotation file") from error
     except ValueError as error:  # not JSON, not UTF-8, or an integer of thousands of digits
         raise InputError(f"{path} is not a JSON file: {error}") from error
-    finally:
-        gc.enable()
 
 
 def write_atomically(path: Path, pieces: Iterable[bytes]) -> None:
@@ -121,4 +118,5 @@ def summary(full: Mapping[str, Any], sparse: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
+    gc.disable()  # it would look through millions of records, again and again, for no gain
     main()

@@ -87,17 +87,14 @@ def check_datasets(names: list[str]) -> None:
             continue
         metadata = MetadataCatalog.get(name)
         json_file, image_root = metadata.get("json_file"), metadata.get("image_root")
+        builtin = name.startswith("coco_")
+        hint = ", or set $DETECTRON2_DATASETS to the folder that holds coco/" if builtin else ""
         if json_file is not None and not Path(json_file).is_file():
-            problems.append(f"{name}: put its annotation file at {json_file}")
+            problems.append(f"{name}: put its annotation file at {json_file}{hint}")
         if image_root is not None and not Path(image_root).is_dir():
-            problems.append(f"{name}: put its images into the folder {image_root}")
+            problems.append(f"{name}: put its images into the folder {image_root}{hint}")
     if problems:
-        raise InputError(
-            "\n  ".join(
-                ["data is missing (detectron2's own names look below $DETECTRON2_DATASETS):"]
-                + problems
-            )
-        )
+        raise InputError("\n  ".join(["data is missing:", *problems]))
 
 
 def check_num_classes(names: list[str], num_classes: int, key: str) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from detectron2.engine import TrainerBase
 from detectron2.utils import comm
+from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
 
@@ -67,14 +68,15 @@ class TrainStep(TrainerBase):
         gathered = comm.gather([*values, data_time])
         if not comm.is_main_process():
             return
+        storage = get_event_storage()
         *means, _ = np.mean(gathered, axis=0)
         total = float(sum(means))
         named = dict(zip(losses, map(float, means), strict=True))
         if not np.isfinite(total):
-            raise FloatingPointError(f"losses are not finite at iteration {self.iter}: {named}")
+            raise FloatingPointError(f"losses are not finite at iteration {storage.iter}: {named}")
         # The slowest process is what the others waited for.
-        self.storage.put_scalar("data_time", max(row[-1] for row in gathered))
-        self.storage.put_scalars(total_loss=total, **named)
+        storage.put_scalar("data_time", max(row[-1] for row in gathered))
+        storage.put_scalars(total_loss=total, **named)
 
     def state_dict(self) -> dict[str, Any]:
         state = super().state_dict()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import weakref
 from collections import OrderedDict
@@ -74,10 +75,6 @@ class Trainer(DefaultTrainer):
         self.cfg = cfg
         self.register_hooks(self.build_hooks())
 
-    def run_step(self) -> None:
-        self._trainer.storage = self.storage
-        super().run_step()
-
     def state_dict(self) -> dict[str, Any]:
         return {**TrainerBase.state_dict(self), "_trainer": self._trainer.state_dict()}
 
@@ -129,15 +126,22 @@ class Trainer(DefaultTrainer):
 
         Returns:
             detectron2's results: by task and metric, with one data set; by data set, task and
-            metric with several. AP in 0..100; NaN where nothing can be computed.
+            metric with several. AP in 0..100; NaN where nothing can be computed, null in the file.
         """
         results = super().test(cfg, model, evaluators)
         if comm.is_main_process():
             path = Path(cfg.OUTPUT_DIR) / "results.json"
             partial = path.with_suffix(".json.partial")
-            partial.write_text(json.dumps(results, indent=1) + "\n")
+            partial.write_text(json.dumps(_nan_to_none(results), indent=1) + "\n")
             partial.replace(path)
         return results
+
+
+def _nan_to_none(results: Any) -> Any:
+    """JSON has no NaN."""
+    if isinstance(results, dict):
+        return {key: _nan_to_none(value) for key, value in results.items()}
+    return None if math.isnan(results) else results
 
 
 def _amp_dtype(cfg: CfgNode) -> torch.dtype | None:

@@ -138,6 +138,24 @@ class CoMining(DenseDetector):
         """
         raise NotImplementedError
 
+    @torch.no_grad()
+    def mine_images(self, batched_inputs: list[dict[str, Any]]) -> list[Labels]:
+        """What mining finds in the given images by themselves, in evaluation mode.
+
+        Args:
+            batched_inputs: N items with ``image``, as for inference.
+
+        Returns:
+            N labels by descending score, in the frame of ``image`` and not clipped to it.
+        """
+        if self.training:
+            raise RuntimeError("mine_images works in evaluation mode: call eval() first")
+        images = self.preprocess_image(batched_inputs)
+        backbone_features = self.backbone(images.tensor)
+        features = [backbone_features[name] for name in self.head_in_features]
+        mined = self.mine(self.dense_outputs(features, self.head(features)))
+        return mined.split(len(batched_inputs))
+
     def preprocess_image(self, batched_inputs: list[dict[str, Any]]) -> ImageList:
         """In training, normalise, pad and batch both views; else the detector's own way."""
         if not self.training:
@@ -190,9 +208,7 @@ class CoMining(DenseDetector):
             on_original = mined.select(~by_augmented)
             on_augmented = mined.select(by_augmented)
             on_augmented = on_augmented._replace(images=on_augmented.images - num_images)
-            original = merge_labels(
-                annotated, images.to_other_view(on_augmented), self.iou_thresh
-            )
+            original = merge_labels(annotated, images.to_other_view(on_augmented), self.iou_thresh)
             augmented = merge_labels(
                 images.to_other_view(annotated), images.to_other_view(on_original), self.iou_thresh
             )
@@ -200,9 +216,7 @@ class CoMining(DenseDetector):
         for suffix, labels in zip(BRANCHES, (original, augmented), strict=True):
             new = len(labels.boxes) - len(annotated.boxes)
             storage.put_scalar(f"comining/mined_per_image{suffix}", new / num_images)
-        labels = Labels.cat(
-            (original, augmented._replace(images=augmented.images + num_images))
-        )
+        labels = Labels.cat((original, augmented._replace(images=augmented.images + num_images)))
         losses = self.branch_losses(outputs, labels)
         return {
             name + suffix: values[branch]

@@ -40,7 +40,8 @@ class Labels(NamedTuple):
 
     def split(self, num_images: int) -> list[Labels]:
         """One `Labels` per image of the batch, each in the order of its rows here."""
-        counts = (self.images == torch.arange(num_images, device=self.images.device)[:, None]).sum(1)
+        every_image = torch.arange(num_images, device=self.images.device)
+        counts = (self.images == every_image[:, None]).sum(1)
         order = self.images.argsort(stable=True)
         parts = [field[order].split(counts.tolist()) for field in self]
         return [Labels(*fields) for fields in zip(*parts, strict=True)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from detectron2.config import configurable
@@ -38,7 +38,7 @@ class CoMiningRetinaNet(CoMining, RetinaNet):
     """RetinaNet trained by Co-mining; at inference, and in its parameters, plain RetinaNet."""
 
     @configurable
-    def __init__(self, **kwargs: object) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         """Takes the arguments of `CoMining` and of detectron2's ``RetinaNet``, by keyword."""
         super().__init__(**kwargs)
 

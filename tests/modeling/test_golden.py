@@ -81,9 +81,9 @@ def test_first_losses_and_gradients(case):
     parameters = dict(model.named_parameters())
     for name, value in expected["gradients"].items():
         gradient = parameters[name].grad.double()
-        assert gradient.sum().item() == pytest.approx(
-            value["sum"], abs=1e-3 * value["abs_sum"]
-        ), name
+        assert gradient.sum().item() == pytest.approx(value["sum"], abs=1e-3 * value["abs_sum"]), (
+            name
+        )
         assert gradient.abs().sum().item() == pytest.approx(value["abs_sum"], rel=1e-3), name
         first = torch.tensor(value["first"], dtype=torch.float64)
         torch.testing.assert_close(
