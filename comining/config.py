@@ -32,6 +32,10 @@ def add_comining_config(cfg: CfgNode) -> None:
     # DATASETS.TRAIN and DATASETS.TEST can name them.
     cfg.DATASETS.REGISTER = []
 
+    # The project's trainer only: training images are also flipped top to bottom, half of the time.
+    # For images without an up, such as aerial and microscopic ones.
+    cfg.INPUT.VERTICAL_FLIP = False
+
     # The project's trainer only. "SGD" or "AdamW".
     cfg.SOLVER.OPTIMIZER = "SGD"
     # The project's trainer only: the type of mixed precision if SOLVER.AMP.ENABLED. "float16" (GPU

@@ -6,7 +6,8 @@
 Per image, easy drops one random annotation if there are at least two, hard drops a random half
 (rounded down), extreme keeps one, and keep1 keeps one per category. Over the data set, miss drops
 a percentage of each category's annotations (rounded down). Crowd annotations stay. The same seed
-and content give the same file, byte for byte, whatever the order of the input's annotations.
+and content give the same file, byte for byte, whatever the order of the input's annotations and
+its file's name (but with --record-name).
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ def main(argv: list[str] | None = None) -> None:
             seed=args.seed,
             percent=args.percent,
             file_name=args.input.name,
+            record_name=args.record_name,
         )
         write_atomically(args.output, encode(sparse))
     except (InputError, OSError) as error:
@@ -56,6 +58,11 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument(
         "--output", type=Path, required=True, help="file to write, in an existing folder"
+    )
+    parser.add_argument(
+        "--record-name",
+        action="store_true",
+        help="let the output name the input file, so that what was withheld can be shown",
     )
     return parser.parse_args(argv)
 

@@ -282,7 +282,9 @@ def write_scenes(
         write_json(folder / "train_full.json", full)
         write_json(folder / "val.json", _write_split(folder, "val", val, size, seed))
         for file_name, protocol in SPARSE_FILES.items():
-            sparse = make_sparse(full, protocol, seed=seed, file_name="train_full.json")
+            sparse = make_sparse(
+                full, protocol, seed=seed, file_name="train_full.json", record_name=True
+            )
             write_json(folder / file_name, sparse)
     return True
 

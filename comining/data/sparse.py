@@ -86,18 +86,20 @@ def make_sparse(
     seed: int,
     percent: float | None = None,
     file_name: str,
+    record_name: bool = False,
 ) -> dict[str, Any]:
     """Make the sparsely annotated version of a COCO data set.
 
     Every field is kept; images and annotations are sorted by id. `info["sparse"]` records
-    `protocol`, `percent` (None but for *miss*), `seed`, and of the full original `input` (the name
-    of its file, without folders) and `input_sha256` (`content_hash`). If the input is a sparse
-    version itself, its own record stands under `input_sparse`.
+    `protocol`, `percent` (None but for *miss*), `seed` and, of the full original, `input_sha256`
+    (`content_hash`) and, if wanted, `input` (its file's name). If the input is a sparse version
+    itself, its own record stands under `input_sparse`.
 
     Args:
         dataset: a COCO data set; it isn't changed.
         protocol, seed, percent: as for `sparsify`.
-        file_name: names the file that `dataset` was read from, in `info` and in errors.
+        file_name: names the file that `dataset` was read from, without folders, in errors.
+        record_name: whether `info` names it too, so that `withheld_annotations` finds it.
 
     Raises:
         InputError: as for `sparsify` and `check_dataset`.
@@ -111,9 +113,10 @@ def make_sparse(
         "protocol": protocol,
         "percent": percent,
         "seed": seed,
-        "input": file_name,
         "input_sha256": content_hash(dataset),
     }
+    if record_name:
+        record["input"] = file_name
     if "sparse" in info:
         record["input_sparse"] = info["sparse"]
     return {

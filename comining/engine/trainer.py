@@ -8,12 +8,15 @@ import math
 import os
 import weakref
 from collections import OrderedDict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
+from detectron2.data import DatasetMapper, build_detection_train_loader
+from detectron2.data.transforms import RandomFlip
 from detectron2.engine import DefaultTrainer, TrainerBase, create_ddp_model
 from detectron2.evaluation import COCOEvaluator, DatasetEvaluator
 from detectron2.solver import build_optimizer
@@ -111,6 +114,13 @@ class Trainer(DefaultTrainer):
         raise InputError(
             f"SOLVER.OPTIMIZER is {cfg.SOLVER.OPTIMIZER!r}; it must be 'SGD' or 'AdamW'"
         )
+
+    @classmethod
+    def build_train_loader(cls, cfg: CfgNode) -> Iterable[list[dict[str, Any]]]:
+        mapper = DatasetMapper.from_config(cfg, is_train=True)
+        if cfg.INPUT.VERTICAL_FLIP:
+            mapper["augmentations"].append(RandomFlip(horizontal=False, vertical=True))
+        return build_detection_train_loader(cfg, mapper=DatasetMapper(**mapper))
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:

@@ -86,9 +86,16 @@ def test_same_bytes_whatever_the_order(full, dataset, tmp_path):
     run(full, tmp_path / "one.json")
     random.Random(0).shuffle(dataset["annotations"])
     dataset["images"].reverse()
-    full.write_text(json.dumps(dataset, indent=1))
-    run(full, tmp_path / "other.json")
+    shuffled = tmp_path / "shuffled.json"
+    shuffled.write_text(json.dumps(dataset, indent=1))
+    run(shuffled, tmp_path / "other.json")
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "other.json").read_bytes()
+
+
+def test_records_the_name_of_the_input_on_request(full, tmp_path):
+    run(full, tmp_path / "out.json", "--record-name")
+    record = json.loads((tmp_path / "out.json").read_text())["info"]["sparse"]
+    assert record["input"] == "full.json"
 
 
 def test_works_as_a_command(full, tmp_path):

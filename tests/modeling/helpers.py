@@ -1,0 +1,106 @@
+"""A tiny RetinaNet, and batches for it."""
+
+import math
+from pathlib import Path
+
+import torch
+from detectron2.config import get_cfg
+from detectron2.modeling import build_model
+from detectron2.structures import Boxes, Instances
+from torch import nn
+
+from comining import add_comining_config
+from comining.modeling.labels import Labels
+
+BASE_SMALL = Path(__file__).parents[2] / "configs" / "Base-Small.yaml"
+NUM_CLASSES = 3
+
+
+def tiny_config(*overrides):
+    """ResNet-18-FPN on p3 to p5; group norm in the backbone, so that images don't interact."""
+    cfg = get_cfg()
+    add_comining_config(cfg)
+    cfg.merge_from_file(str(BASE_SMALL), allow_unsafe=False)
+    cfg.merge_from_list(
+        [
+            "MODEL.DEVICE", "cpu",
+            "MODEL.RESNETS.NORM", "GN",
+            "MODEL.FPN.NORM", "GN",
+            "MODEL.RETINANET.NORM", "",
+            "MODEL.RETINANET.NUM_CLASSES", NUM_CLASSES,
+            "SEED", 1,
+        ]
+    )  # fmt: skip
+    cfg.merge_from_list(list(overrides))
+    return cfg
+
+
+def tiny_model(*overrides, seed=0):
+    """A model in training mode, its random head scaled to be sure of a few boxes per image."""
+    torch.manual_seed(seed)
+    model = build_model(tiny_config(*overrides))
+    for layer in model.head.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    nn.init.constant_(model.head.cls_score.bias, -3.0)
+    with torch.no_grad():
+        model.head.bbox_pred.weight.mul_(0.2)
+    return model
+
+
+def annotations(size, boxes, classes):
+    """The ground truth of an image of `size` (height, width), as the stock mapper makes it."""
+    instances = Instances(size)
+    instances.gt_boxes = Boxes(torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4))
+    instances.gt_classes = torch.tensor(classes, dtype=torch.int64)
+    return instances
+
+
+def items(*per_image, seed=0):
+    """A batch of random uint8 images from (size, boxes, classes) triples."""
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        {
+            "image": torch.randint(256, (3, *size), generator=generator, dtype=torch.uint8),
+            "instances": annotations(size, boxes, classes),
+        }
+        for size, boxes, classes in per_image
+    ]
+
+
+def two_items():
+    """Two images of different sizes with three annotations."""
+    return items(
+        ((64, 96), [[8, 10, 40, 44], [50, 20, 90, 60]], [0, 2]),
+        ((96, 64), [[20, 30, 44, 58]], [1]),
+    )
+
+
+def make_labels(boxes, classes=None, images=None, scores=None):
+    """`Labels` from lists; class 0, image 0 and score 1 unless told."""
+    boxes = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
+    zeros = [0] * len(boxes)
+    return Labels(
+        boxes,
+        torch.tensor(classes or zeros, dtype=torch.int64),
+        torch.tensor(images or zeros, dtype=torch.int64),
+        torch.tensor(scores or [1.0] * len(boxes)),
+    )
+
+
+def random_boxes(generator, number, size=64.0):
+    corners = torch.rand(number, 2, 2, generator=generator) * size
+    return torch.cat((corners.amin(1), corners.amax(1)), dim=1)
+
+
+def random_labels(generator, number, num_images, num_classes):
+    return Labels(
+        random_boxes(generator, number),
+        torch.randint(num_classes, (number,), generator=generator),
+        torch.randint(num_images, (number,), generator=generator),
+        torch.rand(number, generator=generator),
+    )
+
+
+def logit(probability):
+    return math.log(probability / (1 - probability))

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+import torch
+from detectron2.data import DatasetMapper
+from detectron2.modeling import build_model
+from detectron2.structures import BoxMode
+from PIL import Image
+
+import show_mined
+from comining.data.scenes import write_scenes
+from comining.engine import load_config
+from comining.errors import InputError
+from comining.modeling.labels import Labels
+
+
+@pytest.fixture(scope="module")
+def cfg(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes") / "scenes"
+    write_scenes(folder, train=3, val=1)
+    cfg = load_config("configs/demo.yaml", ["MODEL.DEVICE", "cpu", "INPUT.MIN_SIZE_TEST", "256"])
+    cfg.DATASETS.REGISTER = [["shown", str(folder / "train_hard.json"), str(folder / "train")]]
+    cfg.DATASETS.TRAIN = ["shown"]
+    show_mined.register_from_config(cfg)
+    return cfg
+
+
+def test_mined_boxes_are_in_pixels_of_the_original_and_new(cfg, tmp_path):
+    Image.fromarray(np.zeros((100, 120, 3), np.uint8)).save(tmp_path / "image.png")
+    record = {
+        "file_name": str(tmp_path / "image.png"),
+        "height": 100,
+        "width": 120,
+        "annotations": [
+            {"bbox": [10, 10, 20, 20], "bbox_mode": BoxMode.XYWH_ABS, "category_id": 1}
+        ],
+    }
+    model = build_model(cfg).eval()
+    # The shorter edge of 100 is resized to 256: one box on the annotated one, one elsewhere.
+    scaled = torch.tensor([[10, 10, 30, 30], [50, 60, 70, 90]]) * 2.56
+    model.mine = lambda outputs: Labels(
+        scaled, torch.tensor([1, 1]), torch.tensor([0, 0]), torch.tensor([0.9, 0.75])
+    )
+    mapper = DatasetMapper(cfg, is_train=False)
+    ((box, score),) = show_mined.mined_boxes(model, mapper, record)
+    # 120 * 2.56 is rounded to 307 pixels.
+    assert box == pytest.approx([50, 60, 70, 90], rel=2e-3)
+    assert score == 0.75
+
+
+def test_picture_shows_annotated_and_withheld_boxes(cfg, tmp_path, monkeypatch):
+    drawn = {"annotated": 0, "withheld": 0, "mined": 0}
+    draw = show_mined.draw_boxes
+
+    def count(axis, kind, boxes):
+        drawn[kind] += len(boxes)
+        draw(axis, kind, boxes)
+
+    monkeypatch.setattr(show_mined, "draw_boxes", count)
+    show_mined.show_mined(cfg, tmp_path / "mined.png", num_images=3)
+    records = show_mined.DatasetCatalog.get("shown")
+    kept = sum(len(record["annotations"]) for record in records)
+    assert drawn["annotated"] == kept
+    # Of n annotations hard drops n / 2, rounded down.
+    assert kept - len(records) <= drawn["withheld"] <= kept
+    with Image.open(tmp_path / "mined.png") as picture:
+        assert picture.width > picture.height > 100
+
+
+def test_plain_detector_is_refused(cfg, tmp_path):
+    plain = cfg.clone()
+    plain.MODEL.META_ARCHITECTURE = "RetinaNet"
+    with pytest.raises(InputError, match="RetinaNet does not mine"):
+        show_mined.show_mined(plain, tmp_path / "mined.png", num_images=1)

@@ -1,0 +1,151 @@
+#!/usr/bin/env python
+"""Draw what a trained model mines on images of its training set.
+
+python tools/show_mined.py --config-file configs/demo.yaml --output mined.png
+    MODEL.WEIGHTS output/demo/model_final.pth
+
+Annotated boxes are green, mined ones blue with their score, and, where the data set is a sparse
+version whose full original lies beside it, the annotations that were withheld are dashed red.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog
+from detectron2.data.detection_utils import read_image
+from detectron2.modeling import build_model
+from detectron2.structures import Boxes, BoxMode, Instances
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+
+from comining import CoMining
+from comining.data import register_from_config
+from comining.data.withheld import withheld_annotations
+from comining.engine import load_config
+from comining.errors import InputError
+from comining.modeling.labels import annotated_labels, merge_labels
+
+STYLES: dict[str, dict[str, Any]] = {
+    "withheld": {"edgecolor": "red", "linestyle": "--", "linewidth": 1.6},
+    "annotated": {"edgecolor": "lime", "linewidth": 1.6},
+    "mined": {"edgecolor": "deepskyblue", "linewidth": 1.6},
+}
+
+
+def mined_boxes(
+    model: CoMining, mapper: DatasetMapper, record: dict[str, Any]
+) -> list[tuple[list[float], float]]:
+    """What the model mines on an image beyond its annotations.
+
+    Args:
+        model: in evaluation mode.
+        mapper: for inference.
+        record: the image's, in detectron2's standard form.
+
+    Returns:
+        (box, score) pairs, boxes XYXY in pixels of the original image.
+    """
+    item = mapper(record)
+    scale = item["image"].shape[2] / record["width"]
+    (mined,) = model.mine_images([item])
+    annotations = [a for a in record["annotations"] if not a.get("iscrowd")]
+    boxes = [BoxMode.convert(a["bbox"], a["bbox_mode"], BoxMode.XYXY_ABS) for a in annotations]
+    annotated = Instances(item["image"].shape[1:])
+    annotated.gt_boxes = Boxes(torch.tensor(boxes).reshape(-1, 4) * scale)
+    annotated.gt_classes = torch.tensor([a["category_id"] for a in annotations], dtype=torch.int64)
+    known = annotated_labels([annotated.to(model.device)])
+    merged = merge_labels(known, mined, model.iou_thresh)
+    new = slice(len(known.boxes), None)
+    return list(zip((merged.boxes[new] / scale).tolist(), merged.scores[new].tolist(), strict=True))
+
+
+def draw_boxes(axis: Axes, kind: str, boxes: Sequence[Sequence[float]]) -> None:
+    for x0, y0, x1, y1 in boxes:
+        axis.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, **STYLES[kind]))
+
+
+def show_mined(cfg: CfgNode, output: Path, num_images: int) -> None:
+    """Draw the first ``num_images`` images of ``cfg.DATASETS.TRAIN`` into the picture ``output``.
+
+    Args:
+        cfg: of a model trained by Co-mining, with its weights.
+        output: the picture.
+        num_images: how many images to show.
+
+    Raises:
+        InputError: the model does not mine.
+    """
+    model = build_model(cfg).eval()
+    if not isinstance(model, CoMining):
+        raise InputError(f"{cfg.MODEL.META_ARCHITECTURE} does not mine: name a Co-mining config")
+    DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    mapper = DatasetMapper(cfg, is_train=False)
+    # The mapper drops the annotations that inference has no use for.
+    records = DatasetCatalog.get(cfg.DATASETS.TRAIN[0])[:num_images]
+    try:
+        withheld = withheld_annotations(MetadataCatalog.get(cfg.DATASETS.TRAIN[0]).json_file)
+    except InputError:
+        withheld = {}  # real data: nobody knows what is missing
+
+    columns = min(len(records), 4)
+    rows = -(-len(records) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(3.2 * columns, 3.2 * rows), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, record in zip(axes.flat, records, strict=False):
+        axis.imshow(read_image(record["file_name"], "RGB"))
+        missing = [a["bbox"] for a in withheld.get(record["image_id"], []) if not a["iscrowd"]]
+        draw_boxes(axis, "withheld", [(x, y, x + w, y + h) for x, y, w, h in missing])
+        annotated = [a for a in record["annotations"] if not a.get("iscrowd")]
+        to_xyxy = [BoxMode.convert(a["bbox"], a["bbox_mode"], BoxMode.XYXY_ABS) for a in annotated]
+        draw_boxes(axis, "annotated", to_xyxy)
+        mined = mined_boxes(model, mapper, record)
+        draw_boxes(axis, "mined", [box for box, _ in mined])
+        for (x0, y0, _, _), score in mined:
+            axis.text(x0, y0, f"{score:.2f}", fontsize=6, color="white", backgroundcolor="navy",
+                      bbox={"pad": 0.5, "facecolor": "navy", "linewidth": 0})  # fmt: skip
+    legend = [
+        Line2D([], [], color=style["edgecolor"], linestyle=style.get("linestyle", "-"), label=kind)
+        for kind, style in STYLES.items()
+    ]
+    figure.legend(handles=legend, loc="lower center", ncol=len(legend), frameon=False)
+    figure.tight_layout(rect=(0, 0.05, 1, 1))
+    figure.savefig(output, dpi=110)
+    plt.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config-file", required=True, help="of the trained model")
+    parser.add_argument("--output", required=True, type=Path, help="the picture")
+    parser.add_argument("--num-images", type=int, default=8, help="how many images to show")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs")
+    options = parser.parse_args()
+    try:
+        cfg = load_config(options.config_file, options.opts)
+        if not torch.cuda.is_available():
+            cfg.MODEL.DEVICE = "cpu"
+        register_from_config(cfg)
+        show_mined(cfg, options.output, options.num_images)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    print(options.output)
+
+
+if __name__ == "__main__":
+    main()
