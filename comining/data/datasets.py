@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.data.datasets import register_coco_instances
+from detectron2.data.datasets import load_coco_json
 
 from comining.errors import InputError
 
@@ -24,7 +27,8 @@ SPARSE_COCO = {
 def register_coco(name: str, json_file: str | Path, image_root: str | Path) -> None:
     """Make a data set in COCO format known to detectron2, to be named in ``DATASETS.TRAIN``.
 
-    Nothing is read until the data set is used. Registering the same again does nothing.
+    Nothing is read until the data set is used; then an `InputError` tells of a file that can't be.
+    Registering the same again does nothing.
 
     Args:
         name: of the data set.
@@ -43,7 +47,18 @@ def register_coco(name: str, json_file: str | Path, image_root: str | Path) -> N
                 f"{known.get('json_file')}: choose another name"
             )
         return
-    register_coco_instances(name, {}, json_file, image_root)
+    DatasetCatalog.register(name, partial(_load_coco, json_file, image_root, name))
+    MetadataCatalog.get(name).set(json_file=json_file, image_root=image_root, evaluator_type="coco")
+
+
+def _load_coco(json_file: str, image_root: str, name: str) -> list[dict[str, Any]]:
+    try:
+        images = load_coco_json(json_file, image_root, name)
+    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{json_file} is not a usable COCO annotation file: {error!r}") from error
+    if not images:
+        raise InputError(f"{json_file} lists no images: {name} needs at least one")
+    return images
 
 
 def register_sparse_coco(root: str) -> None:
@@ -63,7 +78,11 @@ def register_sparse_coco(root: str) -> None:
 def register_from_config(cfg: CfgNode) -> None:
     """Register the data sets of ``cfg.DATASETS.REGISTER``."""
     for entry in cfg.DATASETS.REGISTER:
-        if len(entry) != 3 or not all(isinstance(field, str) for field in entry):
+        if (
+            not isinstance(entry, (list, tuple))
+            or len(entry) != 3
+            or not all(isinstance(field, str) for field in entry)
+        ):
             raise InputError(
                 f"DATASETS.REGISTER has the entry {entry}; it must be [name, annotation file, "
                 "image folder]"
@@ -71,7 +90,7 @@ def register_from_config(cfg: CfgNode) -> None:
         register_coco(*entry)
 
 
-def check_datasets(names: list[str]) -> None:
+def check_datasets(names: Iterable[str]) -> None:
     """Check that data sets are known and their files in place, before anything is loaded.
 
     Raises:
@@ -97,8 +116,10 @@ def check_datasets(names: list[str]) -> None:
         raise InputError("\n  ".join(["data is missing:", *problems]))
 
 
-def check_num_classes(names: list[str], num_classes: int, key: str) -> None:
-    """Check that loaded data sets have as many categories as the model has classes.
+def check_num_classes(names: Iterable[str], num_classes: int, key: str) -> None:
+    """Check that data sets have as many categories as the model has classes.
+
+    A data set whose categories are not known yet is loaded.
 
     Args:
         names: of data sets.
@@ -112,8 +133,8 @@ def check_num_classes(names: list[str], num_classes: int, key: str) -> None:
         metadata = MetadataCatalog.get(name)
         if metadata.get("thing_classes") is None:
             DatasetCatalog.get(name)
-        categories = metadata.get("thing_classes", [])
-        if len(categories) != num_classes:
+        categories = metadata.get("thing_classes")
+        if categories is not None and len(categories) != num_classes:
             raise InputError(
                 f"{name} ({metadata.get('json_file')}) has {len(categories)} categories but {key} "
                 f"is {num_classes}: set {key} {len(categories)}"

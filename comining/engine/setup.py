@@ -10,6 +10,9 @@ import torch
 import yaml
 from detectron2.config import CfgNode, get_cfg
 from detectron2.engine import default_setup
+from detectron2.utils import comm
+from detectron2.utils.file_io import PathManager
+from detectron2.utils.logger import setup_logger
 
 from comining.config import add_comining_config
 from comining.data import check_datasets, register_from_config
@@ -34,9 +37,9 @@ def setup(args: argparse.Namespace) -> CfgNode:
         cfg.MODEL.DEVICE = "cpu"
     cfg.freeze()
     register_from_config(cfg)
-    check_datasets([*(() if args.eval_only else cfg.DATASETS.TRAIN), *cfg.DATASETS.TEST])
-    check_weights(cfg.MODEL.WEIGHTS, args.config_file)
+    _check_files(cfg, args)
     default_setup(cfg, args)
+    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="comining")
     if on_cpu:
         logging.getLogger(__name__).info("No GPU is available: running on the CPU.")
     return cfg
@@ -61,6 +64,8 @@ def load_config(config_file: str, overrides: list[str] | None = None) -> CfgNode
         raise InputError(f"config file {error.filename} does not exist") from error
     except (KeyError, ValueError, AssertionError, yaml.YAMLError) as error:
         raise InputError(f"config file {config_file}: {_text(error)}") from error
+    except (AttributeError, TypeError) as error:
+        raise InputError(f"config file {config_file} must consist of KEY: value lines") from error
     try:
         cfg.merge_from_list(overrides or [])
     except (KeyError, ValueError, AssertionError) as error:
@@ -82,23 +87,45 @@ def check_gpus(wanted: int) -> int:
     """
     present = torch.cuda.device_count()
     if wanted > max(present, 1):
-        raise InputError(f"--num-gpus {wanted}, but this machine has {present}")
+        raise InputError(
+            f"--num-gpus {wanted}, but this machine has {present}: ask for no more; without the "
+            "option one is used, or the CPU if there is none"
+        )
     return min(wanted, present)
 
 
+def _check_files(cfg: CfgNode, args: argparse.Namespace) -> None:
+    """Check that the files which a run reads are in place."""
+    key = "TEST" if args.eval_only else "TRAIN"
+    if not cfg.DATASETS[key]:
+        raise InputError(
+            f"DATASETS.{key} names no data set: set it in {args.config_file or 'a config file'} "
+            "or on the command line"
+        )
+    check_datasets(sorted({*cfg.DATASETS[key], *cfg.DATASETS.TEST}))
+    resumes = args.resume and (Path(cfg.OUTPUT_DIR) / "last_checkpoint").is_file()
+    if not resumes:
+        check_weights(cfg.MODEL.WEIGHTS, args.config_file)
+
+
 def check_weights(weights: str, config_file: str) -> None:
-    """Check that a local weights file exists; addresses such as ``detectron2://`` are let pass.
+    """Check that a weights file exists; an address such as ``detectron2://`` is downloaded, once.
 
     Raises:
-        InputError: it does not.
+        InputError: it does not, or can't be downloaded.
     """
-    if weights and "://" not in weights and not Path(weights).is_file():
+    advice = f"in {config_file or 'a config file'} or on the command line, '' for none"
+    try:
+        path = PathManager.get_local_path(weights) if weights else ""
+    except (OSError, RuntimeError) as error:
         raise InputError(
-            f"the weights file {weights} does not exist: set MODEL.WEIGHTS in "
-            f"{config_file or 'the config'} or on the command line, '' to train from scratch"
-        )
+            f"the weights {weights} can't be downloaded ({error}): fetch the file by other means "
+            f"and set MODEL.WEIGHTS to its path, {advice}"
+        ) from error
+    if path and not Path(path).is_file():
+        raise InputError(f"the weights file {weights} does not exist: set MODEL.WEIGHTS {advice}")
 
 
 def _text(error: Exception) -> str:
     # A KeyError's str() is its message's repr.
-    return str(error.args[0]) if error.args else type(error).__name__
+    return str(error.args[0]) if isinstance(error, KeyError) else str(error)

@@ -73,7 +73,10 @@ class TrainStep(TrainerBase):
         total = float(sum(means))
         named = dict(zip(losses, map(float, means), strict=True))
         if not np.isfinite(total):
-            raise FloatingPointError(f"losses are not finite at iteration {storage.iter}: {named}")
+            raise FloatingPointError(
+                f"losses are not finite at iteration {storage.iter}: {named}. Pretrained "
+                "MODEL.WEIGHTS, a lower SOLVER.BASE_LR or SOLVER.CLIP_GRADIENTS may help."
+            )
         # The slowest process is what the others waited for.
         storage.put_scalar("data_time", max(row[-1] for row in gathered))
         storage.put_scalars(total_loss=total, **named)

@@ -24,6 +24,7 @@ from detectron2.solver.build import get_default_optimizer_params, maybe_add_grad
 from detectron2.utils import comm
 from torch import nn
 
+from comining.data import check_num_classes
 from comining.errors import InputError
 
 from .step import TrainStep
@@ -56,6 +57,7 @@ class Trainer(DefaultTrainer):
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
         data_loader = self.build_train_loader(cfg)
+        _check_num_classes(cfg, [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST])
         on_gpu = torch.device(cfg.MODEL.DEVICE).type == "cuda"
         model = create_ddp_model(
             model,
@@ -120,7 +122,10 @@ class Trainer(DefaultTrainer):
         mapper = DatasetMapper.from_config(cfg, is_train=True)
         if cfg.INPUT.VERTICAL_FLIP:
             mapper["augmentations"].append(RandomFlip(horizontal=False, vertical=True))
-        return build_detection_train_loader(cfg, mapper=DatasetMapper(**mapper))
+        try:
+            return build_detection_train_loader(cfg, mapper=DatasetMapper(**mapper))
+        except AssertionError as error:  # how detectron2 refuses data
+            raise InputError(f"DATASETS.TRAIN can't be used: {error}") from error
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
@@ -138,6 +143,7 @@ class Trainer(DefaultTrainer):
             detectron2's results: by task and metric, with one data set; by data set, task and
             metric with several. AP in 0..100; NaN where nothing can be computed, null in the file.
         """
+        _check_num_classes(cfg, cfg.DATASETS.TEST)
         results = super().test(cfg, model, evaluators)
         if comm.is_main_process():
             path = Path(cfg.OUTPUT_DIR) / "results.json"
@@ -145,6 +151,13 @@ class Trainer(DefaultTrainer):
             partial.write_text(json.dumps(_nan_to_none(results), indent=1) + "\n")
             partial.replace(path)
         return results
+
+
+def _check_num_classes(cfg: CfgNode, datasets: Iterable[str]) -> None:
+    # Other detectors keep their number of classes elsewhere.
+    if cfg.MODEL.META_ARCHITECTURE.endswith("RetinaNet"):
+        key = "MODEL.RETINANET.NUM_CLASSES"
+        check_num_classes(datasets, cfg.MODEL.RETINANET.NUM_CLASSES, key)
 
 
 def _nan_to_none(results: Any) -> Any:

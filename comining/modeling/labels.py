@@ -6,7 +6,7 @@ of the mechanism needs a loop over images or a wait for the device per image.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -31,7 +31,7 @@ class Labels(NamedTuple):
 
     def select(self, index: Tensor) -> Labels:
         """The rows picked by ``index``, a boolean mask (M,) or row numbers."""
-        return Labels(*(field[index] for field in self))
+        return Labels(*select_rows(self, index))
 
     @staticmethod
     def cat(parts: Sequence[Labels]) -> Labels:
@@ -45,6 +45,17 @@ class Labels(NamedTuple):
         order = self.images.argsort(stable=True)
         parts = [field[order].split(counts.tolist()) for field in self]
         return [Labels(*fields) for fields in zip(*parts, strict=True)]
+
+
+def select_rows(fields: Iterable[Tensor], index: Tensor) -> list[Tensor]:
+    """The same rows of several tensors, waiting for the device at most once.
+
+    Args:
+        fields: tensors of M rows.
+        index: a boolean mask (M,) or row numbers.
+    """
+    rows = index.nonzero().squeeze(1) if index.dtype == torch.bool else index
+    return [field[rows] for field in fields]
 
 
 def annotated_labels(instances: Sequence[Instances]) -> Labels:
@@ -74,13 +85,14 @@ def pairwise_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     Returns:
         (..., M, G) in [0, 1]; 0 where two boxes do not overlap, also for boxes without area.
     """
-    top_left = torch.maximum(boxes1[..., :, None, :2], boxes2[..., None, :, :2])
-    bottom_right = torch.minimum(boxes1[..., :, None, 2:], boxes2[..., None, :, 2:])
-    intersection = (bottom_right - top_left).clamp_(min=0).prod(-1)
-    area1 = (boxes1[..., 2:] - boxes1[..., :2]).prod(-1)
-    area2 = (boxes2[..., 2:] - boxes2[..., :2]).prod(-1)
-    union = area1[..., :, None] + area2[..., None, :] - intersection
-    return torch.where(intersection > 0, intersection / union, 0.0)
+    # One plane per coordinate and in-place steps: anchors make this the largest tensor there is.
+    x0, y0, x1, y1 = boxes1[..., :, None, :].unbind(-1)  # (..., M, 1)
+    u0, v0, u1, v1 = boxes2[..., None, :, :].mT.contiguous().unbind(-2)  # (..., 1, G)
+    width = torch.minimum(x1, u1).sub_(torch.maximum(x0, u0)).clamp_(min=0)
+    height = torch.minimum(y1, v1).sub_(torch.maximum(y0, v0)).clamp_(min=0)
+    intersection = width.mul_(height)
+    union = ((x1 - x0) * (y1 - y0) + (u1 - u0) * (v1 - v0)).sub_(intersection)
+    return intersection.div_(union.clamp_(min=torch.finfo(union.dtype).tiny))
 
 
 def merge_labels(annotated: Labels, mined: Labels, iou_thresh: float) -> Labels:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import nms
 
-from .labels import Labels
+from .labels import Labels, select_rows
 
 
 class Candidates(NamedTuple):
@@ -33,7 +33,7 @@ class Candidates(NamedTuple):
 
     def select(self, index: Tensor) -> Candidates:
         """The rows picked by ``index``, a boolean mask (M,) or row numbers."""
-        return Candidates(*(field[index] for field in self))
+        return Candidates(*select_rows(self, index))
 
 
 def confident_candidates(

@@ -1,0 +1,169 @@
+"""Data sets by name, and what is refused before anything is trained."""
+
+import json
+import os
+import shutil
+
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from comining import register_coco
+from comining.data import check_datasets, check_num_classes, register_from_config
+from comining.engine import Trainer
+from comining.errors import InputError
+
+FILES = {
+    "coco_2017_train_full": "instances_train2017.json",
+    "coco_2017_train_easy": "instances_train2017_easy.json",
+    "coco_2017_train_hard": "instances_train2017_hard.json",
+    "coco_2017_train_extreme": "instances_train2017_extreme.json",
+    "coco_missing_50p": "coco_missing_50p.json",
+}
+
+
+def register(name, folder):
+    register_coco(name, folder / "annotations.json", folder / "images")
+
+
+def changed(own_data, tmp_path, change):
+    """A copy of the user's data whose annotation file has been changed; returns its folder."""
+    dataset = json.loads((own_data / "annotations.json").read_text())
+    change(dataset)
+    (tmp_path / "annotations.json").write_text(json.dumps(dataset))
+    shutil.copytree(own_data / "images", tmp_path / "images")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_papers_data_sets_are_registered(name):
+    coco = os.path.join(
+        os.path.expanduser(os.environ.get("DETECTRON2_DATASETS", "datasets")), "coco"
+    )
+    metadata = MetadataCatalog.get(name)
+    assert name in DatasetCatalog.list()
+    assert metadata.json_file == os.path.join(coco, "annotations", FILES[name])
+    assert metadata.image_root == os.path.join(coco, "train2017")
+    assert metadata.evaluator_type == "coco"
+
+
+def test_own_data_in_one_call(own_data, own_config, tmp_path):
+    register("called", own_data)
+    images = DatasetCatalog.get("called")
+    assert [image["image_id"] for image in images] == [1, 2, 3, 4]
+    assert images[0]["file_name"] == str(own_data / "images" / "000000000001.jpg")
+    assert [a["category_id"] for a in images[0]["annotations"]] == [0, 1]  # of the ids 3 and 7
+    assert MetadataCatalog.get("called").thing_classes == ["cat", "dog"]
+
+    own_config.merge_from_list(
+        ["DATASETS.TRAIN", ["called"], "DATASETS.TEST", [], "SOLVER.MAX_ITER", 1]
+    )
+    Trainer(own_config).train()
+    assert (tmp_path / "output" / "model_final.pth").is_file()
+
+
+def test_own_data_in_one_line_of_config(own_config, own_data, tmp_path):
+    register_from_config(own_config)
+    assert MetadataCatalog.get("own").json_file == str(own_data / "annotations.json")
+    own_config.SOLVER.MAX_ITER = 1
+    Trainer(own_config).train()
+    assert (tmp_path / "output" / "model_final.pth").is_file()
+
+
+def test_relative_file_names_are_below_the_image_folder(own_data, tmp_path):
+    def into_subfolder(dataset):
+        for image in dataset["images"]:
+            image["file_name"] = "images/" + image["file_name"]
+
+    folder = changed(own_data, tmp_path, into_subfolder)
+    register_coco("own", folder / "annotations.json", folder)
+    assert all(os.path.isfile(image["file_name"]) for image in DatasetCatalog.get("own"))
+
+
+def test_same_registration_again_is_fine(own_data):
+    register("own", own_data)
+    register("own", own_data)
+    assert len(DatasetCatalog.get("own")) == 4
+
+
+@pytest.mark.parametrize("name", ["own", "coco_2017_train_full", "coco_2017_val"])
+def test_name_of_another_data_set_is_refused(name, own_data, tmp_path):
+    if name == "own":
+        register("own", own_data)
+    with pytest.raises(InputError, match=f"'{name}' is registered already.*another name"):
+        register(name, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "abc",
+        ["own", "annotations.json"],
+        ["own", "annotations.json", "images", "more"],
+        ["own", "annotations.json", None],
+        3,
+    ],
+)
+def test_bad_entry_is_refused(entry, own_config):
+    own_config.DATASETS.REGISTER = [entry]
+    with pytest.raises(InputError, match=r"DATASETS\.REGISTER.*\[name, annotation file, image fol"):
+        register_from_config(own_config)
+
+
+def test_files_in_place_pass(own_data):
+    register("own", own_data)
+    check_datasets(["own"])
+
+
+def test_everything_that_is_missing_is_named_at_once(tmp_path):
+    register("own", tmp_path)
+    with pytest.raises(InputError) as error:
+        check_datasets(["own", "unknown"])
+    text = str(error.value)
+    assert f"own: put its annotation file at {tmp_path / 'annotations.json'}" in text
+    assert f"own: put its images into the folder {tmp_path / 'images'}" in text
+    assert "no data set is called 'unknown': register it with DATASETS.REGISTER" in text
+    assert "DETECTRON2_DATASETS" not in text
+
+
+def test_missing_coco_is_told_with_the_folder_variable():
+    MetadataCatalog.get("coco_here").set(json_file="no/such.json", image_root="no/such")
+    DatasetCatalog.register("coco_here", list)
+    with pytest.raises(InputError, match=r"at no/such\.json, or set \$DETECTRON2_DATASETS"):
+        check_datasets(["coco_here"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.update(images=[], annotations=[]), "lists no images"),
+        (lambda d: d.pop("categories"), "not a usable COCO annotation file"),
+        (lambda d: d.update(categories=[]), "not a usable COCO annotation file"),
+        (lambda d: d["images"][0].pop("file_name"), "file_name"),
+        (lambda d: d["annotations"][0].update(category_id=5), "category_id=5"),
+        (lambda d: d["annotations"][0].update(id=2), "not unique"),
+    ],
+)
+def test_unusable_annotation_file_is_named(change, message, own_data, tmp_path):
+    register("own", changed(own_data, tmp_path, change))
+    with pytest.raises(InputError, match=message) as error:
+        DatasetCatalog.get("own")
+    assert str(tmp_path / "annotations.json") in str(error.value)
+
+
+def test_file_that_is_no_json_is_named(tmp_path):
+    (tmp_path / "annotations.json").write_text('{"images": [')
+    register("own", tmp_path)
+    with pytest.raises(InputError, match=r"annotations\.json is not a usable COCO"):
+        DatasetCatalog.get("own")
+
+
+def test_number_of_classes_is_checked(own_data):
+    register("own", own_data)
+    check_num_classes(["own"], 2, "MODEL.RETINANET.NUM_CLASSES")
+    with pytest.raises(InputError, match=r"own .* has 2 categories but .*: set M\.N 2"):
+        check_num_classes(["own"], 80, "M.N")
+
+
+def test_data_set_without_category_names_has_no_number_to_check():
+    DatasetCatalog.register("nameless", lambda: [{"file_name": "a.jpg"}])
+    check_num_classes(["nameless"], 80, "MODEL.RETINANET.NUM_CLASSES")

@@ -1,0 +1,153 @@
+"""From the command line to a configuration, or to a message."""
+
+import urllib.error
+
+import pytest
+import torch
+from detectron2.engine import default_argument_parser
+from detectron2.utils.file_io import PathManager
+
+from comining.engine import check_gpus, load_config, setup
+from comining.engine.setup import check_weights
+from comining.errors import InputError
+
+
+def arguments(overrides, *options):
+    return default_argument_parser().parse_args([*options, *overrides])
+
+
+def test_defaults_file_and_overrides_in_this_order(tmp_path):
+    file = tmp_path / "my.yaml"
+    file.write_text("VERSION: 2\nSOLVER: {BASE_LR: 0.5, MAX_ITER: 7}\n")
+    cfg = load_config(str(file), ["SOLVER.MAX_ITER", "9"])
+    assert (cfg.SOLVER.BASE_LR, cfg.SOLVER.MAX_ITER, cfg.SOLVER.MOMENTUM) == (0.5, 9, 0.9)
+
+
+def test_base_is_relative_to_its_file(tmp_path):
+    (tmp_path / "base.yaml").write_text("VERSION: 2\nSEED: 5\n")
+    (tmp_path / "leaf.yaml").write_text("_BASE_: base.yaml\n")
+    assert load_config(str(tmp_path / "leaf.yaml")).SEED == 5
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("MODEL: {COMINING: {SCORE_TRESH: 0.5}}", "SCORE_TRESH"),
+        ("MODEL: {COMINING: 3}", "COMINING"),
+        ("SOLVER: {MAX_ITER: many}", "MAX_ITER"),
+        ("SOLVER: {MAX_ITER: [}", "line 1"),
+        ("SOLVER: !!python/tuple [1]", "python/tuple"),
+        ("_BASE_: gone.yaml", r"gone\.yaml"),
+        ("- a\n- b", "KEY: value"),
+        ("", "KEY: value"),
+        ("VERSION: 3", "v3"),
+    ],
+)
+def test_bad_config_file_is_named(content, message, tmp_path):
+    file = tmp_path / "my.yaml"
+    file.write_text(content)
+    with pytest.raises(InputError, match=message) as error:
+        load_config(str(file))
+    assert str(tmp_path) in str(error.value)
+
+
+def test_config_file_runs_no_code(tmp_path):
+    marker = tmp_path / "marker"
+    file = tmp_path / "evil.yaml"
+    file.write_text(f'VERSION: 2\nOUTPUT_DIR: !!python/object/apply:os.system ["touch {marker}"]\n')
+    with pytest.raises(InputError, match=r"(?s)evil\.yaml.*python/object/apply"):
+        load_config(str(file))
+    assert not marker.exists()
+
+
+def test_missing_config_file():
+    with pytest.raises(InputError, match=r"gone\.yaml.*does not exist"):
+        load_config("gone.yaml")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["SOLVER.MAX_ITERS", "5"], "MAX_ITERS"),
+        (["SOLVER.MAX_ITER"], "pairs"),
+        (["SOLVER.MAX_ITER=5"], "pairs"),
+        (["SOLVER.MAX_ITER", "many"], "MAX_ITER"),
+        (["MODEL.COMINING.VIEW", "3"], "VIEW"),
+    ],
+)
+def test_bad_override(overrides, message):
+    with pytest.raises(InputError, match=f"(?s)^command line: .*{message}"):
+        load_config("", overrides)
+
+
+def test_config_is_frozen_and_without_gpu_for_the_cpu(own_overrides, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    cfg = setup(arguments([*own_overrides, "MODEL.DEVICE", "cuda"]))
+    assert cfg.is_frozen()
+    assert cfg.MODEL.DEVICE == "cpu"
+
+
+def test_no_training_data_set_is_told():
+    with pytest.raises(InputError, match=r"DATASETS\.TRAIN names no data set"):
+        setup(arguments([]))
+
+
+def test_evaluation_needs_no_training_data(own_overrides):
+    overrides = [*own_overrides, "DATASETS.TRAIN", "['unknown']"]
+    with pytest.raises(InputError, match="unknown"):
+        setup(arguments(overrides))
+    setup(arguments(overrides, "--eval-only"))
+
+
+def test_missing_weights_are_told_before_training(own_overrides):
+    with pytest.raises(InputError, match=r"weights file gone\.pth does not exist: set MODEL\.WEIG"):
+        setup(arguments([*own_overrides, "MODEL.WEIGHTS", "gone.pth"]))
+
+
+def test_resumed_run_needs_no_initial_weights(own_overrides, tmp_path):
+    overrides = [*own_overrides, "MODEL.WEIGHTS", "gone.pth"]
+    with pytest.raises(InputError, match=r"gone\.pth"):
+        setup(arguments(overrides, "--resume"))  # nothing there to resume
+    (tmp_path / "output").mkdir(exist_ok=True)
+    (tmp_path / "output" / "last_checkpoint").write_text("model_0000001.pth")
+    setup(arguments(overrides, "--resume"))
+
+
+def test_weights_that_cannot_be_downloaded(monkeypatch):
+    def offline(path):
+        raise urllib.error.URLError("Name or service not known")
+
+    monkeypatch.setattr(PathManager, "get_local_path", offline)
+    address = "detectron2://ImageNetPretrained/MSRA/R-50.pkl"
+    with pytest.raises(InputError) as error:
+        check_weights(address, "my.yaml")
+    for part in (address, "can't be downloaded", "Name or service", "set MODEL.WEIGHTS", "my.yaml"):
+        assert part in str(error.value)
+
+
+def test_weights_at_an_address_are_fetched(monkeypatch, tmp_path):
+    # What urllib gives without a network, through detectron2's own handlers.
+    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path))
+    with pytest.raises(InputError, match="can't be downloaded"):
+        check_weights("http://127.0.0.1:9/model.pth", "")
+
+
+def test_no_weights_and_local_weights_pass(tmp_path):
+    check_weights("", "my.yaml")
+    (tmp_path / "model.pth").write_bytes(b"weights")
+    check_weights(str(tmp_path / "model.pth"), "my.yaml")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "present", "used"), [(1, 0, 0), (0, 0, 0), (1, 8, 1), (8, 8, 8)]
+)
+def test_gpus(wanted, present, used, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: present)
+    assert check_gpus(wanted) == used
+
+
+@pytest.mark.parametrize(("wanted", "present"), [(8, 0), (2, 1), (2, 0)])
+def test_too_many_gpus(wanted, present, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: present)
+    with pytest.raises(InputError, match=f"--num-gpus {wanted}, but this machine has {present}"):
+        check_gpus(wanted)

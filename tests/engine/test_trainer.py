@@ -1,0 +1,243 @@
+"""Training on the CPU, what it leaves behind, and how it goes on."""
+
+import json
+import math
+import shutil
+
+import pytest
+import torch
+from detectron2.utils.events import get_event_storage
+from torch import nn
+
+from comining.data import register_from_config
+from comining.engine import Trainer
+from comining.errors import InputError
+
+
+@pytest.fixture
+def cfg(own_config):
+    register_from_config(own_config)
+    return own_config
+
+
+def load_checkpoint(cfg, name="model_final.pth"):
+    return torch.load(f"{cfg.OUTPUT_DIR}/{name}")  # with torch's safe loader
+
+
+def train(cfg, resume=False):
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=resume)
+    trainer.train()
+    return trainer
+
+
+@pytest.mark.parametrize(
+    ("name", "optimizer", "state"),
+    [("SGD", torch.optim.SGD, "momentum_buffer"), ("AdamW", torch.optim.AdamW, "exp_avg_sq")],
+)
+def test_training_changes_weights_and_keeps_the_optimizers_state(name, optimizer, state, cfg):
+    cfg.SOLVER.OPTIMIZER = name
+    trainer = Trainer(cfg)
+    assert isinstance(trainer.optimizer, optimizer)
+    before = {key: value.clone() for key, value in trainer.model.state_dict().items()}
+    trainer.train()
+
+    checkpoint = load_checkpoint(cfg)
+    assert checkpoint["iteration"] == 1
+    weight = "head.cls_score.weight"
+    assert not torch.equal(checkpoint["model"][weight], before[weight])
+    states = checkpoint["trainer"]["_trainer"]["optimizer"]["state"]
+    assert len(states) == len(list(trainer.model.parameters()))
+    assert all(parameter[state].abs().sum() > 0 for parameter in states.values())
+
+
+def test_settings_of_the_optimizers(cfg):
+    cfg.merge_from_list(["SOLVER.BASE_LR", 0.25, "SOLVER.WEIGHT_DECAY", 0.125])
+    model = Trainer.build_model(cfg)
+    for name in ("SGD", "AdamW"):
+        cfg.SOLVER.OPTIMIZER = name
+        groups = Trainer.build_optimizer(cfg, model).param_groups
+        assert {group["lr"] for group in groups} == {0.25}
+        # Normalisation layers do not decay, by detectron2's default.
+        assert {group["weight_decay"] for group in groups} == {0.125, cfg.SOLVER.WEIGHT_DECAY_NORM}
+    assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
+
+
+def test_unknown_optimizer_is_refused(cfg):
+    cfg.SOLVER.OPTIMIZER = "Lion"
+    with pytest.raises(InputError, match=r"SOLVER\.OPTIMIZER is 'Lion'; .* 'SGD' or 'AdamW'"):
+        Trainer(cfg)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "message"),
+    [("float16", "float16 needs a GPU; use bfloat16"), ("half", "'half'; it must be one of")],
+)
+def test_mixed_precision_that_does_not_work_is_refused(dtype, message, cfg):
+    cfg.merge_from_list(["SOLVER.AMP.ENABLED", True, "SOLVER.AMP.DTYPE", dtype])
+    with pytest.raises(InputError, match=message):
+        Trainer(cfg)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_bfloat16_trains_single_precision_weights(enabled, cfg):
+    cfg.merge_from_list(["SOLVER.AMP.ENABLED", enabled, "SOLVER.AMP.DTYPE", "bfloat16"])
+    trainer = Trainer(cfg)
+    dtypes = []
+    trainer.model.head.cls_score.register_forward_hook(
+        lambda module, inputs, output: dtypes.append(output.dtype) if module.training else None
+    )
+    trainer.train()
+    assert set(dtypes) == {torch.bfloat16 if enabled else torch.float32}
+    assert all(p.dtype == torch.float32 for p in trainer.model.parameters())
+    assert all(value.isfinite().all() for value in load_checkpoint(cfg)["model"].values())
+
+
+def test_losses_and_mined_boxes_are_logged(cfg, tmp_path):
+    train(cfg)
+    lines = (tmp_path / "output" / "metrics.json").read_text().splitlines()
+    metrics = json.loads(lines[0])
+    losses = {"loss_cls", "loss_box_reg", "loss_cls_aug", "loss_box_reg_aug"}
+    assert losses | {"comining/mined_per_image", "comining/mined_per_image_aug"} <= set(metrics)
+    assert {"data_time", "lr", "iteration"} <= set(metrics)
+    assert metrics["total_loss"] == pytest.approx(sum(metrics[name] for name in losses))
+
+
+def test_results_are_json_with_null_for_what_cannot_be_computed(cfg, tmp_path):
+    cfg.MODEL.RETINANET.SCORE_THRESH_TEST = 1.0  # nothing is detected
+    results = Trainer.test(cfg, Trainer.build_model(cfg))
+    assert math.isnan(results["bbox"]["AP"])
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    text = (tmp_path / "output" / "results.json").read_text()
+    written = json.loads(text, parse_constant=refuse)
+    assert written["bbox"] == dict.fromkeys(("AP", "AP50", "AP75", "APs", "APm", "APl"))
+    assert [path.name for path in (tmp_path / "output").glob("results*")] == ["results.json"]
+
+
+def test_results_are_per_category_and_per_data_set(cfg, own_data):
+    cfg.DATASETS.REGISTER = [["more", *cfg.DATASETS.REGISTER[0][1:]]]
+    register_from_config(cfg)
+    cfg.merge_from_list(
+        ["DATASETS.TEST", ["own", "more"], "MODEL.RETINANET.SCORE_THRESH_TEST", 0.0]
+    )
+    results = Trainer.test(cfg, Trainer.build_model(cfg))
+    assert list(results) == ["own", "more"]
+    assert {"AP", "AP-cat", "AP-dog"} <= set(results["own"]["bbox"])
+    assert results["own"]["bbox"] == pytest.approx(results["more"]["bbox"], nan_ok=True)
+
+
+def test_resumed_run_equals_an_uninterrupted_one(cfg, own_data, tmp_path):
+    # One image and no random flip: every iteration sees the same.
+    dataset = json.loads((own_data / "annotations.json").read_text())
+    dataset["images"] = dataset["images"][:1]
+    dataset["annotations"] = [a for a in dataset["annotations"] if a["image_id"] == 1]
+    (tmp_path / "one.json").write_text(json.dumps(dataset))
+    cfg.DATASETS.REGISTER = [["one", str(tmp_path / "one.json"), str(own_data / "images")]]
+    register_from_config(cfg)
+    cfg.merge_from_list(
+        [
+            "DATASETS.TRAIN", ["one"],
+            "DATASETS.TEST", [],
+            "INPUT.RANDOM_FLIP", "none",
+            "SOLVER.OPTIMIZER", "SGD",
+            "SOLVER.BASE_LR", 0.02,
+            "SOLVER.WARMUP_ITERS", 1,
+            "SOLVER.IMS_PER_BATCH", 1,
+            "SOLVER.MAX_ITER", 4,
+            "SOLVER.CHECKPOINT_PERIOD", 2,
+            "SOLVER.AMP.ENABLED", False,
+        ]
+    )  # fmt: skip
+    torch.manual_seed(0)
+    train(cfg)
+    uninterrupted = load_checkpoint(cfg)
+    halfway = load_checkpoint(cfg, "model_0000001.pth")
+
+    interrupted = tmp_path / "interrupted"
+    interrupted.mkdir()
+    shutil.copy(tmp_path / "output" / "model_0000001.pth", interrupted)
+    (interrupted / "last_checkpoint").write_text("model_0000001.pth")
+    cfg.OUTPUT_DIR = str(interrupted)
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=True)
+    assert trainer.start_iter == 2
+    saved = halfway["trainer"]["_trainer"]["optimizer"]["state"]
+    restored = trainer.optimizer.state_dict()["state"]
+    assert len(restored) == len(saved) > 0
+    for key, state in saved.items():
+        torch.testing.assert_close(restored[key], state, rtol=0, atol=0)
+    trainer.train()
+
+    resumed = load_checkpoint(cfg)
+    assert resumed["iteration"] == uninterrupted["iteration"] == 3
+    assert not torch.equal(
+        resumed["model"]["head.cls_score.weight"], halfway["model"]["head.cls_score.weight"]
+    )
+    torch.testing.assert_close(resumed["model"], uninterrupted["model"])
+    torch.testing.assert_close(resumed["trainer"], uninterrupted["trainer"])
+
+
+def test_checkpoint_of_another_trainer_resumes_without_momentum(cfg, tmp_path, caplog):
+    train(cfg)
+    checkpoint = load_checkpoint(cfg)
+    del checkpoint["trainer"]["_trainer"]
+    torch.save(checkpoint, tmp_path / "output" / "model_final.pth")
+    cfg.SOLVER.MAX_ITER = 3
+    trainer = train(cfg, resume=True)
+    assert "no optimizer state" in caplog.text
+    assert (trainer.start_iter, trainer.iter) == (2, 3)
+
+
+def test_weights_alone_start_a_new_run(cfg, tmp_path):
+    train(cfg)
+    cfg.MODEL.WEIGHTS = str(tmp_path / "output" / "model_final.pth")
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=False)
+    assert trainer.start_iter == 0
+    assert not trainer.optimizer.state_dict()["state"]
+    torch.testing.assert_close(dict(trainer.model.state_dict()), load_checkpoint(cfg)["model"])
+
+
+def test_losses_that_are_not_finite_stop_the_run(cfg):
+    def spoil(model, inputs, losses):
+        if get_event_storage().iter == 1:
+            return {**losses, "loss_cls": losses["loss_cls"] * math.nan}
+        return losses
+
+    cfg.SOLVER.MAX_ITER = 3
+    trainer = Trainer(cfg)
+    trainer.model.register_forward_hook(spoil)
+    with pytest.raises(FloatingPointError, match=r"iteration 1: .*'loss_cls': nan.*BASE_LR"):
+        trainer.train()
+    # The update was not made.
+    assert all(parameter.isfinite().all() for parameter in trainer.model.parameters())
+
+
+@pytest.mark.parametrize("use", [Trainer, lambda cfg: Trainer.test(cfg, nn.Identity())])
+def test_wrong_number_of_classes_is_refused(use, cfg):
+    cfg.MODEL.RETINANET.NUM_CLASSES = 80
+    with pytest.raises(InputError, match=r"own .*2 categories but .*: set .*NUM_CLASSES 2"):
+        use(cfg)
+
+
+def test_classes_of_the_test_data_are_checked_before_training(cfg):
+    cfg.MODEL.RETINANET.NUM_CLASSES = 2
+    cfg.DATASETS.TEST = ["own", "coco_2017_val"]
+    with pytest.raises(InputError, match=r"coco_2017_val .*80 categories"):
+        Trainer(cfg)
+
+
+def test_data_set_without_annotations_is_refused(cfg, own_data, tmp_path):
+    dataset = json.loads((own_data / "annotations.json").read_text())
+    dataset["annotations"] = []
+    (tmp_path / "none.json").write_text(json.dumps(dataset))
+    cfg.DATASETS.REGISTER = [["none", str(tmp_path / "none.json"), str(own_data / "images")]]
+    register_from_config(cfg)
+    cfg.DATASETS.TRAIN = ["none"]
+    with pytest.raises(InputError, match=r"DATASETS\.TRAIN can't be used: No valid data.* none"):
+        Trainer(cfg)
+    cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS = False  # they are wanted
+    train(cfg)

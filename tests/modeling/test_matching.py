@@ -1,0 +1,119 @@
+import pytest
+import torch
+from detectron2.modeling.matcher import Matcher
+from detectron2.structures import Boxes
+
+from comining.modeling.matching import label_anchors
+from tests.modeling.helpers import annotations, make_labels, random_labels, tiny_model
+
+NUM_CLASSES = 3
+
+
+def match(anchors, labels, matcher=None, num_images=1):
+    matcher = matcher or Matcher([0.4, 0.5], [0, -1, 1], allow_low_quality_matches=False)
+    return label_anchors(
+        torch.tensor(anchors, dtype=torch.float32),
+        labels,
+        matcher,
+        num_images=num_images,
+        num_classes=NUM_CLASSES,
+    )
+
+
+@pytest.fixture(scope="module")
+def retinanet():
+    """Stock, with anchors for 64-px images."""
+    return tiny_model("MODEL.META_ARCHITECTURE", "RetinaNet")
+
+
+@pytest.mark.parametrize("low_quality", [True, False])
+@pytest.mark.parametrize(
+    ("thresholds", "meaning"),
+    [([0.4, 0.5], [0, -1, 1]), ([0.5], [0, 1]), ([0.3, 0.3], [0, -1, 1]), ([0.2, 0.6], [-1, 0, 1])],
+)
+def test_against_detectron2(retinanet, thresholds, meaning, low_quality):
+    anchors = retinanet.anchor_generator([torch.zeros(1, 1, s, s) for s in (8, 4, 2)])
+    generator = torch.Generator().manual_seed(0)
+    labels = random_labels(generator, 30, num_images=4, num_classes=NUM_CLASSES)
+    matcher = Matcher(thresholds, meaning, allow_low_quality_matches=low_quality)
+    classes, boxes = label_anchors(
+        Boxes.cat(anchors).tensor, labels, matcher, num_images=4, num_classes=NUM_CLASSES
+    )
+    all_wanted, all_wanted_boxes = by_detectron2(retinanet, matcher, anchors, labels, 4)
+    assert torch.equal(classes, all_wanted)
+    foreground = (classes >= 0) & (classes < NUM_CLASSES)
+    assert foreground.any(dim=1).all()
+    assert torch.equal(boxes[foreground], all_wanted_boxes[foreground])
+
+
+@pytest.mark.parametrize("meaning", [[0, -1, 1], [-1, 0, 1]])
+def test_images_without_labels_against_detectron2(retinanet, meaning):
+    anchors = retinanet.anchor_generator([torch.zeros(1, 1, s, s) for s in (8, 4, 2)])
+    labels = make_labels([[10, 10, 30, 40], [5, 5, 60, 60]], classes=[0, 2], images=[1, 1])
+    matcher = Matcher([0.2, 0.6], meaning, allow_low_quality_matches=True)
+    classes, _ = label_anchors(
+        Boxes.cat(anchors).tensor, labels, matcher, num_images=3, num_classes=NUM_CLASSES
+    )
+    assert torch.equal(classes, by_detectron2(retinanet, matcher, anchors, labels, 3)[0])
+
+
+def by_detectron2(retinanet, matcher, anchors, labels, num_images):
+    retinanet.anchor_matcher = matcher
+    per_image = labels.split(num_images)
+    instances = [annotations((64, 64), x.boxes.tolist(), x.classes.tolist()) for x in per_image]
+    classes, boxes = retinanet.label_anchors(anchors, instances)
+    return torch.stack(classes), torch.stack(boxes)
+
+
+def test_bands():
+    # IoUs of 1, exactly 0.5, between, exactly 0.4, below, none.
+    anchors = [[0, 0, 10, w] for w in (10, 5, 4.5, 4, 3)] + [[50, 50, 60, 60]]
+    classes, boxes = match(anchors, make_labels([[0, 0, 10, 10]], classes=[2]))
+    assert classes.tolist() == [[2, 2, -1, -1, NUM_CLASSES, NUM_CLASSES]]
+    assert classes.dtype == torch.int64
+    assert boxes[0, :2].tolist() == [[0, 0, 10, 10]] * 2
+
+
+def test_the_label_with_most_overlap_wins():
+    labels = make_labels([[0, 0, 10, 6], [0, 0, 10, 8], [0, 0, 10, 7]], classes=[0, 1, 2])
+    classes, boxes = match([[0, 0, 10, 10]], labels)
+    assert classes.tolist() == [[1]]
+    assert boxes.tolist() == [[[0, 0, 10, 8]]]
+
+
+def test_low_quality_matches_include_ties():
+    matcher = Matcher([0.4, 0.5], [0, -1, 1], allow_low_quality_matches=True)
+    anchors = [[0, 0, 10, 10], [20, 0, 30, 10], [2, 20, 12, 30]]
+    classes, boxes = match(anchors, make_labels([[8, 0, 22, 10]], classes=[1]), matcher)
+    assert classes.tolist() == [[1, 1, NUM_CLASSES]]  # IoU 20 / 220 with both
+    assert boxes[0, 0].tolist() == [8, 0, 22, 10]
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        [200, 200, 220, 220],  # outside the image, as mined boxes may be
+        [5, 5, 5, 9],  # no area
+    ],
+)
+def test_a_label_that_touches_no_anchor_makes_none_foreground(box):
+    matcher = Matcher([0.4, 0.5], [0, -1, 1], allow_low_quality_matches=True)
+    anchors = [[0, 0, 10, 10], [20, 0, 30, 10]]
+    classes, _ = match(anchors, make_labels([box]), matcher)
+    assert classes.tolist() == [[NUM_CLASSES, NUM_CLASSES]]
+    classes, _ = match(anchors, make_labels([box, [0, 0, 10, 10]], classes=[0, 1]), matcher)
+    assert classes.tolist() == [[1, NUM_CLASSES]]
+
+
+def test_images_do_not_mix():
+    labels = make_labels([[0, 0, 10, 10], [20, 0, 30, 10]], classes=[0, 1], images=[2, 0])
+    classes, boxes = match([[0, 0, 10, 10], [20, 0, 30, 10]], labels, num_images=3)
+    assert classes.tolist() == [[3, 1], [3, 3], [0, 3]]
+    assert boxes[2, 0].tolist() == [0, 0, 10, 10]
+    assert boxes.shape == (3, 2, 4)
+
+
+def test_no_labels_at_all():
+    classes, boxes = match([[0, 0, 10, 10]], make_labels([]), num_images=2)
+    assert classes.tolist() == [[NUM_CLASSES], [NUM_CLASSES]]
+    assert boxes.shape == (2, 1, 4)

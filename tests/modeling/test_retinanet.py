@@ -1,0 +1,261 @@
+"""Co-mining RetinaNet beside detectron2's own RetinaNet."""
+
+import logging
+
+import pytest
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.engine import DefaultTrainer
+from detectron2.structures import Boxes, Instances
+from detectron2.utils.events import EventStorage
+from fvcore.nn import giou_loss, sigmoid_focal_loss, smooth_l1_loss
+from torch.nn import functional as F
+
+from comining import register_coco
+from comining.data.scenes import write_scenes
+from tests.modeling.helpers import annotations, items, tiny_config, tiny_model, two_items
+
+PLAIN = ("MODEL.META_ARCHITECTURE", "RetinaNet")
+
+
+class TestParameters:
+    def test_are_those_of_retinanet(self):
+        ours, plain = tiny_model().state_dict(), tiny_model(*PLAIN).state_dict()
+        assert list(ours) == list(plain)
+        for name, value in ours.items():
+            assert value.shape == plain[name].shape, name
+
+    def test_load_both_ways(self):
+        ours, plain = tiny_model(seed=1), tiny_model(*PLAIN, seed=2)
+        plain.load_state_dict(ours.state_dict(), strict=True)
+        assert torch.equal(plain.head.cls_score.weight, ours.head.cls_score.weight)
+        plain = tiny_model(*PLAIN, seed=3)
+        ours.load_state_dict(plain.state_dict(), strict=True)
+        assert torch.equal(plain.head.cls_score.weight, ours.head.cls_score.weight)
+
+    def test_published_checkpoint(self, tmp_path, caplog, monkeypatch):
+        """The form of the paper's authors: under "model", with the anchors among the parameters."""
+        source = tiny_model(seed=1)
+        state = source.state_dict()
+        for level, anchors in enumerate(source.anchor_generator.cell_anchors):
+            state[f"anchor_generator.cell_anchors.{level}"] = anchors
+        path = tmp_path / "model_final.pth"
+        torch.save({"model": state, "iteration": 89999}, path)
+
+        for name in ("fvcore", "detectron2"):  # a training before may have silenced them
+            monkeypatch.setattr(logging.getLogger(name), "propagate", True)
+        model = tiny_model(seed=2)
+        with caplog.at_level(logging.INFO):
+            DetectionCheckpointer(model).load(str(path))
+        assert str(path) in caplog.text
+        assert [x.getMessage() for x in caplog.records if x.levelno >= logging.WARNING] == []
+        for name, value in model.state_dict().items():
+            assert torch.equal(value, state[name]), name
+
+
+def test_inference_is_plain_retinanets():
+    ours, plain = tiny_model().eval(), tiny_model(*PLAIN, seed=1).eval()
+    plain.load_state_dict(ours.state_dict())
+    with torch.no_grad():
+        found, expected = ours(two_items()), plain(two_items())
+    for output, wanted in zip(found, expected, strict=True):
+        output, wanted = output["instances"], wanted["instances"]
+        assert len(output) > 5
+        assert torch.equal(output.pred_boxes.tensor, wanted.pred_boxes.tensor)
+        assert torch.equal(output.scores, wanted.scores)
+        assert torch.equal(output.pred_classes, wanted.pred_classes)
+
+
+def test_trains_with_the_stock_trainer(tmp_path):
+    """Of a RetinaNet's config, the architecture alone is changed."""
+    write_scenes(tmp_path / "scenes", train=4, val=1, size=96)
+    name = f"scenes of {tmp_path}"
+    register_coco(name, tmp_path / "scenes" / "train_hard.json", tmp_path / "scenes" / "train")
+    cfg = tiny_config(
+        *PLAIN,
+        "MODEL.RETINANET.NUM_CLASSES", 6,
+        "DATASETS.TRAIN", (name,),
+        "INPUT.MIN_SIZE_TRAIN", (64,),
+        "DATALOADER.NUM_WORKERS", 0,
+        "SOLVER.IMS_PER_BATCH", 2,
+        "SOLVER.MAX_ITER", 2,
+        "SOLVER.AMP.ENABLED", False,
+        "OUTPUT_DIR", str(tmp_path / "output"),
+    )  # fmt: skip
+    cfg.MODEL.META_ARCHITECTURE = "CoMiningRetinaNet"
+    trainer = DefaultTrainer(cfg)
+    before = trainer.model.head.cls_score.weight.detach().clone()
+    trainer.train()
+    latest = trainer.storage.latest()
+    for key in ("loss_cls", "loss_box_reg", "loss_cls_aug", "loss_box_reg_aug"):
+        value, iteration = latest[key]
+        assert value > 0
+        assert iteration == 1
+    assert latest["comining/mined_per_image"][0] >= 0
+    assert not torch.equal(trainer.model.head.cls_score.weight, before)
+    assert (tmp_path / "output" / "model_final.pth").is_file()
+
+
+class TestStepAgainstStockParts:
+    """A whole training step, and the same one put together slowly from detectron2's parts."""
+
+    @pytest.mark.parametrize("norm", ["GN", "BN"])
+    @pytest.mark.parametrize("kind", ["smooth_l1", "giou"])
+    @pytest.mark.parametrize("flip", [0.0, 1.0])
+    @pytest.mark.parametrize("seed", [0, 3])
+    def test_losses_and_gradients(self, norm, kind, flip, seed):
+        settings = (
+            "MODEL.RESNETS.NORM", norm,
+            "MODEL.RETINANET.BBOX_REG_LOSS_TYPE", kind,
+            "MODEL.COMINING.VIEW.FLIP_PROB", flip,
+            # Few enough for every limit to matter.
+            "MODEL.RETINANET.TOPK_CANDIDATES_TEST", 15,
+            "TEST.DETECTIONS_PER_IMAGE", 12,
+        )  # fmt: skip
+        batch = items(
+            ((64, 96), [[8, 10, 40, 44], [50, 20, 90, 60]], [0, 2]),
+            ((96, 64), [[20, 30, 44, 58]], [1]),
+            ((64, 64), [], []),
+            seed=seed,
+        )
+        ours, plain = tiny_model(*settings, seed=seed), tiny_model(*settings, *PLAIN, seed=9)
+        plain.load_state_dict(ours.state_dict())
+
+        views = []
+        make = ours.view.make
+        ours.view.make = lambda *args: views.append(make(*args)) or views[-1]
+        with EventStorage():
+            losses = ours(batch)
+        expected = slow_losses(plain, batch, views, [bool(flip)] * 3)
+
+        assert losses.keys() == expected.keys()
+        for name, value in expected.items():
+            assert value.item() > 0.01
+            assert losses[name].item() == pytest.approx(value.item(), rel=1e-5), name
+        sum(losses.values()).backward()
+        sum(expected.values()).backward()
+        wanted = dict(plain.named_parameters())
+        for name, parameter in ours.named_parameters():
+            scale = wanted[name].grad.abs().max().item()
+            torch.testing.assert_close(
+                parameter.grad, wanted[name].grad, rtol=1e-3, atol=1e-4 * scale, msg=name
+            )
+
+
+def slow_losses(plain, batch, views, flipped, score_thresh=0.5, iou_thresh=0.4):
+    """The four losses of a batch and its second views, by a stock RetinaNet."""
+    images = plain.preprocess_image([{"image": x["image"]} for x in batch + as_items(views)])
+    features = plain.backbone(images.tensor)
+    features = [features[name] for name in plain.head_in_features]
+    logits, deltas = plain._transpose_dense_predictions(
+        plain.head(features), [plain.num_classes, 4]
+    )
+    anchors = plain.anchor_generator(features)
+
+    mined = []
+    for index in range(2 * len(batch)):
+        mined.append(
+            slow_mine(
+                plain,
+                anchors,
+                [x[index].detach().sigmoid() for x in logits],
+                [x[index].detach() for x in deltas],
+                score_thresh,
+            )
+        )
+    assert all(len(boxes) > 3 for boxes in mined)
+
+    losses = {}
+    for branch, suffix in enumerate(("", "_aug")):
+        truth = []
+        for index, item in enumerate(batch):
+            size = images.image_sizes[index]
+            boxes = item["instances"].gt_boxes.tensor.tolist()
+            classes = item["instances"].gt_classes.tolist()
+            found = mined[index + (1 - branch) * len(batch)]
+            if flipped[index]:
+                found = [(mirror(box, size[1]), k) for box, k in found]
+                if branch == 1:
+                    boxes = [mirror(box, size[1]) for box in boxes]
+            new = [
+                (box, k)
+                for box, k in found
+                if not any(
+                    k == other_k and iou(box, other) > iou_thresh
+                    for other, other_k in zip(boxes, classes, strict=True)
+                )
+            ]
+            truth.append(
+                annotations(size, boxes + [box for box, _ in new], classes + [k for _, k in new])
+            )
+        rows = slice(branch * len(batch), (branch + 1) * len(batch))
+        of_branch = slow_branch_losses(
+            plain, anchors, [x[rows] for x in logits], [x[rows] for x in deltas], truth
+        )
+        losses.update({name + suffix: value for name, value in of_branch.items()})
+    return losses
+
+
+def as_items(views):
+    return [{"image": view} for view in views]
+
+
+def slow_mine(plain, anchors, scores, deltas, score_thresh):
+    """(box, class) pairs of one image, best first."""
+    candidates = []
+    for of_level, level_scores, level_deltas in zip(anchors, scores, deltas, strict=True):
+        boxes = plain.box2box_transform.apply_deltas(level_deltas, of_level.tensor).tolist()
+        confident = [
+            (level_scores[anchor, k].item(), k, boxes[anchor])
+            for anchor, k in (level_scores > score_thresh).nonzero().tolist()
+        ]
+        confident.sort(key=lambda row: -row[0])
+        candidates += confident[: plain.test_topk_candidates]
+    candidates.sort(key=lambda row: -row[0])
+    kept = []
+    for _, k, box in candidates:
+        if not any(
+            k == other_k and iou(box, other) > plain.test_nms_thresh for other, other_k in kept
+        ):
+            kept.append((box, k))
+    return kept[: plain.max_detections_per_image]
+
+
+def slow_branch_losses(plain, anchors, logits, deltas, truth: list[Instances]):
+    classes, boxes = plain.label_anchors(anchors, truth)
+    classes, boxes = torch.stack(classes), torch.stack(boxes)
+    logits, deltas = torch.cat(logits, dim=1), torch.cat(deltas, dim=1)
+    valid = classes >= 0
+    foreground = valid & (classes < plain.num_classes)
+    one_hot = F.one_hot(classes[valid], plain.num_classes + 1)[:, :-1].to(logits.dtype)
+    loss_cls = sigmoid_focal_loss(
+        logits[valid],
+        one_hot,
+        alpha=plain.focal_loss_alpha,
+        gamma=plain.focal_loss_gamma,
+        reduction="sum",
+    )
+    at = Boxes.cat(anchors).tensor.expand_as(boxes)[foreground]
+    transform = plain.box2box_transform
+    if plain.box_reg_loss_type == "giou":
+        predicted = transform.apply_deltas(deltas[foreground], at)
+        loss_box_reg = giou_loss(predicted, boxes[foreground], reduction="sum")
+    else:
+        wanted = transform.get_deltas(at, boxes[foreground])
+        loss_box_reg = smooth_l1_loss(
+            deltas[foreground], wanted, beta=plain.smooth_l1_beta, reduction="sum"
+        )
+    normalizer = max(1, int(foreground.sum()))
+    return {"loss_cls": loss_cls / normalizer, "loss_box_reg": loss_box_reg / normalizer}
+
+
+def mirror(box, width):
+    x0, y0, x1, y1 = box
+    return [width - x1, y0, width - x0, y1]
+
+
+def iou(box, other):
+    width = max(0.0, min(box[2], other[2]) - max(box[0], other[0]))
+    height = max(0.0, min(box[3], other[3]) - max(box[1], other[1]))
+    areas = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (box, other)]
+    return width * height / (sum(areas) - width * height)
