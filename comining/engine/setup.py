@@ -114,7 +114,7 @@ def check_weights(weights: str, config_file: str) -> None:
     Raises:
         InputError: it does not, or can't be downloaded.
     """
-    advice = f"in {config_file or 'a config file'} or on the command line, '' for none"
+    advice = f"in {config_file or 'a config file'} or on the command line ('' for random ones)"
     try:
         path = PathManager.get_local_path(weights) if weights else ""
     except (OSError, RuntimeError) as error:

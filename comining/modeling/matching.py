@@ -40,7 +40,7 @@ def label_anchors(
     classes, boxes = [], []
     for gt in labels.split(num_images):
         if len(gt.boxes) == 0:
-            classes.append(if_not_foreground[:1].expand(len(anchors)))
+            classes.append(anchors.new_full((len(anchors),), num_classes, dtype=torch.int64))
             boxes.append(torch.zeros_like(anchors))
             continue
         iou = pairwise_iou(gt.boxes, anchors)  # (G, R)

@@ -87,6 +87,8 @@ def top_candidates(candidates: Candidates, topk: int) -> Candidates:
 def suppress(labels: Labels, iou_thresh: float, max_per_image: int) -> Labels:
     """Class-wise non-maximum suppression of every image, all in one call.
 
+    Boxes that are not finite, which a diverging detector predicts, are dropped.
+
     Args:
         labels: candidate boxes of a batch.
         iou_thresh: a box is dropped if its IoU with a better one of its class is above.
@@ -95,6 +97,7 @@ def suppress(labels: Labels, iou_thresh: float, max_per_image: int) -> Labels:
     Returns:
         The kept rows by descending score.
     """
+    labels = labels.select(labels.boxes.isfinite().all(dim=1))
     if len(labels.boxes) == 0:
         return labels
     # Boxes of different images or classes are moved apart so that they can't overlap. In double

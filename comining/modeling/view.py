@@ -134,8 +134,10 @@ class SecondView:
         view = image if image.is_floating_point() else image.float()
         if draw.jitter:
             rgb = (view.flip(0) if self.is_bgr else view) / 255
-            for name, factor in draw.jitter:
-                rgb = _OPERATIONS[name](rgb, factor)
+            # Mixed precision is the network's; colours would be rounded visibly.
+            with torch.autocast(image.device.type, enabled=False):
+                for name, factor in draw.jitter:
+                    rgb = _OPERATIONS[name](rgb, factor)
             view = (rgb.flip(0) if self.is_bgr else rgb) * 255
         return view.flip(2) if draw.flip else view
 

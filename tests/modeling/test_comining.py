@@ -3,13 +3,21 @@
 import pytest
 import torch
 from detectron2.modeling import build_model
+from detectron2.modeling.meta_arch.dense_detector import permute_to_N_HWA_K
 from detectron2.utils.events import EventStorage
 
 from comining.errors import InputError
 from comining.modeling import SecondView
 from comining.modeling.comining import BRANCHES
 from comining.modeling.labels import Labels
-from tests.modeling.helpers import items, make_labels, tiny_config, tiny_model, two_items
+from tests.modeling.helpers import (
+    NUM_CLASSES,
+    items,
+    make_labels,
+    tiny_config,
+    tiny_model,
+    two_items,
+)
 
 LOSSES = {"loss_cls", "loss_box_reg", "loss_cls_aug", "loss_box_reg_aug"}
 NOTHING_MINED = ("MODEL.COMINING.SCORE_THRESH", 1.0)
@@ -127,6 +135,26 @@ class TestLosses:
                 )
             for name, value in expected.items():
                 assert losses[name + suffix].item() == pytest.approx(value.item(), rel=1e-5)
+
+    @pytest.mark.parametrize("value", [float("inf"), float("nan")])
+    def test_a_mined_box_that_is_not_finite_does_no_harm(self, value):
+        """As a regression output that overflowed in half precision would be."""
+        model = tiny_model()
+        dense_outputs = model.dense_outputs
+
+        def overflowing(features, predictions):
+            outputs = dense_outputs(features, predictions)
+            scores = torch.cat([permute_to_N_HWA_K(x, NUM_CLASSES) for x in outputs.logits], dim=1)
+            best = scores[3].amax(dim=1).argmax()  # of the second image's second view
+            deltas = outputs.deltas.clone()
+            deltas[3, best] = value
+            return outputs._replace(deltas=deltas)
+
+        model.dense_outputs = overflowing
+        losses = step(model, two_items())
+        # Only the second view's own regression loss may contain the broken prediction.
+        for name in LOSSES - {"loss_box_reg_aug"}:
+            assert losses[name].isfinite(), name
 
     def test_seed_and_iteration_decide(self):
         batch = two_items()
