@@ -34,7 +34,7 @@ if __name__ == "__main__":
     try:
         launch(
             main,
-            check_gpus(args.num_gpus),
+            check_gpus(args.num_gpus, args.num_machines),
             num_machines=args.num_machines,
             machine_rank=args.machine_rank,
             dist_url=args.dist_url,

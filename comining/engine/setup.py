@@ -73,19 +73,22 @@ def load_config(config_file: str, overrides: list[str] | None = None) -> CfgNode
     return cfg
 
 
-def check_gpus(wanted: int) -> int:
+def check_gpus(wanted: int, num_machines: int = 1) -> int:
     """The number of GPUs to use on this machine.
 
     Args:
         wanted: what the user asked for.
+        num_machines: how many machines train together.
 
     Returns:
         ``wanted``, or 0 if that is 1 and there is none.
 
     Raises:
-        InputError: more than one is wanted, and there are fewer.
+        InputError: more than one is wanted, and there are fewer, or several machines and no GPU.
     """
     present = torch.cuda.device_count()
+    if num_machines > 1 and present == 0:
+        raise InputError(f"--num-machines {num_machines} needs GPUs, but this machine has none")
     if wanted > max(present, 1):
         raise InputError(
             f"--num-gpus {wanted}, but this machine has {present}: ask for no more; without the "

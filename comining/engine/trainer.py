@@ -19,6 +19,7 @@ from detectron2.data import DatasetMapper, build_detection_train_loader
 from detectron2.data.transforms import RandomFlip
 from detectron2.engine import DefaultTrainer, TrainerBase, create_ddp_model
 from detectron2.evaluation import COCOEvaluator, DatasetEvaluator
+from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.solver import build_optimizer
 from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
 from detectron2.utils import comm
@@ -92,6 +93,11 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
+        if cfg.MODEL.META_ARCHITECTURE not in META_ARCH_REGISTRY:
+            raise InputError(
+                f"MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE!r}, which is not "
+                "registered; CoMiningRetinaNet and RetinaNet are"
+            )
         model = super().build_model(cfg)
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         logger.info(f"{cfg.MODEL.META_ARCHITECTURE}: {trained / 1e6:.1f} M trained parameters")
@@ -129,9 +135,14 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
-        return COCOEvaluator(
+        evaluator = COCOEvaluator(
             dataset_name, output_dir=os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name)
         )
+        # pycocotools needs two fields that many tools leave out.
+        for annotation in evaluator._coco_api.dataset.get("annotations", []):
+            annotation.setdefault("iscrowd", 0)
+            annotation.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
+        return evaluator
 
     @classmethod
     def test(

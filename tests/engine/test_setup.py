@@ -151,3 +151,9 @@ def test_too_many_gpus(wanted, present, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: present)
     with pytest.raises(InputError, match=f"--num-gpus {wanted}, but this machine has {present}"):
         check_gpus(wanted)
+
+
+def test_several_machines_need_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(InputError, match="--num-machines 2 needs GPUs"):
+        check_gpus(1, num_machines=2)

@@ -9,7 +9,7 @@ import torch
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
-from comining.data import register_from_config
+from comining.data import register_coco, register_from_config
 from comining.engine import Trainer
 from comining.errors import InputError
 
@@ -101,6 +101,25 @@ def test_losses_and_mined_boxes_are_logged(cfg, tmp_path):
     assert losses | {"comining/mined_per_image", "comining/mined_per_image_aug"} <= set(metrics)
     assert {"data_time", "lr", "iteration"} <= set(metrics)
     assert metrics["total_loss"] == pytest.approx(sum(metrics[name] for name in losses))
+
+
+def test_unknown_architecture_is_refused(cfg):
+    cfg.MODEL.META_ARCHITECTURE = "CoMiningRetina"
+    with pytest.raises(InputError, match=r"'CoMiningRetina', which is not registered"):
+        Trainer(cfg)
+
+
+def test_annotations_without_area_and_iscrowd_are_evaluated(cfg, own_data, tmp_path):
+    dataset = json.loads((own_data / "annotations.json").read_text())
+    for annotation in dataset["annotations"]:
+        del annotation["area"], annotation["iscrowd"]
+    (tmp_path / "bare.json").write_text(json.dumps(dataset))
+    register_coco("bare", tmp_path / "bare.json", own_data / "images")
+    model = Trainer.build_model(cfg)
+    complete = Trainer.test(cfg, model)["bbox"]
+    cfg.DATASETS.TEST = ["bare"]
+    # Sizes, too, are told apart by the area.
+    assert str(Trainer.test(cfg, model)["bbox"]) == str(complete)
 
 
 def test_results_are_json_with_null_for_what_cannot_be_computed(cfg, tmp_path):
