@@ -37,15 +37,16 @@ class TwoViews(ImageList):
         self.flipped = flipped
 
     def to_other_view(self, labels: Labels) -> Labels:
-        """Labels on the N images in one view's frame, in the other view's frame."""
+        """Labels on any of the 2N images, moved to the other view of the same image."""
+        num_images = len(self.flipped)
+        images = (labels.images + num_images) % (2 * num_images)
         if not any(self.flipped):
-            return labels
+            return labels._replace(images=images)
         device = labels.boxes.device
-        flipped = torch.tensor(self.flipped, device=device)[labels.images]
-        sizes = self.image_sizes[: len(self.flipped)]
-        widths = torch.tensor([width for _, width in sizes], device=device)[labels.images]
+        flipped = torch.tensor(self.flipped * 2, device=device)[images]
+        widths = torch.tensor([width for _, width in self.image_sizes], device=device)[images]
         boxes = torch.where(flipped[:, None], flip_boxes(labels.boxes, widths), labels.boxes)
-        return labels._replace(boxes=boxes)
+        return labels._replace(boxes=boxes, images=images)
 
 
 class CoMining(DenseDetector):
@@ -199,24 +200,21 @@ class CoMining(DenseDetector):
         Returns:
             Each loss of the detector, and with the suffix "_aug" the same of the second view.
         """
-        num_images = len(gt_instances)
         annotated = annotated_labels(gt_instances)
         outputs = self.dense_outputs(features, predictions)
         with torch.no_grad():
-            mined = self.mine(outputs)
-            by_augmented = mined.images >= num_images
-            on_original = mined.select(~by_augmented)
-            on_augmented = mined.select(by_augmented)
-            on_augmented = on_augmented._replace(images=on_augmented.images - num_images)
-            original = merge_labels(annotated, images.to_other_view(on_augmented), self.iou_thresh)
-            augmented = merge_labels(
-                images.to_other_view(annotated), images.to_other_view(on_original), self.iou_thresh
-            )
-        storage = get_event_storage()
-        for suffix, labels in zip(BRANCHES, (original, augmented), strict=True):
-            new = len(labels.boxes) - len(annotated.boxes)
-            storage.put_scalar(f"comining/mined_per_image{suffix}", new / num_images)
-        labels = Labels.cat((original, augmented._replace(images=augmented.images + num_images)))
+            annotated = Labels.cat((annotated, images.to_other_view(annotated)))
+            mined = images.to_other_view(self.mine(outputs))
+            labels = merge_labels(annotated, mined, self.iou_thresh)
+        num_images = len(gt_instances)
+        new = labels.images[len(annotated.boxes) :]
+        num_new_aug = int((new >= num_images).sum())
+        get_event_storage().put_scalars(
+            **{
+                "comining/mined_per_image": (len(new) - num_new_aug) / num_images,
+                "comining/mined_per_image_aug": num_new_aug / num_images,
+            }
+        )
         losses = self.branch_losses(outputs, labels)
         return {
             name + suffix: values[branch]

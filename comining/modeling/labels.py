@@ -41,9 +41,9 @@ class Labels(NamedTuple):
     def split(self, num_images: int) -> list[Labels]:
         """One `Labels` per image of the batch, each in the order of its rows here."""
         every_image = torch.arange(num_images, device=self.images.device)
-        counts = (self.images == every_image[:, None]).sum(1)
+        counts = (self.images == every_image[:, None]).sum(1).tolist()
         order = self.images.argsort(stable=True)
-        parts = [field[order].split(counts.tolist()) for field in self]
+        parts = [field[order].split(counts) for field in self]
         return [Labels(*fields) for fields in zip(*parts, strict=True)]
 
 
@@ -61,14 +61,12 @@ def select_rows(fields: Iterable[Tensor], index: Tensor) -> list[Tensor]:
 def annotated_labels(instances: Sequence[Instances]) -> Labels:
     """The ground truth of N images, each with ``gt_boxes`` and ``gt_classes``, as `Labels`."""
     device = instances[0].gt_classes.device
-    images = torch.repeat_interleave(
-        torch.arange(len(instances)), torch.tensor([len(x) for x in instances])
-    )
+    images = [index for index, x in enumerate(instances) for _ in range(len(x))]
     boxes = torch.cat([x.gt_boxes.tensor for x in instances])
     return Labels(
         boxes=boxes,
         classes=torch.cat([x.gt_classes for x in instances]),
-        images=images.to(device),
+        images=torch.tensor(images, dtype=torch.int64, device=device),
         scores=boxes.new_ones(len(boxes)),
     )
 

@@ -97,16 +97,18 @@ def suppress(labels: Labels, iou_thresh: float, max_per_image: int) -> Labels:
     Returns:
         The kept rows by descending score.
     """
-    labels = labels.select(labels.boxes.isfinite().all(dim=1))
     if len(labels.boxes) == 0:
         return labels
     # Boxes of different images or classes are moved apart so that they can't overlap. In double
     # precision the shift changes no IoU beyond single precision's own rounding.
-    boxes = labels.boxes.double()
+    finite = labels.boxes.isfinite().all(dim=1)
+    boxes = torch.where(finite[:, None], labels.boxes, 0).double()
     group = labels.images * (labels.classes.max() + 1) + labels.classes
     span = boxes.max() - boxes.min() + 1
-    kept = labels.select(nms(boxes + (group * span)[:, None], labels.scores.double(), iou_thresh))
-    return kept.select(_rank_in_group(kept.images) < max_per_image)
+    kept = nms(boxes + (group * span)[:, None], labels.scores.double(), iou_thresh)
+    finite = finite[kept]
+    rank = _rank_in_group(torch.where(finite, labels.images[kept], -1))
+    return labels.select(kept).select(finite & (rank < max_per_image))
 
 
 def _rank_in_group(group: Tensor) -> Tensor:

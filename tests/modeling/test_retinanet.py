@@ -96,6 +96,17 @@ def test_trains_with_the_stock_trainer(tmp_path):
     assert (tmp_path / "output" / "model_final.pth").is_file()
 
 
+def test_outputs_have_single_precision_under_autocast():
+    model = tiny_model()
+    with torch.autocast("cpu", torch.bfloat16), EventStorage():
+        images = model.preprocess_image(two_items())
+        features = [model.backbone(images.tensor)[name] for name in model.head_in_features]
+        predictions = model.head(features)
+        outputs = model.dense_outputs(features, predictions)
+    assert predictions[0][0].dtype == torch.bfloat16
+    assert {x.dtype for x in (*outputs.logits, outputs.deltas, outputs.anchors)} == {torch.float32}
+
+
 class TestStepAgainstStockParts:
     """A whole training step, and the same one put together slowly from detectron2's parts."""
 
@@ -109,8 +120,8 @@ class TestStepAgainstStockParts:
             "MODEL.RETINANET.BBOX_REG_LOSS_TYPE", kind,
             "MODEL.COMINING.VIEW.FLIP_PROB", flip,
             # Few enough for every limit to matter.
-            "MODEL.RETINANET.TOPK_CANDIDATES_TEST", 15,
-            "TEST.DETECTIONS_PER_IMAGE", 12,
+            "MODEL.RETINANET.TOPK_CANDIDATES_TEST", 12,
+            "TEST.DETECTIONS_PER_IMAGE", 14,
         )  # fmt: skip
         batch = items(
             ((64, 96), [[8, 10, 40, 44], [50, 20, 90, 60]], [0, 2]),

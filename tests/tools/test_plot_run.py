@@ -1,9 +1,9 @@
 import json
 
+import plot_run
 import pytest
 from PIL import Image
 
-import plot_run
 from comining.errors import InputError
 
 

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
+import show_mined
 import torch
 from detectron2.data import DatasetMapper
 from detectron2.modeling import build_model
 from detectron2.structures import BoxMode
 from PIL import Image
 
-import show_mined
 from comining.data.scenes import write_scenes
 from comining.engine import load_config
 from comining.errors import InputError
