@@ -20,6 +20,9 @@ REQUIREMENTS = [
     "setuptools>=64,<81",
 ]
 
+# Evaluation by pycocotools takes many times longer.
+FAST_REQUIREMENTS = ["faster-coco-eval>=1.6,<2"]
+
 DEV_REQUIREMENTS = [
     "pytest>=8",
     "hypothesis>=6.100",
@@ -47,5 +50,5 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["comining", "comining.*"]),
     install_requires=REQUIREMENTS,
-    extras_require={"dev": DEV_REQUIREMENTS},
+    extras_require={"fast": FAST_REQUIREMENTS, "dev": FAST_REQUIREMENTS + DEV_REQUIREMENTS},
 )

@@ -9,7 +9,8 @@ def add_comining_config(cfg: CfgNode) -> None:
     """Add the project's keys, with the paper's values, to detectron2's default config, in place."""
     cfg.MODEL.COMINING = CfgNode()
     # A prediction whose class score is above becomes a label of the other branch. In [0, 1].
-    # The paper uses 0.6, and 0.5 where a single annotation per image is left.
+    # The paper uses 0.6, and 0.5 where a single annotation per image is left. Low values take
+    # much memory: at 0, everything that the detector predicts is a candidate.
     cfg.MODEL.COMINING.SCORE_THRESH = 0.6
     # A mined box is dropped if its IoU with an annotated box of its class is above. In [0, 1].
     cfg.MODEL.COMINING.IOU_THRESH = 0.4
@@ -18,7 +19,7 @@ def add_comining_config(cfg: CfgNode) -> None:
     cfg.MODEL.COMINING.VIEW = CfgNode()
     # The probability that an image's colours are jittered at all. In [0, 1].
     cfg.MODEL.COMINING.VIEW.JITTER_PROB = 0.8
-    # Factors are drawn from [max(0, 1 - x), 1 + x]. At least 0; 0 leaves the property alone.
+    # Factors are drawn from [max(0, 1 - x), 1 + x]. At least 0.
     cfg.MODEL.COMINING.VIEW.BRIGHTNESS = 0.8
     cfg.MODEL.COMINING.VIEW.CONTRAST = 0.8
     cfg.MODEL.COMINING.VIEW.SATURATION = 0.8

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -18,7 +17,7 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetMapper, build_detection_train_loader
 from detectron2.data.transforms import RandomFlip
 from detectron2.engine import DefaultTrainer, TrainerBase, create_ddp_model
-from detectron2.evaluation import COCOEvaluator, DatasetEvaluator
+from detectron2.evaluation import DatasetEvaluator
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.solver import build_optimizer
 from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
@@ -27,6 +26,7 @@ from torch import nn
 
 from comining.data import check_num_classes
 from comining.errors import InputError
+from comining.evaluation import COCOBoxEvaluator
 
 from .step import TrainStep
 
@@ -135,14 +135,7 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
-        evaluator = COCOEvaluator(
-            dataset_name, output_dir=os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name)
-        )
-        # pycocotools needs two fields that many tools leave out.
-        for annotation in evaluator._coco_api.dataset.get("annotations", []):
-            annotation.setdefault("iscrowd", 0)
-            annotation.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
-        return evaluator
+        return COCOBoxEvaluator(dataset_name, Path(cfg.OUTPUT_DIR) / "inference" / dataset_name)
 
     @classmethod
     def test(

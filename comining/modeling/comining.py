@@ -98,6 +98,11 @@ class CoMining(DenseDetector):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        if "COMINING" not in cfg.MODEL:
+            raise InputError(
+                "the config lacks MODEL.COMINING: call comining.add_comining_config(cfg) before "
+                "merging files into it"
+            )
         return {
             **super().from_config(cfg),
             "view": SecondView(cfg),
@@ -165,11 +170,16 @@ class CoMining(DenseDetector):
         originals, views, flipped = [], [], []
         for index, item in enumerate(batched_inputs):
             image = item["image"].to(self.device)
+            name = item.get("file_name", f"image {index} of the batch")
+            if len(image) != 3:
+                raise InputError(
+                    f"{name} has {len(image)} channels; Co-mining needs three: convert it to RGB"
+                )
             if "image_aug" in item:
                 view, flip = item["image_aug"], False
                 if view.shape != image.shape:
                     raise InputError(
-                        f"'image_aug' of {item.get('file_name', f'image {index}')} has shape "
+                        f"'image_aug' of {name} has shape "
                         f"{tuple(view.shape)}, its 'image' {tuple(image.shape)}: a mapper's second "
                         "view must keep the frame of the first"
                     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from detectron2.layers import ciou_loss, diou_loss
 from detectron2.modeling.box_regression import Box2BoxTransform
 from fvcore.nn import giou_loss, smooth_l1_loss
 from torch import Tensor
@@ -11,7 +12,9 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from comining.errors import InputError
+#: Losses on boxes, by the names of ``MODEL.RETINANET.BBOX_REG_LOSS_TYPE``.
+IOU_LOSSES = {"giou": giou_loss, "diou": diou_loss, "ciou": ciou_loss}
+BOX_LOSSES = ("smooth_l1", *IOU_LOSSES)
 
 
 def focal_loss(logits: Tensor, classes: Tensor, *, alpha: float, gamma: float) -> Tensor:
@@ -93,23 +96,16 @@ def box_loss(
         deltas: (F, 4), predicted.
         anchors, targets: (F, 4) XYXY in pixels.
         transform: between anchors and boxes.
-        kind: "smooth_l1", on deltas, or "giou", on boxes.
+        kind: "smooth_l1", on deltas, or "giou", "diou" or "ciou", on boxes.
         smooth_l1_beta: where smooth L1 turns from quadratic to linear, at least 0.
 
     Returns:
         (F,) losses.
-
-    Raises:
-        InputError: ``kind`` is something else.
     """
     if kind == "smooth_l1":
         wanted = transform.get_deltas(anchors, targets)
         return smooth_l1_loss(deltas, wanted, beta=smooth_l1_beta, reduction="none").sum(1)
-    if kind == "giou":
-        return giou_loss(transform.apply_deltas(deltas, anchors), targets, reduction="none")
-    raise InputError(
-        f"MODEL.RETINANET.BBOX_REG_LOSS_TYPE is {kind!r}; it must be 'smooth_l1' or 'giou'"
-    )
+    return IOU_LOSSES[kind](transform.apply_deltas(deltas, anchors), targets, reduction="none")
 
 
 def sum_per_branch(values: Tensor, branches: Tensor, num_branches: int) -> Tensor:

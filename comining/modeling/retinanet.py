@@ -12,9 +12,11 @@ from detectron2.structures import Boxes
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
+from comining.errors import InputError
+
 from .comining import BRANCHES, CoMining
 from .labels import Labels
-from .losses import box_loss, focal_loss, sum_per_branch
+from .losses import BOX_LOSSES, box_loss, focal_loss, sum_per_branch
 from .matching import label_anchors
 from .mining import confident_candidates, suppress, top_candidates
 
@@ -39,8 +41,17 @@ class CoMiningRetinaNet(CoMining, RetinaNet):
 
     @configurable
     def __init__(self, **kwargs: Any) -> None:
-        """Takes the arguments of `CoMining` and of detectron2's ``RetinaNet``, by keyword."""
+        """Takes the arguments of `CoMining` and of detectron2's ``RetinaNet``, by keyword.
+
+        Raises:
+            InputError: a value is not legal.
+        """
         super().__init__(**kwargs)
+        if self.box_reg_loss_type not in BOX_LOSSES:
+            raise InputError(
+                f"MODEL.RETINANET.BBOX_REG_LOSS_TYPE is {self.box_reg_loss_type!r}; it must be "
+                f"one of {', '.join(BOX_LOSSES)}"
+            )
 
     def dense_outputs(
         self, features: list[Tensor], predictions: list[list[Tensor]]

@@ -122,15 +122,7 @@ class SecondView:
 
         Returns:
             (3, H, W) in [0, 255], floating point, on the same device.
-
-        Raises:
-            InputError: the image does not have three channels.
         """
-        if image.shape[0] != 3:
-            raise InputError(
-                f"an image has {image.shape[0]} channels; the second view's colour jitter needs "
-                "three: convert the images to RGB"
-            )
         view = image if image.is_floating_point() else image.float()
         if draw.jitter:
             rgb = (view.flip(0) if self.is_bgr else view) / 255

@@ -132,7 +132,9 @@ def test_results_are_json_with_null_for_what_cannot_be_computed(cfg, tmp_path):
 
     text = (tmp_path / "output" / "results.json").read_text()
     written = json.loads(text, parse_constant=refuse)
-    assert written["bbox"] == dict.fromkeys(("AP", "AP50", "AP75", "APs", "APm", "APl"))
+    assert written["bbox"] == dict.fromkeys(
+        ("AP", "AP50", "AP75", "APs", "APm", "APl", "AP-cat", "AP-dog")
+    )
     assert [path.name for path in (tmp_path / "output").glob("results*")] == ["results.json"]
 
 

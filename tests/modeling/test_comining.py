@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from detectron2.config import get_cfg
 from detectron2.modeling import build_model
 from detectron2.modeling.meta_arch.dense_detector import permute_to_N_HWA_K
 from detectron2.utils.events import EventStorage
@@ -394,11 +395,26 @@ class TestSettings:
         with pytest.raises(InputError, match=f"PIXEL_MEAN has {channels} channels"):
             build_model(cfg)
 
-    def test_image_of_other_than_three_channels(self):
+    @pytest.mark.parametrize("own_view", [False, True])
+    def test_image_of_other_than_three_channels(self, own_view):
         batch = two_items()
         batch[1]["image"] = batch[1]["image"][:1]
-        with pytest.raises(InputError, match="has 1 channels"):
+        batch[1]["file_name"] = "grey.png"
+        if own_view:
+            for item in batch:
+                item["image_aug"] = item["image"]
+        with pytest.raises(InputError, match=r"grey\.png has 1 channels"):
             step(tiny_model(), batch)
+
+    def test_unknown_box_loss(self):
+        with pytest.raises(InputError, match=r"BBOX_REG_LOSS_TYPE is 'l3'; .* giou, diou, ciou"):
+            build_model(tiny_config("MODEL.RETINANET.BBOX_REG_LOSS_TYPE", "l3"))
+
+    def test_config_without_the_projects_keys(self):
+        cfg = get_cfg()
+        cfg.MODEL.META_ARCHITECTURE = "CoMiningRetinaNet"
+        with pytest.raises(InputError, match=r"call comining\.add_comining_config"):
+            build_model(cfg)
 
     def test_config_reaches_the_model(self):
         cfg = tiny_config(

@@ -3,8 +3,7 @@ import torch
 from detectron2.modeling.box_regression import Box2BoxTransform
 from torch.nn import functional as F
 
-from comining.errors import InputError
-from comining.modeling.losses import box_loss, focal_loss, sum_per_branch
+from comining.modeling.losses import BOX_LOSSES, box_loss, focal_loss, sum_per_branch
 
 TRANSFORM = Box2BoxTransform((1.0, 1.0, 1.0, 1.0))
 
@@ -111,7 +110,17 @@ class TestBoxLoss:
         # 1 - IoU + empty share of the hull: half overlapping; apart, with a third empty.
         assert loss.tolist() == pytest.approx([0, 1 - 50 / 150, 1 + 100 / 300], abs=1e-5)
 
-    @pytest.mark.parametrize("kind", ["smooth_l1", "giou"])
+    @pytest.mark.parametrize("kind", ["diou", "ciou"])
+    def test_centre_distance_by_hand(self, kind):
+        anchors = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+        targets = torch.tensor([[5.0, 0.0, 15.0, 10.0]])
+        loss = box_loss(
+            torch.zeros(1, 4), anchors, targets, TRANSFORM, kind=kind, smooth_l1_beta=0.1
+        )
+        # 1 - IoU + (distance of the centres / diagonal of the hull)^2; the shapes agree.
+        assert loss.tolist() == pytest.approx([1 - 50 / 150 + 25 / (225 + 100)], abs=1e-5)
+
+    @pytest.mark.parametrize("kind", BOX_LOSSES)
     def test_no_foreground(self, kind):
         deltas = torch.zeros(0, 4, requires_grad=True)
         loss = box_loss(
@@ -120,11 +129,6 @@ class TestBoxLoss:
         assert loss.shape == (0,)
         loss.sum().backward()
         assert deltas.grad.shape == (0, 4)
-
-    def test_unknown_kind(self):
-        boxes = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
-        with pytest.raises(InputError, match=r"BBOX_REG_LOSS_TYPE is 'l3'.*'smooth_l1' or 'giou'"):
-            box_loss(boxes, boxes, boxes, TRANSFORM, kind="l3", smooth_l1_beta=0.1)
 
 
 class TestSumPerBranch:

@@ -154,11 +154,6 @@ class TestMake:
         both = SecondView().make(random_image(), ViewDraw(ALL_FOUR, flip=True))
         assert torch.equal(both, jittered.flip(2))
 
-    @pytest.mark.parametrize("channels", [1, 4])
-    def test_other_than_three_channels(self, channels):
-        with pytest.raises(InputError, match=f"has {channels} channels"):
-            SecondView().make(torch.zeros(channels, 8, 8), PLAIN)
-
 
 WRONG = [
     ("JITTER_PROB", -0.1),

@@ -1,0 +1,139 @@
+"""Detection metrics of the COCO challenge."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+from collections import OrderedDict
+from collections.abc import Iterable
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from detectron2.data import MetadataCatalog
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.evaluation.coco_evaluation import instances_to_coco_json
+from detectron2.utils import comm
+from tabulate import tabulate
+
+try:
+    from faster_coco_eval import COCO
+    from faster_coco_eval import COCOeval_faster as COCOeval
+except ImportError:
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+COLUMNS = 6
+
+logger = logging.getLogger(__name__)
+
+
+class COCOBoxEvaluator(DatasetEvaluator):
+    """Average precision of boxes, over all categories and for each.
+
+    The results are those of detectron2's ``COCOEvaluator``, by the same names, several times
+    faster where faster-coco-eval is installed. Two fields that pycocotools needs may be missing
+    from the annotations: ``area`` (then that of the box) and ``iscrowd`` (then 0).
+    """
+
+    def __init__(self, dataset_name: str, output_dir: str | Path) -> None:
+        """
+        Args:
+            dataset_name: a registered data set in COCO format.
+            output_dir: gets the predictions, ``coco_instances_results.json``.
+        """
+        metadata = MetadataCatalog.get(dataset_name)
+        self.dataset_name = dataset_name
+        self.output_dir = Path(output_dir)
+        self.ground_truth = json.loads(Path(metadata.json_file).read_text())
+        for annotation in self.ground_truth.get("annotations", []):
+            annotation.setdefault("iscrowd", 0)
+            annotation.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
+        contiguous_ids = metadata.thing_dataset_id_to_contiguous_id
+        self.category_ids = sorted(contiguous_ids, key=contiguous_ids.__getitem__)
+        self.category_names = metadata.thing_classes
+        self.reset()
+
+    def reset(self) -> None:
+        self.predictions: list[dict[str, Any]] = []
+
+    def process(self, inputs: Iterable[dict[str, Any]], outputs: Iterable[dict[str, Any]]) -> None:
+        for item, output in zip(inputs, outputs, strict=True):
+            instances = output["instances"].to("cpu")
+            self.predictions += instances_to_coco_json(instances, item["image_id"])
+
+    def evaluate(self) -> OrderedDict[str, dict[str, float]] | None:
+        """Gather the predictions of all processes and compare them with the annotations.
+
+        Returns:
+            In the main process, under "bbox" each of ``METRICS`` and ``AP-<category>``, in 0..100
+            and NaN where nothing can be computed; nothing where the data set has no annotations.
+        """
+        predictions = list(chain(*comm.gather(self.predictions)))
+        if not comm.is_main_process():
+            return None
+        for prediction in predictions:
+            prediction["category_id"] = self.category_ids[prediction["category_id"]]
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        (self.output_dir / "coco_instances_results.json").write_text(json.dumps(predictions))
+        if "annotations" not in self.ground_truth:
+            logger.info(f"{self.dataset_name} has no annotations to compare the predictions with")
+            return OrderedDict()
+        results = box_metrics(
+            self.ground_truth,
+            predictions,
+            dict(zip(self.category_ids, self.category_names, strict=True)),
+        )
+        logger.info(f"Box metrics on {self.dataset_name}:\n{_table(results)}")
+        return OrderedDict(bbox=results)
+
+
+def box_metrics(
+    ground_truth: dict[str, Any], predictions: list[dict[str, Any]], categories: dict[int, str]
+) -> dict[str, float]:
+    """COCO's average precision.
+
+    Args:
+        ground_truth: a COCO data set.
+        predictions: in COCO's result format; they get some fields.
+        categories: names by id, of those to report.
+
+    Returns:
+        Each of ``METRICS`` and, if there are several categories, ``AP-<name>``, in 0..100 and NaN
+        where nothing can be computed, as for all of them without predictions.
+    """
+    names = [*METRICS, *(f"AP-{name}" for name in categories.values() if len(categories) > 1)]
+    if not predictions:
+        logger.warning("The model predicted nothing.")
+        return dict.fromkeys(names, float("nan"))
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO()
+        truth.dataset = ground_truth
+        truth.createIndex()
+        judge = COCOeval(truth, truth.loadRes(predictions), iouType="bbox")
+        judge.evaluate()
+        judge.accumulate()
+        judge.summarize()
+    values = list(judge.stats[: len(METRICS)])
+    if len(categories) > 1:
+        # IoU thresholds x recalls x categories x areas x numbers of detections
+        precision = judge.eval["precision"][:, :, :, 0, -1]
+        for category_id in categories:
+            of_category = precision[:, :, judge.params.catIds.index(category_id)]
+            of_category = of_category[of_category > -1]
+            values.append(of_category.mean() if of_category.size else -1)
+    return {
+        name: float(value) * 100 if value > -1 else float("nan")
+        for name, value in zip(names, np.asarray(values), strict=True)
+    }
+
+
+def _table(results: dict[str, float]) -> str:
+    cells = [cell for name, value in results.items() for cell in (name, f"{value:.2f}")]
+    rows = [cells[i : i + COLUMNS] for i in range(0, len(cells), COLUMNS)]
+    return tabulate(rows, headers=["metric", "value"] * (COLUMNS // 2), tablefmt="pipe",
+                    disable_numparse=True)  # fmt: skip

@@ -1,0 +1,132 @@
+"""Metrics, judged by pycocotools and by detectron2's own evaluator."""
+
+import builtins
+import importlib
+import json
+import math
+import sys
+
+import numpy as np
+import pytest
+import torch
+from detectron2.evaluation import COCOEvaluator
+from detectron2.structures import Boxes, Instances
+
+import comining.evaluation.coco as coco
+from comining.data import register_coco
+from comining.evaluation import COCOBoxEvaluator, box_metrics
+
+CATEGORIES = {3: "cat", 7: "dog", 9: "bird"}
+
+
+@pytest.fixture
+def without_faster_coco_eval(monkeypatch):
+    """The module as it is where only pycocotools is installed."""
+    real_import = builtins.__import__
+
+    def refuse(name, *args, **kwargs):
+        if name.startswith("faster_coco_eval"):
+            raise ImportError(name)
+        return real_import(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    module = importlib.reload(coco)
+    yield module
+    monkeypatch.undo()
+    importlib.reload(coco)
+
+
+def make_dataset(num_images=30, seed=0):
+    """Random boxes of all sizes with crowds, and detections near some of them."""
+    rng = np.random.default_rng(seed)
+    images = [{"id": i + 1, "file_name": f"{i}.png", "height": 400, "width": 400}
+              for i in range(num_images)]  # fmt: skip
+    annotations, predictions = [], []
+    for image in images:
+        for _ in range(rng.integers(0, 12)):
+            x, y = rng.uniform(0, 250, 2)
+            width, height = rng.uniform(10, 150, 2)
+            category = int(rng.choice([3, 7]))  # nothing is a bird
+            annotations.append({
+                "id": len(annotations) + 1, "image_id": image["id"], "category_id": category,
+                "bbox": [x, y, width, height], "area": width * height,
+                "iscrowd": int(rng.random() < 0.1),
+            })  # fmt: skip
+            for _ in range(rng.integers(0, 4)):
+                box = np.array([x, y, width, height]) + rng.normal(0, 8, 4)
+                predictions.append({
+                    "image_id": image["id"], "category_id": int(rng.choice([category, 3, 7, 9])),
+                    "bbox": [*box[:2], *box[2:].clip(1)], "score": round(rng.random(), 2),
+                })  # fmt: skip
+    categories = [{"id": id_, "name": name} for id_, name in CATEGORIES.items()]
+    return {"images": images, "annotations": annotations, "categories": categories}, predictions
+
+
+def run(evaluator, predictions, num_images):
+    """Feed COCO-format predictions to an evaluator as a model's output."""
+    contiguous = {id_: index for index, id_ in enumerate(CATEGORIES)}
+    evaluator.reset()
+    for image_id in range(1, num_images + 1):
+        own = [p for p in predictions if p["image_id"] == image_id]
+        instances = Instances((400, 400))
+        boxes = torch.tensor([p["bbox"] for p in own], dtype=torch.float64).reshape(-1, 4)
+        instances.pred_boxes = Boxes(torch.cat((boxes[:, :2], boxes[:, :2] + boxes[:, 2:]), 1))
+        instances.scores = torch.tensor([p["score"] for p in own])
+        instances.pred_classes = torch.tensor([contiguous[p["category_id"]] for p in own])
+        evaluator.process([{"image_id": image_id}], [{"instances": instances}])
+    return evaluator.evaluate()
+
+
+def test_the_fast_judge_is_installed_and_agrees_with_pycocotools(without_faster_coco_eval):
+    ground_truth, predictions = make_dataset()
+    slow = without_faster_coco_eval.box_metrics(ground_truth, predictions, CATEGORIES)
+    assert without_faster_coco_eval.COCOeval.__module__.startswith("pycocotools")
+    fast = box_metrics(*make_dataset(), CATEGORIES)
+    assert "faster_coco_eval" in sys.modules
+    assert slow.keys() == fast.keys()
+    for name, value in slow.items():
+        assert fast[name] == pytest.approx(value, abs=1e-10, nan_ok=True), name
+    assert 5 < slow["AP"] < 95
+    assert math.isnan(slow["AP-bird"])
+
+
+def test_same_results_as_detectron2(tmp_path):
+    ground_truth, predictions = make_dataset()
+    (tmp_path / "val.json").write_text(json.dumps(ground_truth))
+    register_coco("judged", tmp_path / "val.json", tmp_path)
+    coco.MetadataCatalog.get("judged").set(
+        thing_classes=list(CATEGORIES.values()),
+        thing_dataset_id_to_contiguous_id={id_: i for i, id_ in enumerate(CATEGORIES)},
+    )
+    theirs = run(COCOEvaluator("judged", output_dir=str(tmp_path / "theirs")), predictions, 30)
+    ours = run(COCOBoxEvaluator("judged", tmp_path / "ours"), predictions, 30)
+    assert ours["bbox"].keys() == theirs["bbox"].keys()
+    for name, value in theirs["bbox"].items():
+        assert ours["bbox"][name] == pytest.approx(value, abs=1e-10, nan_ok=True), name
+    files = [tmp_path / side / "coco_instances_results.json" for side in ("ours", "theirs")]
+    assert json.loads(files[0].read_text()) == json.loads(files[1].read_text())
+
+
+def test_by_hand():
+    ground_truth = {
+        "images": [{"id": 1}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [
+            {"id": i, "image_id": 1, "category_id": 1, "bbox": [50 * i, 0, 40, 40], "area": 1600,
+             "iscrowd": 0}
+            for i in (1, 2)
+        ],
+    }  # fmt: skip
+    # One of two objects is found exactly: precision 1 up to recall 0.5, 51 of COCO's 101 points.
+    found = {"image_id": 1, "category_id": 1, "bbox": [50, 0, 40, 40], "score": 0.9}
+    metrics = box_metrics(ground_truth, [found], {1: "cat"})
+    assert metrics["AP"] == pytest.approx(100 * 51 / 101)
+    assert metrics["AP50"] == pytest.approx(100 * 51 / 101)
+    assert metrics["APm"] == pytest.approx(100 * 51 / 101)
+    assert math.isnan(metrics["APl"])
+    assert "AP-cat" not in metrics
+
+
+def test_no_predictions():
+    ground_truth, _ = make_dataset()
+    assert all(math.isnan(value) for value in box_metrics(ground_truth, [], CATEGORIES).values())
