@@ -110,11 +110,13 @@ def box_metrics(
     if not predictions:
         logger.warning("The model predicted nothing.")
         return dict.fromkeys(names, float("nan"))
+    for number, prediction in enumerate(predictions, start=1):
+        _, _, width, height = prediction["bbox"]
+        prediction.update(id=number, area=width * height, iscrowd=0)
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO()
-        truth.dataset = ground_truth
-        truth.createIndex()
-        judge = COCOeval(truth, truth.loadRes(predictions), iouType="bbox")
+        truth = _indexed(ground_truth)
+        found = _indexed({**ground_truth, "annotations": predictions})
+        judge = COCOeval(truth, found, iouType="bbox")
         judge.evaluate()
         judge.accumulate()
         judge.summarize()
@@ -130,6 +132,13 @@ def box_metrics(
         name: float(value) * 100 if value > -1 else float("nan")
         for name, value in zip(names, np.asarray(values), strict=True)
     }
+
+
+def _indexed(dataset: dict[str, Any]) -> COCO:
+    indexed = COCO()
+    indexed.dataset = dataset
+    indexed.createIndex()
+    return indexed
 
 
 def _table(results: dict[str, float]) -> str:
