@@ -15,6 +15,7 @@ from torch import Tensor
 from comining.errors import InputError
 
 from .labels import Labels, annotated_labels, flip_boxes, merge_labels
+from .transfer import move_batch
 from .view import SecondView, random_seed, view_rng
 
 #: Suffixes of the two branches' losses: of the original view and of the augmented one.
@@ -162,6 +163,12 @@ class CoMining(DenseDetector):
         mined = self.mine(self.dense_outputs(features, self.head(features)))
         return mined.split(len(batched_inputs))
 
+    def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
+        """detectron2's ``DenseDetector.forward``."""
+        if self.training:
+            batched_inputs = move_batch(batched_inputs, self.device)
+        return super().forward(batched_inputs)
+
     def preprocess_image(self, batched_inputs: list[dict[str, Any]]) -> ImageList:
         """In training, normalise, pad and batch both views; else the detector's own way."""
         if not self.training:
@@ -169,7 +176,7 @@ class CoMining(DenseDetector):
         iteration, rank = get_event_storage().iter, comm.get_rank()
         originals, views, flipped = [], [], []
         for index, item in enumerate(batched_inputs):
-            image = item["image"].to(self.device)
+            image = item["image"]
             name = item.get("file_name", f"image {index} of the batch")
             if len(image) != 3:
                 raise InputError(
