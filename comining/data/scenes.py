@@ -1,7 +1,7 @@
 """Generated scenes: textured shapes on a cloudy background, for training without any download.
 
 Six classes, each with its own shape and texture; colours are random and tell nothing. A scene of
-128 px holds 6 to 10 objects, whose longer side is 18 to 50 px, at any angle. The boxes of two
+128 px holds 6 to 10 objects, whose longer side is 18 to 50 px, slightly tilted. The boxes of two
 objects share at most 30 % of the smaller one's area. Later objects cover earlier ones; a box is
 tight around its object's whole shape, the covered part included. 4 to 8 strokes of random colour
 distract.
@@ -23,6 +23,7 @@ from comining.errors import InputError
 NUM_OBJECTS = (6, 10)
 OBJECT_SIZE = (18, 50)
 MAX_SHARED = 0.3
+MAX_TILT = 0.25  # radians, either way
 NUM_STROKES = (4, 8)
 MIN_SCENE_SIZE = 96
 SPARSE_FILES = {
@@ -163,7 +164,7 @@ def _shared(boxes1: np.ndarray, boxes2: np.ndarray) -> np.ndarray:
 def _draw_object(rng: Rng) -> _Object:
     class_index = int(rng.integers(len(CLASSES)))
     kind = CLASSES[class_index]
-    angle = rng.uniform(0, 2 * np.pi)
+    angle = rng.uniform(-MAX_TILT, MAX_TILT)
     cos, sin = np.cos(angle), np.sin(angle)
     loops = [loop @ np.array([[cos, sin], [-sin, cos]]) for loop in kind.outline]
     low, high = loops[0].min(axis=0), loops[0].max(axis=0)
