@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.modeling.meta_arch.dense_detector import DenseDetector
@@ -36,6 +39,12 @@ class TwoViews(ImageList):
         """
         super().__init__(tensor, image_sizes)
         self.flipped = flipped
+        if any(flipped):
+            mirrors = [
+                width if flip else math.nan
+                for (_, width), flip in zip(image_sizes, flipped * 2, strict=True)
+            ]
+            self._mirrors = torch.tensor(mirrors, device=tensor.device)
 
     def to_other_view(self, labels: Labels) -> Labels:
         """Labels on any of the 2N images, moved to the other view of the same image."""
@@ -43,10 +52,8 @@ class TwoViews(ImageList):
         images = (labels.images + num_images) % (2 * num_images)
         if not any(self.flipped):
             return labels._replace(images=images)
-        device = labels.boxes.device
-        flipped = torch.tensor(self.flipped * 2, device=device)[images]
-        widths = torch.tensor([width for _, width in self.image_sizes], device=device)[images]
-        boxes = torch.where(flipped[:, None], flip_boxes(labels.boxes, widths), labels.boxes)
+        widths = self._mirrors[images]
+        boxes = torch.where(widths.isnan()[:, None], labels.boxes, flip_boxes(labels.boxes, widths))
         return labels._replace(boxes=boxes, images=images)
 
 
@@ -132,12 +139,12 @@ class CoMining(DenseDetector):
         """
         raise NotImplementedError
 
-    def branch_losses(self, outputs: Any, labels: Labels) -> dict[str, Tensor]:
+    def branch_losses(self, outputs: Any, labels: Sequence[Labels]) -> dict[str, Tensor]:
         """The detector's losses against ``labels``, of both branches.
 
         Args:
             outputs: from `dense_outputs`.
-            labels: ground truth of the 2N images.
+            labels: ground truth of each of the 2N images.
 
         Returns:
             By the detector's own loss names, a tensor (2,): the loss of the original branch and
@@ -222,16 +229,13 @@ class CoMining(DenseDetector):
         with torch.no_grad():
             annotated = Labels.cat((annotated, images.to_other_view(annotated)))
             mined = images.to_other_view(self.mine(outputs))
-            labels = merge_labels(annotated, mined, self.iou_thresh)
-        num_images = len(gt_instances)
-        new = labels.images[len(annotated.boxes) :]
-        num_new_aug = int((new >= num_images).sum())
-        get_event_storage().put_scalars(
-            **{
-                "comining/mined_per_image": (len(new) - num_new_aug) / num_images,
-                "comining/mined_per_image_aug": num_new_aug / num_images,
-            }
-        )
+            labels = merge_labels(annotated, mined, self.iou_thresh).split(len(gt_instances) * 2)
+        for branch, suffix in enumerate(BRANCHES):
+            of_branch = labels[branch * len(gt_instances) :][: len(gt_instances)]
+            num_new = [
+                len(x.boxes) - len(gt) for x, gt in zip(of_branch, gt_instances, strict=True)
+            ]
+            get_event_storage().put_scalar(f"comining/mined_per_image{suffix}", np.mean(num_new))
         losses = self.branch_losses(outputs, labels)
         return {
             name + suffix: values[branch]

@@ -39,7 +39,10 @@ class Labels(NamedTuple):
         return Labels(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
 
     def split(self, num_images: int) -> list[Labels]:
-        """One `Labels` per image of the batch, each in the order of its rows here."""
+        """One `Labels` per image of the batch, each in the order of its rows here.
+
+        The device is waited for once.
+        """
         every_image = torch.arange(num_images, device=self.images.device)
         counts = (self.images == every_image[:, None]).sum(1).tolist()
         order = self.images.argsort(stable=True)
@@ -60,13 +63,11 @@ def select_rows(fields: Iterable[Tensor], index: Tensor) -> list[Tensor]:
 
 def annotated_labels(instances: Sequence[Instances]) -> Labels:
     """The ground truth of N images, each with ``gt_boxes`` and ``gt_classes``, as `Labels`."""
-    device = instances[0].gt_classes.device
-    images = [index for index, x in enumerate(instances) for _ in range(len(x))]
     boxes = torch.cat([x.gt_boxes.tensor for x in instances])
     return Labels(
         boxes=boxes,
         classes=torch.cat([x.gt_classes for x in instances]),
-        images=torch.tensor(images, dtype=torch.int64, device=device),
+        images=torch.cat([torch.full_like(x.gt_classes, i) for i, x in enumerate(instances)]),
         scores=boxes.new_ones(len(boxes)),
     )
 

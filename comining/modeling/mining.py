@@ -50,17 +50,16 @@ def confident_candidates(
         score_thresh: in [0, 1]; a score equal to it is not kept.
     """
     logit_thresh = _logit(score_thresh)
-    sizes = [x.numel() for x in logits]
-    found = torch.cat([(x > logit_thresh).flatten() for x in logits]).nonzero().squeeze(1)
-    level_ends = torch.tensor(sizes, device=found.device).cumsum(0)
-    levels = torch.bucketize(found, level_ends, right=True)
-    found_ends = torch.searchsorted(found, level_ends).tolist()
+    above = [(x > logit_thresh).flatten() for x in logits]
+    found = torch.cat(above).nonzero().squeeze(1)
+    found_per_level = torch.stack([x.count_nonzero() for x in above]).tolist()
 
-    images, anchors, classes, scores = [], [], [], []
-    start, first_anchor, offset = 0, 0, 0
-    for level_logits, end, size in zip(logits, found_ends, sizes, strict=True):
+    images, anchors, classes, scores, levels = [], [], [], [], []
+    first_anchor, offset = 0, 0
+    for level, in_level in enumerate(found.split(found_per_level)):
+        level_logits = logits[level]
         _, channels, height, width = level_logits.shape
-        index = found[start:end] - offset
+        index = in_level - offset
         position = index % (height * width)
         channel = index.div(height * width, rounding_mode="floor") % channels
         shape = channel.div(num_classes, rounding_mode="floor")
@@ -68,11 +67,10 @@ def confident_candidates(
         anchors.append(first_anchor + position * (channels // num_classes) + shape)
         classes.append(channel % num_classes)
         scores.append(level_logits.flatten()[index].sigmoid())
-        start, offset = end, offset + size
+        levels.append(torch.full_like(index, level))
+        offset += level_logits.numel()
         first_anchor += height * width * (channels // num_classes)
-    return Candidates(
-        torch.cat(images), torch.cat(anchors), torch.cat(classes), torch.cat(scores), levels
-    )
+    return Candidates(*map(torch.cat, (images, anchors, classes, scores, levels)))
 
 
 def top_candidates(candidates: Candidates, topk: int) -> Candidates:
@@ -102,12 +100,12 @@ def suppress(labels: Labels, iou_thresh: float, max_per_image: int) -> Labels:
     # Boxes of different images or classes are moved apart so that they can't overlap. In double
     # precision the shift changes no IoU beyond single precision's own rounding.
     finite = labels.boxes.isfinite().all(dim=1)
-    boxes = torch.where(finite[:, None], labels.boxes, 0).double()
+    boxes = labels.boxes.masked_fill(~finite[:, None], 0).double()
     group = labels.images * (labels.classes.max() + 1) + labels.classes
     span = boxes.max() - boxes.min() + 1
     kept = nms(boxes + (group * span)[:, None], labels.scores.double(), iou_thresh)
     finite = finite[kept]
-    rank = _rank_in_group(torch.where(finite, labels.images[kept], -1))
+    rank = _rank_in_group(labels.images[kept].masked_fill(~finite, -1))
     return labels.select(kept).select(finite & (rank < max_per_image))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -75,15 +76,13 @@ class CoMiningRetinaNet(CoMining, RetinaNet):
         labels = Labels(boxes, candidates.classes, candidates.images, candidates.scores)
         return suppress(labels, self.test_nms_thresh, self.max_detections_per_image)
 
-    def branch_losses(self, outputs: RetinaNetOutputs, labels: Labels) -> dict[str, Tensor]:
+    def branch_losses(
+        self, outputs: RetinaNetOutputs, labels: Sequence[Labels]
+    ) -> dict[str, Tensor]:
         num_branches = len(BRANCHES)
-        num_images = len(outputs.deltas)
+        num_images = len(labels)
         classes, boxes = label_anchors(
-            outputs.anchors,
-            labels,
-            self.anchor_matcher,
-            num_images=num_images,
-            num_classes=self.num_classes,
+            outputs.anchors, labels, self.anchor_matcher, num_classes=self.num_classes
         )
         foreground = (classes >= 0) & (classes < self.num_classes)
         num_foreground = foreground.view(num_branches, -1).sum(1)

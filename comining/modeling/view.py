@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode, configurable
 from torch import Tensor
-from torchvision.transforms import functional as TF
+from torchvision.transforms.v2 import functional as TF
 
 from comining.errors import InputError
 
@@ -123,14 +123,15 @@ class SecondView:
         Returns:
             (3, H, W) in [0, 255], floating point, on the same device.
         """
-        view = image if image.is_floating_point() else image.float()
         if draw.jitter:
-            rgb = (view.flip(0) if self.is_bgr else view) / 255
+            rgb = (image.flip(0) if self.is_bgr else image) / 255
             # Mixed precision is the network's; colours would be rounded visibly.
             with torch.autocast(image.device.type, enabled=False):
                 for name, factor in draw.jitter:
                     rgb = _OPERATIONS[name](rgb, factor)
-            view = (rgb.flip(0) if self.is_bgr else rgb) * 255
+            view = (rgb.flip(0) if self.is_bgr else rgb).mul_(255)
+        else:
+            view = image if image.is_floating_point() else image.float()
         return view.flip(2) if draw.flip else view
 
 

@@ -13,9 +13,8 @@ def match(anchors, labels, matcher=None, num_images=1):
     matcher = matcher or Matcher([0.4, 0.5], [0, -1, 1], allow_low_quality_matches=False)
     return label_anchors(
         torch.tensor(anchors, dtype=torch.float32),
-        labels,
+        labels.split(num_images),
         matcher,
-        num_images=num_images,
         num_classes=NUM_CLASSES,
     )
 
@@ -37,7 +36,7 @@ def test_against_detectron2(retinanet, thresholds, meaning, low_quality):
     labels = random_labels(generator, 30, num_images=4, num_classes=NUM_CLASSES)
     matcher = Matcher(thresholds, meaning, allow_low_quality_matches=low_quality)
     classes, boxes = label_anchors(
-        Boxes.cat(anchors).tensor, labels, matcher, num_images=4, num_classes=NUM_CLASSES
+        Boxes.cat(anchors).tensor, labels.split(4), matcher, num_classes=NUM_CLASSES
     )
     all_wanted, all_wanted_boxes = by_detectron2(retinanet, matcher, anchors, labels, 4)
     assert torch.equal(classes, all_wanted)
@@ -52,7 +51,7 @@ def test_images_without_labels_against_detectron2(retinanet, meaning):
     labels = make_labels([[10, 10, 30, 40], [5, 5, 60, 60]], classes=[0, 2], images=[1, 1])
     matcher = Matcher([0.2, 0.6], meaning, allow_low_quality_matches=True)
     classes, _ = label_anchors(
-        Boxes.cat(anchors).tensor, labels, matcher, num_images=3, num_classes=NUM_CLASSES
+        Boxes.cat(anchors).tensor, labels.split(3), matcher, num_classes=NUM_CLASSES
     )
     assert torch.equal(classes, by_detectron2(retinanet, matcher, anchors, labels, 3)[0])
 
