@@ -21,7 +21,6 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog
 from detectron2.data.detection_utils import read_image
@@ -34,7 +33,7 @@ from matplotlib.patches import Rectangle
 from comining import CoMining
 from comining.data import register_from_config
 from comining.data.withheld import withheld_annotations
-from comining.engine import load_config
+from comining.engine import Checkpointer, load_config
 from comining.errors import InputError
 from comining.modeling.labels import annotated_labels, merge_labels
 
@@ -91,7 +90,7 @@ def show_mined(cfg: CfgNode, output: Path, num_images: int) -> None:
     model = build_model(cfg).eval()
     if not isinstance(model, CoMining):
         raise InputError(f"{cfg.MODEL.META_ARCHITECTURE} does not mine: name a Co-mining config")
-    DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    Checkpointer(model).load(cfg.MODEL.WEIGHTS)
     mapper = DatasetMapper(cfg, is_train=False)
     # The mapper drops the annotations that inference has no use for.
     records = DatasetCatalog.get(cfg.DATASETS.TRAIN[0])[:num_images]

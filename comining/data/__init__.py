@@ -7,7 +7,15 @@ import os
 
 from .datasets import check_datasets, check_num_classes, register_coco, register_from_config
 from .datasets import register_sparse_coco as _register_sparse_coco
+from .loader import TrainLoader, build_train_loader
 
-__all__ = ["check_datasets", "check_num_classes", "register_coco", "register_from_config"]
+__all__ = [
+    "TrainLoader",
+    "build_train_loader",
+    "check_datasets",
+    "check_num_classes",
+    "register_coco",
+    "register_from_config",
+]
 
 _register_sparse_coco(os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets")))

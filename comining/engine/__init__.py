@@ -1,6 +1,8 @@
 """Training and evaluation."""
 
-from .setup import check_gpus, load_config, setup
+from .checkpoint import Checkpointer
+from .launch import launch
+from .setup import load_config, setup
 from .trainer import Trainer
 
-__all__ = ["Trainer", "check_gpus", "load_config", "setup"]
+__all__ = ["Checkpointer", "Trainer", "launch", "load_config", "setup"]

@@ -18,6 +18,8 @@ from comining.config import add_comining_config
 from comining.data import check_datasets, register_from_config
 from comining.errors import InputError
 
+from .checkpoint import last_checkpoint, saved_seed
+
 
 def setup(args: argparse.Namespace) -> CfgNode:
     """Load, complete, check and log the configuration of a run.
@@ -26,7 +28,7 @@ def setup(args: argparse.Namespace) -> CfgNode:
         args: of detectron2's ``default_argument_parser``.
 
     Returns:
-        The frozen config; on a machine without a GPU, for the CPU.
+        The frozen config; on a machine without a GPU, for the CPU; with a seed.
 
     Raises:
         InputError: a file is missing, a key unknown, a value illegal.
@@ -35,9 +37,16 @@ def setup(args: argparse.Namespace) -> CfgNode:
     on_cpu = cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available()
     if on_cpu:
         cfg.MODEL.DEVICE = "cpu"
+    checkpoint = last_checkpoint(cfg.OUTPUT_DIR) if args.resume else None
+    if cfg.SEED < 0:
+        # A run without a seed is given one, which it keeps when it is resumed.
+        seed = saved_seed(checkpoint) if checkpoint else None
+        cfg.SEED = comm.shared_random_seed() if seed is None else seed
     cfg.freeze()
     register_from_config(cfg)
     _check_files(cfg, args)
+    if checkpoint is None:
+        check_weights(cfg.MODEL.WEIGHTS, args.config_file)
     default_setup(cfg, args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="comining")
     if on_cpu:
@@ -73,30 +82,6 @@ def load_config(config_file: str, overrides: list[str] | None = None) -> CfgNode
     return cfg
 
 
-def check_gpus(wanted: int, num_machines: int = 1) -> int:
-    """The number of GPUs to use on this machine.
-
-    Args:
-        wanted: what the user asked for.
-        num_machines: how many machines train together.
-
-    Returns:
-        ``wanted``, or 0 if that is 1 and there is none.
-
-    Raises:
-        InputError: more than one is wanted, and there are fewer, or several machines and no GPU.
-    """
-    present = torch.cuda.device_count()
-    if num_machines > 1 and present == 0:
-        raise InputError(f"--num-machines {num_machines} needs GPUs, but this machine has none")
-    if wanted > max(present, 1):
-        raise InputError(
-            f"--num-gpus {wanted}, but this machine has {present}: ask for no more; without the "
-            "option one is used, or the CPU if there is none"
-        )
-    return min(wanted, present)
-
-
 def _check_files(cfg: CfgNode, args: argparse.Namespace) -> None:
     """Check that the files which a run reads are in place."""
     key = "TEST" if args.eval_only else "TRAIN"
@@ -106,9 +91,6 @@ def _check_files(cfg: CfgNode, args: argparse.Namespace) -> None:
             "or on the command line"
         )
     check_datasets(sorted({*cfg.DATASETS[key], *cfg.DATASETS.TEST}))
-    resumes = args.resume and (Path(cfg.OUTPUT_DIR) / "last_checkpoint").is_file()
-    if not resumes:
-        check_weights(cfg.MODEL.WEIGHTS, args.config_file)
 
 
 def check_weights(weights: str, config_file: str) -> None:

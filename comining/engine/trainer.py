@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
-from detectron2.data import DatasetMapper, build_detection_train_loader
+from detectron2.data import DatasetMapper
 from detectron2.data.transforms import RandomFlip
 from detectron2.engine import DefaultTrainer, TrainerBase, create_ddp_model
 from detectron2.evaluation import DatasetEvaluator
@@ -24,10 +23,11 @@ from detectron2.solver.build import get_default_optimizer_params, maybe_add_grad
 from detectron2.utils import comm
 from torch import nn
 
-from comining.data import check_num_classes
+from comining.data import TrainLoader, build_train_loader, check_num_classes
 from comining.errors import InputError
 from comining.evaluation import COCOBoxEvaluator
 
+from .checkpoint import Checkpointer
 from .step import TrainStep
 
 AMP_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -71,10 +71,12 @@ class Trainer(DefaultTrainer):
             optimizer,
             device=torch.device(cfg.MODEL.DEVICE).type,
             amp_dtype=amp_dtype,
+            seed=cfg.SEED,
+            output_dir=cfg.OUTPUT_DIR,
         )
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
-        self.checkpointer = DetectionCheckpointer(
-            model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
+        self.checkpointer = Checkpointer(
+            model, cfg.OUTPUT_DIR, keep=cfg.SOLVER.CHECKPOINTS_TO_KEEP, trainer=weakref.proxy(self)
         )
         self.start_iter = 0
         self.max_iter = cfg.SOLVER.MAX_ITER
@@ -82,10 +84,20 @@ class Trainer(DefaultTrainer):
         self.register_hooks(self.build_hooks())
 
     def state_dict(self) -> dict[str, Any]:
-        return {**TrainerBase.state_dict(self), "_trainer": self._trainer.state_dict()}
+        return {
+            **TrainerBase.state_dict(self),
+            "_trainer": self._trainer.state_dict(),
+            "seed": self.cfg.SEED,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         TrainerBase.load_state_dict(self, state_dict)
+        seed = state_dict.get("seed")
+        if seed not in (None, self.cfg.SEED):
+            logger.warning(
+                f"The checkpoint was made with SEED {seed}, this run has {self.cfg.SEED}: the data "
+                "will come in another order than if it had not been interrupted."
+            )
         if "_trainer" in state_dict:
             self._trainer.load_state_dict(state_dict["_trainer"])
         else:
@@ -124,14 +136,11 @@ class Trainer(DefaultTrainer):
         )
 
     @classmethod
-    def build_train_loader(cls, cfg: CfgNode) -> Iterable[list[dict[str, Any]]]:
+    def build_train_loader(cls, cfg: CfgNode) -> TrainLoader:
         mapper = DatasetMapper.from_config(cfg, is_train=True)
         if cfg.INPUT.VERTICAL_FLIP:
             mapper["augmentations"].append(RandomFlip(horizontal=False, vertical=True))
-        try:
-            return build_detection_train_loader(cfg, mapper=DatasetMapper(**mapper))
-        except AssertionError as error:  # how detectron2 refuses data
-            raise InputError(f"DATASETS.TRAIN can't be used: {error}") from error
+        return build_train_loader(cfg, DatasetMapper(**mapper))
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:

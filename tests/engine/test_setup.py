@@ -7,7 +7,7 @@ import torch
 from detectron2.engine import default_argument_parser
 from detectron2.utils.file_io import PathManager
 
-from comining.engine import check_gpus, load_config, setup
+from comining.engine import load_config, setup
 from comining.engine.setup import check_weights
 from comining.errors import InputError
 
@@ -109,7 +109,7 @@ def test_resumed_run_needs_no_initial_weights(own_overrides, tmp_path):
     with pytest.raises(InputError, match=r"gone\.pth"):
         setup(arguments(overrides, "--resume"))  # nothing there to resume
     (tmp_path / "output").mkdir(exist_ok=True)
-    (tmp_path / "output" / "last_checkpoint").write_text("model_0000001.pth")
+    torch.save({"model": {}, "iteration": 1}, tmp_path / "output" / "model_0000001.pth")
     setup(arguments(overrides, "--resume"))
 
 
@@ -138,22 +138,21 @@ def test_no_weights_and_local_weights_pass(tmp_path):
     check_weights(str(tmp_path / "model.pth"), "my.yaml")
 
 
-@pytest.mark.parametrize(
-    ("wanted", "present", "used"), [(1, 0, 0), (0, 0, 0), (1, 8, 1), (8, 8, 8)]
-)
-def test_gpus(wanted, present, used, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: present)
-    assert check_gpus(wanted) == used
+class TestSeed:
+    def test_given_seed_is_used(self, own_overrides):
+        assert setup(arguments([*own_overrides, "SEED", "7"])).SEED == 7
 
+    def test_runs_without_a_seed_get_different_ones(self, own_overrides):
+        overrides = [*own_overrides, "SEED", "-1"]
+        first, second = setup(arguments(overrides)).SEED, setup(arguments(overrides)).SEED
+        assert first != second
+        assert min(first, second) >= 0
 
-@pytest.mark.parametrize(("wanted", "present"), [(8, 0), (2, 1), (2, 0)])
-def test_too_many_gpus(wanted, present, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: present)
-    with pytest.raises(InputError, match=f"--num-gpus {wanted}, but this machine has {present}"):
-        check_gpus(wanted)
-
-
-def test_several_machines_need_gpus(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(InputError, match="--num-machines 2 needs GPUs"):
-        check_gpus(1, num_machines=2)
+    def test_resumed_run_keeps_its_seed(self, own_overrides, tmp_path):
+        (tmp_path / "output").mkdir()
+        state = {"model": {}, "iteration": 1, "trainer": {"seed": 1234}}
+        torch.save(state, tmp_path / "output" / "model_0000001.pth")
+        overrides = [*own_overrides, "SEED", "-1"]
+        assert setup(arguments(overrides, "--resume")).SEED == 1234
+        assert setup(arguments(overrides)).SEED != 1234
+        assert setup(arguments([*own_overrides, "SEED", "5"], "--resume")).SEED == 5

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import torch
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils.events import EventStorage
 
 from comining.data import register_from_config
-from comining.engine import Trainer, load_config
+from comining.engine import Checkpointer, Trainer, load_config
 from comining.modeling.labels import Labels, pairwise_iou
 
 SAME_BOX = 0.5  # IoU
@@ -26,7 +25,7 @@ def benchmark_amp(config_file: str, weights: str, batches: int) -> None:
         cfg.MODEL.DEVICE = "cpu"
     register_from_config(cfg)
     model = Trainer.build_model(cfg)
-    DetectionCheckpointer(model).load(weights)
+    Checkpointer(model).load(weights)
     loader = iter(Trainer.build_train_loader(cfg))
     totals: dict[str, list[dict[str, float]]] = {"float32": [], "bfloat16": []}
     mined: dict[str, list[Labels]] = {"float32": [], "bfloat16": []}

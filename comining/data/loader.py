@@ -1,0 +1,248 @@
+"""Training batches whose content depends on counters alone."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import DatasetFromList, DatasetMapper, get_detection_dataset_dicts
+from detectron2.data.detection_utils import SizeMismatchError
+from detectron2.data.samplers import RepeatFactorTrainingSampler, TrainingSampler
+from detectron2.utils import comm
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+
+from comining.errors import InputError
+
+#: What reading an image raises if the file is missing, no image, truncated or of another size.
+UNREADABLE = (OSError, SyntaxError, SizeMismatchError, Image.DecompressionBombError)
+
+logger = logging.getLogger(__name__)
+
+
+class TrainLoader:
+    """Endless batches, of which the n-th is the same in every run.
+
+    Which images it holds and how they are augmented follows from the seed, the rank of the process
+    and n. Neither the number of workers matters nor whether the run was interrupted before.
+
+    An image that can't be read is replaced by the next one of its orientation, with a warning.
+    """
+
+    def __init__(
+        self,
+        images: list[dict[str, Any]],
+        mapper: Callable[[dict[str, Any]], dict[str, Any]],
+        sampler: Iterable[int],
+        *,
+        batch_size: int,
+        seed: int,
+        aspect_ratio_grouping: bool = True,
+        num_workers: int = 0,
+        max_unreadable: int = 0,
+    ) -> None:
+        """
+        Args:
+            images: in detectron2's data set format.
+            mapper: makes of one of them what the model takes.
+            sampler: gives the same endless indices whenever it is iterated over.
+            batch_size: of this process.
+            seed: of the augmentation, at least 0.
+            aspect_ratio_grouping: whether wide and tall images come in batches of their own.
+            num_workers: worker processes; 0 reads in this process.
+            max_unreadable: how many images may be replaced.
+
+        Raises:
+            InputError: images are to be grouped, but their size isn't known.
+        """
+        self.sampler = sampler
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.max_unreadable = max_unreadable
+        self.unreadable: set[str] = set()
+        self.is_wide = [False] * len(images)
+        if aspect_ratio_grouping:
+            for image in images:
+                if "width" not in image or "height" not in image:
+                    raise InputError(
+                        f"{image['file_name']} comes without width and height: add them or "
+                        "set DATALOADER.ASPECT_RATIO_GROUPING False"
+                    )
+            self.is_wide = [image["width"] > image["height"] for image in images]
+        shared = DatasetFromList(images, copy=False)  # once for all workers
+        self._samples = _Samples(shared, mapper, self.is_wide, seed, max_unreadable)
+
+    def __iter__(self) -> Iterator[list[dict[str, Any]]]:
+        return self.starting_at(0)
+
+    def starting_at(self, batch: int) -> Iterator[list[dict[str, Any]]]:
+        """The batches from number ``batch`` on.
+
+        Raises:
+            InputError: (while iterating) too many images can't be read.
+        """
+        loader = DataLoader(
+            self._samples,
+            batch_sampler=islice(self._plan(), batch, None),
+            num_workers=self.num_workers,
+            collate_fn=list,
+            generator=torch.Generator(),  # or the global one would be drawn from
+        )
+        for samples in loader:
+            for item, failures in samples:
+                for name, reason in failures:
+                    self._report(name, reason)
+                if item is None:
+                    self._give_up(reason)
+            yield [item for item, _ in samples]
+
+    def _plan(self) -> Iterator[list[tuple[int, int]]]:
+        """Batches of (number of the sample, index of the image)."""
+        waiting: tuple[list[tuple[int, int]], ...] = ([], [])
+        for number, index in enumerate(self.sampler):
+            group = waiting[self.is_wide[index]]
+            group.append((number, index))
+            if len(group) == self.batch_size:
+                yield group.copy()
+                group.clear()
+
+    def _report(self, name: str, reason: str) -> None:
+        if name in self.unreadable:
+            return
+        self.unreadable.add(name)
+        if len(self.unreadable) > self.max_unreadable:
+            self._give_up(reason)
+        logger.warning(
+            f"Another image takes the place of one that can't be read ({len(self.unreadable)} so "
+            f"far, at most {self.max_unreadable}): {reason}"
+        )
+
+    def _give_up(self, reason: str) -> NoReturn:
+        names = "\n  ".join(sorted(self.unreadable))
+        raise InputError(
+            f"training images can't be read; the last one: {reason}. Repair or remove these, or "
+            f"raise DATALOADER.MAX_UNREADABLE:\n  {names}"
+        )
+
+
+class _Samples(Dataset):
+    """Reads and augments one image, in whatever process."""
+
+    def __init__(
+        self,
+        images: Sequence[dict[str, Any]],
+        mapper: Callable[[dict[str, Any]], dict[str, Any]],
+        is_wide: Sequence[bool],
+        seed: int,
+        max_unreadable: int,
+    ) -> None:
+        self.images = images
+        self.mapper = mapper
+        self.is_wide = is_wide
+        self.seed = seed
+        self.rank = comm.get_rank()
+        self.max_unreadable = max_unreadable
+
+    def __getitem__(
+        self, sample: tuple[int, int]
+    ) -> tuple[dict[str, Any] | None, list[tuple[str, str]]]:
+        """The item, and (name, reason) of images that could not be read before it.
+
+        Failures are returned, since what a worker raises arrives wrapped in its traceback.
+        """
+        number, wanted = sample
+        failures: list[tuple[str, str]] = []
+        with _seeded([self.seed, self.rank, number]):
+            for index in self._with_replacements(wanted):
+                image = self.images[index]
+                try:
+                    return self.mapper(image), failures
+                except UNREADABLE as error:
+                    name = image["file_name"]
+                    text = str(error) or type(error).__name__
+                    failures.append((name, text if name in text else f"{name}: {text}"))
+                if len(failures) > self.max_unreadable:
+                    break
+        return None, failures
+
+    def _with_replacements(self, wanted: int) -> Iterator[int]:
+        total = len(self.is_wide)
+        for index in (i % total for i in range(wanted, wanted + total)):
+            if self.is_wide[index] == self.is_wide[wanted]:
+                yield index
+
+
+@contextmanager
+def _seeded(counters: Sequence[int]) -> Iterator[None]:
+    """Derive the global random state from ``counters`` and restore it afterwards."""
+    states = np.random.get_state(), random.getstate(), torch.get_rng_state()
+    seeds = np.random.SeedSequence(counters).generate_state(4)
+    np.random.seed(seeds)
+    random.seed(seeds.tobytes())
+    torch.default_generator.manual_seed(int(seeds[0]))
+    try:
+        yield
+    finally:
+        np.random.set_state(states[0])
+        random.setstate(states[1])
+        torch.set_rng_state(states[2])
+
+
+def build_train_loader(
+    cfg: CfgNode, mapper: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+) -> TrainLoader:
+    """The loader that ``cfg`` describes, for this process.
+
+    Args:
+        cfg: with the keys of `comining.add_comining_config`.
+        mapper: instead of detectron2's ``DatasetMapper``.
+
+    Raises:
+        InputError: a setting is not legal, or the data can't be used.
+    """
+    world_size = comm.get_world_size()
+    if cfg.SOLVER.IMS_PER_BATCH < 1 or cfg.SOLVER.IMS_PER_BATCH % world_size:
+        raise InputError(
+            f"SOLVER.IMS_PER_BATCH is {cfg.SOLVER.IMS_PER_BATCH}; it must be a multiple of the "
+            f"number of processes, {world_size}"
+        )
+    try:
+        images = get_detection_dataset_dicts(
+            cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
+        )
+    except AssertionError as error:  # how detectron2 refuses data
+        raise InputError(f"DATASETS.TRAIN can't be used: {error}") from error
+    seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
+    sampler = _build_sampler(cfg, images, seed)
+    return TrainLoader(
+        images,
+        mapper or DatasetMapper(cfg, is_train=True),
+        sampler,
+        batch_size=cfg.SOLVER.IMS_PER_BATCH // world_size,
+        seed=seed,
+        aspect_ratio_grouping=cfg.DATALOADER.ASPECT_RATIO_GROUPING,
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+        max_unreadable=cfg.DATALOADER.MAX_UNREADABLE,
+    )
+
+
+def _build_sampler(cfg: CfgNode, images: list[dict[str, Any]], seed: int) -> Iterable[int]:
+    name = cfg.DATALOADER.SAMPLER_TRAIN
+    if name == "TrainingSampler":
+        return TrainingSampler(len(images), seed=seed)
+    if name == "RepeatFactorTrainingSampler":
+        factors = RepeatFactorTrainingSampler.repeat_factors_from_category_frequency(
+            images, cfg.DATALOADER.REPEAT_THRESHOLD
+        )
+        return RepeatFactorTrainingSampler(factors, seed=seed)
+    raise InputError(
+        f"DATALOADER.SAMPLER_TRAIN is {name!r}; it must be 'TrainingSampler' or "
+        "'RepeatFactorTrainingSampler'"
+    )

@@ -1,0 +1,178 @@
+"""Checkpoints that survive a kill, a full disk and a malicious file."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import re
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import IO, Any
+
+import fvcore.common.checkpoint
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
+
+from comining.errors import InputError
+
+from .safe_pickle import load_plain_pickle
+
+PERIODIC = re.compile(r"model_\d{7}\.pth")
+
+logger = logging.getLogger(__name__)
+
+
+class _SafeCheckpointer(fvcore.common.checkpoint.Checkpointer):
+    """What detectron2's class falls back on for ``.pth`` files."""
+
+    def _load_file(self, f: str) -> dict[str, Any]:
+        return _load_torch(f)
+
+
+class Checkpointer(DetectionCheckpointer, _SafeCheckpointer):
+    """detectron2's, with files that are complete or not there at all and that can't run code."""
+
+    def __init__(self, *args: Any, keep: int = 0, **kwargs: Any) -> None:
+        """
+        Args:
+            keep: how many periodic checkpoints to keep, the newest; 0 for all.
+            args, kwargs: of ``DetectionCheckpointer``.
+        """
+        super().__init__(*args, **kwargs)
+        self.keep = keep
+
+    def save(self, name: str, **kwargs: Any) -> None:
+        """Write ``<name>.pth`` into the folder and make it the last checkpoint.
+
+        Raises:
+            InputError: it can't be written; what was there before stays as it was.
+        """
+        if not self.save_dir or not self.save_to_disk:
+            return
+        state = {key: value.state_dict() for key, value in self.checkpointables.items()}
+        content = {"model": self.model.state_dict(), **state, **kwargs}
+        path = Path(self.save_dir, f"{name}.pth")
+        logger.info(f"Saving checkpoint to {path}")
+        write_whole(path, lambda file: torch.save(content, file))
+        self.tag_last_checkpoint(path.name)
+        if self.keep:
+            periodic = sorted(
+                file for file in Path(self.save_dir).iterdir() if PERIODIC.fullmatch(file.name)
+            )
+            for old in periodic[: -self.keep]:
+                old.unlink()
+
+    def tag_last_checkpoint(self, last_filename_basename: str) -> None:
+        path = Path(self.save_dir, "last_checkpoint")
+        write_whole(path, lambda file: file.write(last_filename_basename.encode()))
+
+    def has_checkpoint(self) -> bool:
+        return last_checkpoint(self.save_dir) is not None
+
+    def get_checkpoint_file(self) -> str:
+        return str(last_checkpoint(self.save_dir) or "")
+
+    def _load_file(self, filename: str) -> dict[str, Any]:
+        if filename.endswith(".pkl"):
+            return _model_zoo_format(load_plain_pickle(filename))
+        if filename.endswith(".pyth"):
+            return _pycls_format(_load_torch(filename))
+        return super()._load_file(filename)
+
+
+def _model_zoo_format(loaded: dict[str, Any]) -> dict[str, Any]:
+    """A ``.pkl`` in detectron2's form, or in that of Detectron and its ImageNet models."""
+    if "model" in loaded and "__author__" in loaded:
+        return loaded
+    blobs = loaded.get("blobs", loaded)
+    model = {name: blob for name, blob in blobs.items() if not name.endswith("_momentum")}
+    return {"model": model, "__author__": "Caffe2", "matching_heuristics": True}
+
+
+def _pycls_format(loaded: dict[str, Any]) -> dict[str, Any]:
+    """A ``.pyth`` file of pycls."""
+    state = loaded.get("model_state", {}).items()
+    model = {name: value for name, value in state if not name.endswith("num_batches_tracked")}
+    return {"model": model, "__author__": "pycls", "matching_heuristics": True}
+
+
+def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Write a file completely or not at all: beside its place, to the disk, then into its place.
+
+    Raises:
+        InputError: it can't be written.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    # torch.save reports a full disk as a RuntimeError.
+    except (OSError, RuntimeError) as error:
+        partial.unlink(missing_ok=True)
+        raise InputError(
+            f"{path} can't be written ({error}). Earlier checkpoints are intact: make room and go "
+            "on with --resume"
+        ) from error
+
+
+def last_checkpoint(folder: str | Path) -> Path | None:
+    """The complete checkpoint of the latest iteration in a folder, if there is one.
+
+    The files themselves are looked at, not the file ``last_checkpoint``, which tells what was
+    written last, but not whether it is still there and whole.
+    """
+    found: list[tuple[int, bool, Path]] = []
+    for path in Path(folder).glob("model_*.pth"):
+        try:
+            iteration = _load_torch(path, mmap=True).get("iteration")
+        except InputError as error:
+            _warn_once(f"Passing over a checkpoint: {error}")
+            continue
+        if isinstance(iteration, int):
+            found.append((iteration, path.name == "model_final.pth", path))
+    return max(found)[-1] if found else None
+
+
+@cache
+def _warn_once(message: str) -> None:
+    logger.warning(message)
+
+
+def saved_seed(checkpoint: Path) -> int | None:
+    """The seed of the training that wrote a checkpoint; none if another trainer wrote it."""
+    return _load_torch(checkpoint, mmap=True).get("trainer", {}).get("seed")
+
+
+def _load_torch(path: str | Path, *, mmap: bool = False) -> dict[str, Any]:
+    """Read a ``.pth`` file without running anything in it.
+
+    Args:
+        path: of the file.
+        mmap: leave tensors on the disk until they are used.
+
+    Raises:
+        InputError: it is damaged, or holds more than tensors and plain containers.
+    """
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap or None)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path} holds more than tensors and plain containers, or is damaged; nothing in it "
+            f"was run ({str(error).splitlines()[0]})"
+        ) from error
+    # What torch.load makes of a file that is cut off or no checkpoint at all.
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise InputError(f"{path} is damaged or no checkpoint: {error}") from error
+    if not isinstance(loaded, dict):
+        raise InputError(f"{path} holds a {type(loaded).__name__}, but a checkpoint is a dict")
+    return loaded

@@ -1,0 +1,124 @@
+"""Starting a run in one or several processes."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from detectron2.engine import default_argument_parser
+from detectron2.utils import comm
+from torch import distributed, multiprocessing
+
+from comining.errors import InputError
+
+#: How long a process waits for the others, as in detectron2.
+TIMEOUT = datetime.timedelta(minutes=30)
+
+_DEFAULT_ADDRESS = default_argument_parser().get_default("dist_url")
+
+
+def launch(main: Callable[[argparse.Namespace], Any], args: argparse.Namespace) -> Any:
+    """Run ``main(args)`` in this process or in all processes of a distributed run.
+
+    Under ``torchrun`` (which sets the environment variable ``LOCAL_RANK``) this process is one of
+    them; a run that it restarted after a failure resumes by itself. Otherwise ``args.num_gpus``
+    processes are started here, as by detectron2's ``launch``. Processes communicate by NCCL on
+    GPUs and by gloo on a machine without.
+
+    Args:
+        main: an importable function.
+        args: of detectron2's ``default_argument_parser``.
+
+    Returns:
+        What ``main`` returns, if it runs in this process.
+
+    Raises:
+        InputError: the machine can't do what is asked for.
+    """
+    if "LOCAL_RANK" in os.environ:
+        if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0:
+            args.resume = True
+        return _run_worker(main, args, "env://")
+    present = torch.cuda.device_count()
+    if args.num_gpus > present > 0:
+        raise InputError(
+            f"--num-gpus {args.num_gpus}, but this machine has {present}: ask for no more"
+        )
+    if args.num_machines * args.num_gpus <= 1:
+        return main(args)
+    address = args.dist_url
+    if args.num_machines == 1 and address in ("auto", _DEFAULT_ADDRESS):
+        address = f"tcp://127.0.0.1:{_free_port()}"  # so that two runs don't get into each other
+    try:
+        multiprocessing.start_processes(_spawned, (main, args, address), nprocs=args.num_gpus)
+    except multiprocessing.ProcessExitedException as error:
+        sys.exit(f"error: {error}")
+    return None
+
+
+def _spawned(
+    local_rank: int,
+    main: Callable[[argparse.Namespace], Any],
+    args: argparse.Namespace,
+    address: str,
+) -> None:
+    os.environ.update(
+        LOCAL_RANK=str(local_rank),
+        LOCAL_WORLD_SIZE=str(args.num_gpus),
+        RANK=str(args.machine_rank * args.num_gpus + local_rank),
+        WORLD_SIZE=str(args.num_machines * args.num_gpus),
+    )
+    if not torch.cuda.is_available() and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, torch.get_num_threads() // args.num_gpus))
+    try:
+        _run_worker(main, args, address)
+    except (InputError, FloatingPointError) as error:
+        sys.exit(f"error: {error}")
+
+
+def _run_worker(
+    main: Callable[[argparse.Namespace], Any], args: argparse.Namespace, address: str
+) -> Any:
+    """Join the processes that the environment variables of ``torchrun`` describe, and run."""
+    local_rank, local_size = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    on_gpu = torch.cuda.is_available()
+    if on_gpu:
+        torch.cuda.set_device(local_rank)
+    distributed.init_process_group(
+        "nccl" if on_gpu else "gloo",
+        init_method=address,
+        world_size=world_size,
+        rank=rank,
+        timeout=TIMEOUT,
+    )
+    try:
+        _make_local_group(local_size)
+        comm.synchronize()
+        return main(args)
+    finally:
+        distributed.destroy_process_group()
+
+
+def _make_local_group(local_size: int) -> None:
+    """Tell detectron2 which processes are on the same machine."""
+    if hasattr(comm, "create_local_process_group"):
+        comm.create_local_process_group(local_size)
+        return
+    for first in range(0, comm.get_world_size(), local_size):
+        ranks = range(first, first + local_size)
+        group = distributed.new_group(list(ranks))
+        if comm.get_rank() in ranks:
+            comm._LOCAL_PROCESS_GROUP = group
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]

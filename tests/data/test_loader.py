@@ -1,0 +1,222 @@
+"""Training batches: their order, their randomness, images that can't be read."""
+
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from detectron2.data import DatasetMapper, detection_utils
+from detectron2.data import transforms as T
+from detectron2.data.samplers import TrainingSampler
+from PIL import Image
+
+from comining.data import TrainLoader, build_train_loader, register_from_config
+from comining.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """Twelve images, every third one tall."""
+    folder = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    records = []
+    for number in range(12):
+        width, height = (24, 32) if number % 3 == 0 else (32, 24)
+        path = folder / f"{number}.png"
+        pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+        records.append(
+            {
+                "file_name": str(path),
+                "image_id": number,
+                "width": width,
+                "height": height,
+                "annotations": [],
+            }
+        )
+    return records
+
+
+def make_loader(images, **settings):
+    mapper = DatasetMapper(
+        is_train=True,
+        augmentations=[T.RandomFlip(), T.RandomBrightness(0.5, 1.5)],
+        image_format="BGR",
+    )
+    settings = {"batch_size": 2, "seed": 3, "aspect_ratio_grouping": True, **settings}
+    return TrainLoader(images, mapper, TrainingSampler(len(images), seed=3), **settings)
+
+
+def ids(batches):
+    return [[item["image_id"] for item in batch] for batch in batches]
+
+
+def assert_same(batches, others):
+    assert ids(batches) == ids(others)
+    for batch, other in zip(batches, others, strict=True):
+        for item, same in zip(batch, other, strict=True):
+            assert torch.equal(item["image"], same["image"])
+
+
+def test_batches_do_not_depend_on_the_number_of_workers(images):
+    batches = list(islice(make_loader(images), 9))
+    for num_workers in (1, 2):
+        assert_same(list(islice(make_loader(images, num_workers=num_workers), 9)), batches)
+
+
+@pytest.mark.parametrize("grouping", [True, False])
+def test_any_batch_can_be_the_first(images, grouping):
+    settings = {"aspect_ratio_grouping": grouping}
+    batches = list(islice(make_loader(images, **settings), 12))
+    for start in (1, 7):
+        loader = make_loader(images, num_workers=1, **settings)
+        assert_same(list(islice(loader.starting_at(start), 12 - start)), batches[start:])
+
+
+def test_what_others_draw_does_not_matter_and_they_do_not_notice(images):
+    batches = list(islice(make_loader(images), 4))
+    np.random.seed(5)
+    torch.manual_seed(5)
+    expected = np.random.rand(), torch.rand(())
+    np.random.seed(5)
+    torch.manual_seed(5)
+    assert_same(list(islice(make_loader(images), 4)), batches)
+    assert (np.random.rand(), torch.rand(())) == expected
+
+
+def test_augmentation_changes_with_seed_and_epoch(images):
+    first, second = (
+        {item["image_id"]: item["image"] for batch in batches for item in batch}
+        for batches in (
+            islice(make_loader(images, batch_size=1), 12),
+            islice(make_loader(images, batch_size=1).starting_at(12), 12),
+        )
+    )
+    assert first.keys() == second.keys() == set(range(12))
+    assert not any(torch.equal(first[number], second[number]) for number in first)
+    other = next(iter(make_loader(images, seed=4)))
+    assert not torch.equal(other[0]["image"], next(iter(make_loader(images)))[0]["image"])
+
+
+def test_every_image_once_per_epoch(images):
+    batches = ids(islice(make_loader(images, batch_size=4, aspect_ratio_grouping=False), 6))
+    for epoch in (batches[:3], batches[3:]):
+        assert sorted(number for batch in epoch for number in batch) == list(range(12))
+    assert batches[:3] != batches[3:]
+
+
+def test_orientations_are_not_mixed(images):
+    batches = ids(islice(make_loader(images, batch_size=3), 40))
+    assert all(len({number % 3 == 0 for number in batch}) == 1 for batch in batches)
+    counts = Counter(number for batch in batches for number in batch)
+    assert set(counts) == set(range(12))
+    assert max(counts.values()) - min(counts.values()) <= 2
+
+
+def damage(images, tmp_path, **content):
+    """The images with some files replaced; None takes a file away."""
+    damaged = [dict(image) for image in images]
+    for number, data in content.items():
+        path = tmp_path / f"{number}.png"
+        if data is not None:
+            path.write_bytes(data)
+        damaged[int(number[1:])]["file_name"] = str(path)
+    return damaged
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_unreadable_images_are_replaced_with_a_warning(images, num_workers, tmp_path, caplog):
+    good = Path(images[4]["file_name"]).read_bytes()
+    damaged = damage(images, tmp_path, _4=good[: len(good) // 2], _5=None, _8=b"no image")
+    batches = list(islice(make_loader(damaged, max_unreadable=3, num_workers=num_workers), 18))
+    expected = list(islice(make_loader(images), 18))
+    # The next one of the same orientation steps in; nothing else changes.
+    instead = {4: 7, 5: 7, 8: 10}
+    assert ids(batches) == [[instead.get(i, i) for i in batch] for batch in ids(expected)]
+    for batch, other in zip(batches, expected, strict=True):
+        for item, same in zip(batch, other, strict=True):
+            if same["image_id"] not in instead:
+                assert torch.equal(item["image"], same["image"])
+    assert len(caplog.messages) == 3  # once per image
+    for name in ("_4.png", "_5.png", "_8.png"):
+        assert sum(name in message for message in caplog.messages) == 1
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_too_many_unreadable_images_end_the_training(images, num_workers, tmp_path):
+    damaged = damage(images, tmp_path, _4=None, _8=b"no image")
+    loader = make_loader(damaged, max_unreadable=1, num_workers=num_workers)
+    with pytest.raises(InputError, match=r"DATALOADER\.MAX_UNREADABLE") as error:
+        list(islice(loader, 18))
+    for name in ("_4.png", "_8.png"):
+        assert str(tmp_path / name) in str(error.value)
+    assert "Traceback" not in str(error.value)
+
+
+def test_all_images_unreadable(images, tmp_path):
+    damaged = damage(images, tmp_path, **{f"_{number}": None for number in range(12)})
+    with pytest.raises(InputError, match="can't be read"):
+        next(iter(make_loader(damaged, max_unreadable=10)))
+
+
+def test_image_of_another_size_than_stated_is_not_used(images, caplog):
+    wrong = [dict(image) for image in images]
+    wrong[1]["width"] = 31
+    batches = ids(islice(make_loader(wrong, max_unreadable=1), 12))
+    assert all(1 not in batch for batch in batches)
+    assert "1.png" in caplog.text
+
+
+def test_other_errors_are_not_swallowed(images, monkeypatch):
+    def fail(*args, **kwargs):
+        raise ValueError("a bug in an augmentation")
+
+    monkeypatch.setattr(detection_utils, "read_image", fail)
+    with pytest.raises(ValueError, match="a bug"):
+        next(iter(make_loader(images, max_unreadable=9)))
+
+
+class TestFromConfig:
+    @pytest.fixture
+    def cfg(self, own_config):
+        register_from_config(own_config)
+        return own_config
+
+    def test_batches(self, cfg):
+        batch = next(iter(build_train_loader(cfg)))
+        assert len(batch) == 2
+        assert {"image", "instances", "file_name"} <= set(batch[0])
+
+    def test_seed_decides(self, cfg):
+        def order(seed):
+            cfg.SEED = seed
+            return ids(islice(build_train_loader(cfg), 8))
+
+        assert order(1) == order(1) != order(2)
+
+    def test_repeat_factors(self, cfg):
+        cfg.DATALOADER.SAMPLER_TRAIN = "RepeatFactorTrainingSampler"
+        cfg.DATALOADER.REPEAT_THRESHOLD = 1.0
+        cfg.SEED = 1
+        assert ids(islice(build_train_loader(cfg), 8)) == ids(islice(build_train_loader(cfg), 8))
+
+    def test_unknown_sampler(self, cfg):
+        cfg.DATALOADER.SAMPLER_TRAIN = "Random"
+        with pytest.raises(InputError, match=r"SAMPLER_TRAIN is 'Random'"):
+            build_train_loader(cfg)
+
+    @pytest.mark.parametrize("size", [0, -2])
+    def test_batch_size(self, cfg, size):
+        cfg.SOLVER.IMS_PER_BATCH = size
+        with pytest.raises(InputError, match=f"IMS_PER_BATCH is {size}"):
+            build_train_loader(cfg)
+
+    def test_images_without_size_cannot_be_grouped(self, images):
+        nameless = [{"file_name": "a.jpg", "annotations": []}]
+        with pytest.raises(
+            InputError, match=r"a\.jpg .* set DATALOADER\.ASPECT_RATIO"
+        ):
+            make_loader(nameless)
+        make_loader(nameless, aspect_ratio_grouping=False)
