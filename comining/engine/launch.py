@@ -91,9 +91,13 @@ def _run_worker(
     on_gpu = torch.cuda.is_available()
     if on_gpu:
         torch.cuda.set_device(local_rank)
+    store, *_ = next(distributed.rendezvous(address, rank, world_size, timeout=TIMEOUT))
+    # torchrun's store outlives the processes that it restarts: the new ones must not read where
+    # the old ones could be reached.
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     distributed.init_process_group(
         "nccl" if on_gpu else "gloo",
-        init_method=address,
+        store=distributed.PrefixStore(f"attempt_{attempt}", store),
         world_size=world_size,
         rank=rank,
         timeout=TIMEOUT,

@@ -37,18 +37,18 @@ def setup(args: argparse.Namespace) -> CfgNode:
     on_cpu = cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available()
     if on_cpu:
         cfg.MODEL.DEVICE = "cpu"
+    register_from_config(cfg)
+    _check_data(cfg, args)
+    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="comining")
     checkpoint = last_checkpoint(cfg.OUTPUT_DIR) if args.resume else None
+    if checkpoint is None:
+        check_weights(cfg.MODEL.WEIGHTS, args.config_file)
     if cfg.SEED < 0:
         # A run without a seed is given one, which it keeps when it is resumed.
         seed = saved_seed(checkpoint) if checkpoint else None
         cfg.SEED = comm.shared_random_seed() if seed is None else seed
     cfg.freeze()
-    register_from_config(cfg)
-    _check_files(cfg, args)
-    if checkpoint is None:
-        check_weights(cfg.MODEL.WEIGHTS, args.config_file)
     default_setup(cfg, args)
-    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="comining")
     if on_cpu:
         logging.getLogger(__name__).info("No GPU is available: running on the CPU.")
     return cfg
@@ -82,8 +82,8 @@ def load_config(config_file: str, overrides: list[str] | None = None) -> CfgNode
     return cfg
 
 
-def _check_files(cfg: CfgNode, args: argparse.Namespace) -> None:
-    """Check that the files which a run reads are in place."""
+def _check_data(cfg: CfgNode, args: argparse.Namespace) -> None:
+    """Check that the data sets of a run are known and in place."""
     key = "TEST" if args.eval_only else "TRAIN"
     if not cfg.DATASETS[key]:
         raise InputError(

@@ -21,7 +21,7 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.solver import build_optimizer
 from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
 from detectron2.utils import comm
-from torch import nn
+from torch import distributed, nn
 
 from comining.data import TrainLoader, build_train_loader, check_num_classes
 from comining.errors import InputError
@@ -157,6 +157,11 @@ class Trainer(DefaultTrainer):
             metric with several. AP in 0..100; NaN where nothing can be computed, null in the file.
         """
         _check_num_classes(cfg, cfg.DATASETS.TEST)
+        if comm.get_world_size() > 1:
+            # Each process has statistics of its own in its normalisation layers. Those of the main
+            # one are in the checkpoint.
+            for buffer in model.buffers():
+                distributed.broadcast(buffer, src=0)
         results = super().test(cfg, model, evaluators)
         if comm.is_main_process():
             path = Path(cfg.OUTPUT_DIR) / "results.json"

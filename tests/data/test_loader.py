@@ -215,8 +215,6 @@ class TestFromConfig:
 
     def test_images_without_size_cannot_be_grouped(self, images):
         nameless = [{"file_name": "a.jpg", "annotations": []}]
-        with pytest.raises(
-            InputError, match=r"a\.jpg .* set DATALOADER\.ASPECT_RATIO"
-        ):
+        with pytest.raises(InputError, match=r"a\.jpg .* set DATALOADER\.ASPECT_RATIO"):
             make_loader(nameless)
         make_loader(nameless, aspect_ratio_grouping=False)

@@ -60,6 +60,15 @@ def test_config_file_runs_no_code(tmp_path):
     assert not marker.exists()
 
 
+def test_base_of_a_config_file_runs_no_code(tmp_path):
+    marker = tmp_path / "marker"
+    (tmp_path / "evil.yaml").write_text(f'A: !!python/object/apply:os.system ["touch {marker}"]')
+    (tmp_path / "leaf.yaml").write_text("_BASE_: evil.yaml\n")
+    with pytest.raises(InputError, match=r"(?s)leaf\.yaml.*python/object/apply"):
+        load_config(str(tmp_path / "leaf.yaml"))
+    assert not marker.exists()
+
+
 def test_missing_config_file():
     with pytest.raises(InputError, match=r"gone\.yaml.*does not exist"):
         load_config("gone.yaml")

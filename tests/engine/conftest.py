@@ -1,0 +1,111 @@
+"""A small training of train_net.py in processes of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import coco_dataset
+
+ROOT = Path(__file__).parents[2]
+
+
+class Training:
+    """Eight iterations of a tiny detector on wide and tall images, a checkpoint after every two."""
+
+    def __init__(self, data, output):
+        self.data = data
+        self.output = output
+        entry = ["mixed", str(data / "annotations.json"), str(data)]
+        self.settings = {
+            "MODEL.RETINANET.NUM_CLASSES": 2,
+            "MODEL.FPN.OUT_CHANNELS": 16,
+            "MODEL.RETINANET.NUM_CONVS": 1,
+            # Random weights are confident enough for something to be mined.
+            "MODEL.COMINING.SCORE_THRESH": 0.012,
+            "MODEL.COMINING.VIEW.FLIP_PROB": 0.5,
+            "MODEL.RETINANET.SCORE_THRESH_TEST": 0.0,
+            "DATASETS.REGISTER": [entry],
+            "DATASETS.TRAIN": ["mixed"],
+            "DATASETS.TEST": ["mixed"],
+            "INPUT.MIN_SIZE_TRAIN": [48, 64],
+            "INPUT.MIN_SIZE_TEST": 64,
+            "SOLVER.IMS_PER_BATCH": 2,
+            "SOLVER.MAX_ITER": 8,
+            "SOLVER.CHECKPOINT_PERIOD": 2,
+            "MODEL.DEVICE": "cpu",
+            "OUTPUT_DIR": str(output),
+            "SEED": 5,
+        }
+
+    def dataset_of(self, image_id):
+        """The data set with one of its images alone."""
+        dataset = json.loads((self.data / "annotations.json").read_text())
+        images = [image for image in dataset["images"] if image["id"] == image_id]
+        annotations = [x for x in dataset["annotations"] if x["image_id"] == image_id]
+        return {**dataset, "images": images, "annotations": annotations}
+
+    def start(self, *options, script=(ROOT / "train_net.py",), launcher=(), **settings):
+        """Start a process; settings with __ for the dots."""
+        overrides = {key.replace("__", "."): value for key, value in settings.items()}
+        words = [str(x) for pair in {**self.settings, **overrides}.items() for x in pair]
+        config = ("--config-file", str(ROOT / "configs" / "demo.yaml"))
+        paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        return subprocess.Popen(
+            [sys.executable, *launcher, *map(str, script), *config, *options, *words],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "CUDA_VISIBLE_DEVICES": "",
+                "OMP_NUM_THREADS": "1",
+                "PYTHONPATH": paths,
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *options, **settings):
+        """Run to the end or to the kill, as `start`."""
+        process = self.start(*options, **settings)
+        stdout, stderr = process.communicate(timeout=300)
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+@pytest.fixture(scope="session")
+def mixed_data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mixed")
+    rng = np.random.default_rng(0)
+    images = []
+    for image_id in range(1, 9):
+        width, height = (48, 64) if image_id % 3 == 0 else (64, 48)
+        pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{image_id}.jpg")
+        images.append(
+            {"id": image_id, "file_name": f"{image_id}.jpg", "width": width, "height": height}
+        )
+    dataset = coco_dataset(images, [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}], per_image=2)
+    for annotation in dataset["annotations"]:
+        annotation["bbox"][2:] = 16, 16
+        annotation["bbox"][:2] = np.minimum(annotation["bbox"][:2], 30).tolist()
+    (folder / "annotations.json").write_text(json.dumps(dataset))
+    return folder
+
+
+@pytest.fixture
+def training(mixed_data, tmp_path):
+    return Training(mixed_data, tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def undisturbed(mixed_data, tmp_path_factory):
+    """The output folder of a training that nothing interrupted."""
+    output = tmp_path_factory.mktemp("undisturbed")
+    done = Training(mixed_data, output).run(DATALOADER__NUM_WORKERS=2)
+    assert done.returncode == 0, done.stderr
+    return output

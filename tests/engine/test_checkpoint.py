@@ -1,0 +1,211 @@
+"""Checkpoints: whole or not there, found again, harmless."""
+
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from comining.engine import Checkpointer
+from comining.engine.checkpoint import last_checkpoint, saved_seed, write_whole
+from comining.engine.safe_pickle import load_plain_pickle
+from comining.errors import InputError
+
+
+class Malicious:
+    """When it is unpickled, it makes a file."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.marker}",)
+
+
+def tiny():
+    return nn.Linear(2, 2)
+
+
+def save(folder, iteration, name=None, **settings):
+    checkpointer = Checkpointer(tiny(), str(folder), **settings)
+    checkpointer.save(name or f"model_{iteration:07d}", iteration=iteration)
+    return checkpointer
+
+
+class TestSave:
+    def test_is_loaded_again(self, tmp_path):
+        checkpointer = save(tmp_path, 3)
+        assert sorted(os.listdir(tmp_path)) == ["last_checkpoint", "model_0000003.pth"]
+        other = Checkpointer(tiny(), str(tmp_path))
+        assert other.resume_or_load("", resume=True)["iteration"] == 3
+        assert torch.equal(other.model.weight, checkpointer.model.weight)
+
+    def test_failed_write_leaves_what_was_there(self, tmp_path):
+        (tmp_path / "file").write_text("before")
+
+        def half(file):
+            file.write(b"half of it")
+            raise OSError(28, "No space left on device")
+
+        with pytest.raises(InputError, match=r"file can't be written .*No space.*--resume"):
+            write_whole(tmp_path / "file", half)
+        assert (tmp_path / "file").read_text() == "before"
+        assert os.listdir(tmp_path) == ["file"]
+
+    def test_full_disk(self, tmp_path):
+        """With a real limit, in a process of its own."""
+        save(tmp_path, 1)
+        code = f"""
+import resource, signal
+import torch
+from comining.engine import Checkpointer
+from comining.errors import InputError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    Checkpointer(torch.nn.Linear(1000, 1000), {str(tmp_path)!r}).save("model_0000003", iteration=3)
+except InputError as error:
+    print(error)
+"""
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert "model_0000003.pth can't be written" in done.stdout, done.stderr
+        assert sorted(os.listdir(tmp_path)) == ["last_checkpoint", "model_0000001.pth"]
+        assert Checkpointer(tiny(), str(tmp_path)).resume_or_load("")["iteration"] == 1
+
+    def test_old_ones_are_removed(self, tmp_path):
+        for iteration in (1, 3, 5, 7):
+            save(tmp_path, iteration, keep=2)
+        save(tmp_path, 7, "model_final", keep=2)
+        assert sorted(p.name for p in tmp_path.glob("*.pth")) == [
+            "model_0000005.pth", "model_0000007.pth", "model_final.pth",
+        ]  # fmt: skip
+
+    def test_all_are_kept_by_default(self, tmp_path):
+        for iteration in (1, 3, 5, 7):
+            save(tmp_path, iteration)
+        assert len(list(tmp_path.glob("*.pth"))) == 4
+
+
+class TestLastCheckpoint:
+    def test_none(self, tmp_path):
+        assert last_checkpoint(tmp_path) is None
+        assert last_checkpoint(tmp_path / "gone") is None
+        assert not Checkpointer(tiny(), str(tmp_path)).has_checkpoint()
+
+    def test_pointer_does_not_matter(self, tmp_path):
+        save(tmp_path, 1)
+        save(tmp_path, 3)
+        for content in ("model_0000001.pth", "model_0000099.pth", ""):
+            (tmp_path / "last_checkpoint").write_text(content)
+            assert last_checkpoint(tmp_path) == tmp_path / "model_0000003.pth"
+        (tmp_path / "last_checkpoint").unlink()
+        assert Checkpointer(tiny(), str(tmp_path)).has_checkpoint()
+
+    @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
+    def test_truncated_one_is_passed_over(self, tmp_path, share, caplog):
+        save(tmp_path, 1)
+        save(tmp_path, 3)
+        newest = tmp_path / "model_0000003.pth"
+        newest.write_bytes(newest.read_bytes()[: int(share * newest.stat().st_size)])
+        assert last_checkpoint(tmp_path) == tmp_path / "model_0000001.pth"
+        assert f"{newest} is damaged" in caplog.text
+
+    def test_latest_iteration_whatever_the_name(self, tmp_path):
+        save(tmp_path, 3, "model_final")
+        save(tmp_path, 3)
+        assert last_checkpoint(tmp_path).name == "model_final.pth"
+        save(tmp_path, 5)  # a longer schedule went on
+        assert last_checkpoint(tmp_path).name == "model_0000005.pth"
+
+    def test_weights_alone_are_no_checkpoint(self, tmp_path):
+        torch.save({"model": {}}, tmp_path / "model_best.pth")
+        assert last_checkpoint(tmp_path) is None
+
+    def test_seed(self, tmp_path):
+        torch.save({"trainer": {"seed": 4}}, tmp_path / "ours.pth")
+        torch.save({"model": {}, "trainer": {}}, tmp_path / "stock.pth")
+        assert saved_seed(tmp_path / "ours.pth") == 4
+        assert saved_seed(tmp_path / "stock.pth") is None
+
+
+class TestSafety:
+    @pytest.mark.parametrize("name", ["weights.pth", "weights.pkl", "weights.pyth"])
+    def test_nothing_in_a_file_is_run(self, name, tmp_path):
+        marker = tmp_path / "marker"
+        content = {"model": {"weight": Malicious(marker)}}
+        if name.endswith(".pkl"):
+            (tmp_path / name).write_bytes(pickle.dumps(content))
+        else:
+            torch.save(content, tmp_path / name)
+        with pytest.raises(InputError, match=rf"{name} holds more than .*nothing in it was run"):
+            Checkpointer(tiny()).load(str(tmp_path / name))
+        assert not marker.exists()
+
+    def test_malicious_checkpoint_is_not_resumed(self, tmp_path):
+        save(tmp_path, 1)
+        content = {"iteration": 3, "model": Malicious(tmp_path / "marker")}
+        torch.save(content, tmp_path / "model_0000003.pth")
+        assert last_checkpoint(tmp_path) == tmp_path / "model_0000001.pth"
+        assert not (tmp_path / "marker").exists()
+
+    @pytest.mark.parametrize("data", [b"", b"no weights", pickle.dumps([1, 2])])
+    @pytest.mark.parametrize("name", ["weights.pth", "weights.pkl"])
+    def test_other_files_are_named(self, data, name, tmp_path):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(InputError, match=str(tmp_path / name)):
+            Checkpointer(tiny()).load(str(tmp_path / name))
+
+    @pytest.mark.parametrize("protocol", [2, 4, 5])
+    def test_arrays_and_plain_containers_are_read(self, protocol, tmp_path):
+        content = {
+            "model": {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.float64(2.5)},
+            "__author__": "someone",
+            "list": [1, 2.5, None, True, "text", b"bytes", (3,)],
+        }
+        (tmp_path / "a.pkl").write_bytes(pickle.dumps(content, protocol))
+        read = load_plain_pickle(tmp_path / "a.pkl")
+        assert np.array_equal(read["model"]["a"], content["model"]["a"])
+        assert read["model"]["b"] == 2.5
+        assert read["list"] == content["list"]
+
+    def test_python_2_pickle_with_old_module_names(self, tmp_path):
+        """As the ImageNet weights are: arrays by numpy.core.multiarray, byte strings."""
+        array = np.array([1.5, -2.0], dtype=np.float32)
+        text = pickle.dumps({"weight": array}, 2).replace(b"numpy._core.", b"numpy.core.")
+        (tmp_path / "old.pkl").write_bytes(text)
+        assert load_plain_pickle(tmp_path / "old.pkl")["weight"].tolist() == [1.5, -2.0]
+
+
+class TestModelZoo:
+    def load(self, content, tmp_path):
+        (tmp_path / "zoo.pkl").write_bytes(pickle.dumps(content))
+        model = tiny()
+        Checkpointer(model).load(str(tmp_path / "zoo.pkl"))
+        return model
+
+    def test_detectron2_format(self, tmp_path):
+        weight = np.array([[1, 2], [3, 4]], dtype=np.float32)
+        content = {"model": {"weight": weight}, "__author__": "Detectron2 Model Zoo"}
+        assert torch.equal(self.load(content, tmp_path).weight, torch.from_numpy(weight))
+
+    @pytest.mark.parametrize("wrap", [lambda blobs: blobs, lambda blobs: {"blobs": blobs}])
+    def test_caffe2_format_is_matched_by_name(self, wrap, tmp_path):
+        weight = np.array([[1, 2], [3, 4]], dtype=np.float32)
+        blobs = {"weight": weight, "weight_momentum": np.zeros((2, 2), dtype=np.float32)}
+        assert torch.equal(self.load(wrap(blobs), tmp_path).weight, torch.from_numpy(weight))
+
+    def test_pycls_format(self, tmp_path):
+        torch.save({"model_state": {"weight": torch.ones(2, 2)}}, tmp_path / "x.pyth")
+        model = tiny()
+        Checkpointer(model).load(str(tmp_path / "x.pyth"))
+        assert torch.equal(model.weight, torch.ones(2, 2))
+
+    def test_bare_state_dict(self, tmp_path):
+        torch.save({"weight": torch.ones(2, 2)}, tmp_path / "x.pth")
+        model = tiny()
+        Checkpointer(model).load(str(tmp_path / "x.pth"))
+        assert torch.equal(model.weight, torch.ones(2, 2))

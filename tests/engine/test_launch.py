@@ -1,0 +1,208 @@
+"""Two processes on the CPU: together they do what one does."""
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.engine.conftest import Training
+
+DRIVER = Path(__file__).with_name("run_until.py")
+TORCHRUN = ("-m", "torch.distributed.run")
+
+
+def metrics(output):
+    return [json.loads(line) for line in (output / "metrics.json").read_text().splitlines()]
+
+
+def assert_same_end(output, other):
+    ours, theirs = (torch.load(folder / "model_final.pth") for folder in (output, other))
+    torch.testing.assert_close(ours["model"], theirs["model"], rtol=0, atol=0)
+    torch.testing.assert_close(ours["trainer"], theirs["trainer"], rtol=0, atol=0)
+    results = [json.loads((folder / "results.json").read_text()) for folder in (output, other)]
+    assert results[0] == results[1]
+
+
+@pytest.fixture(scope="module")
+def two_processes(mixed_data, tmp_path_factory):
+    """The output folder of a training that torchrun started in two processes."""
+    output = tmp_path_factory.mktemp("two")
+    done = Training(mixed_data, output).run(launcher=(*TORCHRUN, "--nproc-per-node=2"))
+    assert done.returncode == 0, done.stderr
+    return output
+
+
+def test_num_gpus_starts_processes_where_there_is_no_gpu(training, two_processes):
+    done = training.run("--num-gpus", "2")
+    assert done.returncode == 0, done.stderr
+    assert "World size: 2" in done.stdout
+    assert_same_end(training.output, two_processes)
+
+
+def test_two_machines(training, two_processes):
+    """Two agents of torchrun meet over the loopback device, with one process each."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    rendezvous = ("--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d",
+                  f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=test")  # fmt: skip
+    agents = [training.start(launcher=(*TORCHRUN, *rendezvous)) for _ in range(2)]
+    for agent in agents:
+        _, errors = agent.communicate(timeout=300)
+        assert agent.returncode == 0, errors
+    assert_same_end(training.output, two_processes)
+
+
+def test_killed_worker_is_replaced_and_the_training_resumes_by_itself(training, two_processes):
+    launcher = (*TORCHRUN, "--nproc-per-node=2", "--max-restarts=1")
+    done = training.run(launcher=launcher, script=(DRIVER, "in a step", 5, 1))
+    assert done.returncode == 0, done.stderr
+    assert "Starting training from iteration 4" in done.stdout
+    assert_same_end(training.output, two_processes)
+
+
+def test_evaluation_in_two_processes_equals_that_in_one(training, two_processes):
+    weights = str(two_processes / "model_final.pth")
+    for output, options in (("one", []), ("two", ["--num-gpus", "2"])):
+        training.run("--eval-only", *options, MODEL__WEIGHTS=weights,
+                     OUTPUT_DIR=training.output / output)  # fmt: skip
+    detections = Path("inference", "mixed", "coco_instances_results.json")
+    one, two = (
+        sorted(map(json.dumps, json.loads((training.output / name / detections).read_text())))
+        for name in ("one", "two")
+    )
+    assert one == two != []
+    assert (training.output / "one" / "results.json").read_text() == (
+        training.output / "two" / "results.json"
+    ).read_text()
+
+
+def test_errors_reach_the_user_without_a_traceback(training):
+    done = training.run("--num-gpus", "2", MODEL__RETINANET__NUM_CLASSES=3)
+    assert done.returncode == 1
+    assert "error: mixed" in done.stderr
+    assert "set MODEL.RETINANET.NUM_CLASSES 2" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+GRADIENTS = """
+import torch
+from comining.data import register_from_config
+from comining.engine import Trainer, launch, load_config
+from detectron2.engine import default_argument_parser
+from detectron2.utils import comm
+from detectron2.utils.events import EventStorage
+
+def main(args):
+    cfg = load_config(args.config_file, args.opts)
+    register_from_config(cfg)
+    torch.manual_seed(0)
+    trainer = Trainer(cfg)
+    batch = next(iter(trainer.data_loader))
+    with EventStorage():
+        losses = trainer.model(batch)
+    sum(losses.values()).backward()
+    model = trainer.model.module if comm.get_world_size() > 1 else trainer.model
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    content = {"images": [item["image_id"] for item in batch], "gradients": gradients}
+    torch.save(content, f"{cfg.OUTPUT_DIR}/{comm.get_world_size()}_{comm.get_rank()}.pth")
+
+if __name__ == "__main__":
+    launch(main, default_argument_parser().parse_args())
+"""
+
+
+def test_gradients_are_the_average_of_those_of_single_processes(training, tmp_path):
+    """Each of two processes has one image; a single process has either of them at a time."""
+    script = tmp_path / "gradients.py"
+    script.write_text(GRADIENTS)
+    training.output.mkdir()
+    settings = {
+        "MODEL__COMINING__VIEW__JITTER_PROB": 0.0,  # which depends on the rank
+        "MODEL__COMINING__VIEW__FLIP_PROB": 0.0,
+        "INPUT__RANDOM_FLIP": "none",
+        "INPUT__MIN_SIZE_TRAIN": [48],
+        "MODEL__RESNETS__NORM": "GN",
+        "MODEL__FPN__NORM": "GN",
+        "MODEL__FPN__OUT_CHANNELS": 32,
+        "MODEL__RETINANET__NORM": "",
+        "DATALOADER__ASPECT_RATIO_GROUPING": False,
+        "SOLVER__AMP__ENABLED": False,
+    }
+    done = training.run("--num-gpus", "2", script=[script], **settings)
+    assert done.returncode == 0, done.stderr
+    both = [torch.load(training.output / f"2_{rank}.pth") for rank in range(2)]
+    torch.testing.assert_close(both[0]["gradients"], both[1]["gradients"], rtol=0, atol=0)
+    # The first batch of a single process holds the same two images, one per process.
+    singles = []
+    for rank in range(2):
+        (image,) = both[rank]["images"]
+        only = training.output / f"only_{image}.json"
+        only.write_text(json.dumps(training.dataset_of(image)))
+        entry = ["only", str(only), str(training.data)]
+        done = training.run(script=[script], DATASETS__REGISTER=[entry],
+                            DATASETS__TRAIN=["only"], DATASETS__TEST=["only"],
+                            SOLVER__IMS_PER_BATCH=1, **settings)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        singles.append(torch.load(training.output / "1_0.pth"))
+        assert singles[-1]["images"] == [image]
+    assert singles[0]["images"] != singles[1]["images"]
+    for name, gradient in both[0]["gradients"].items():
+        mean = sum(single["gradients"][name] for single in singles) / 2
+        torch.testing.assert_close(gradient, mean, rtol=1e-4, atol=1e-6)
+
+
+ORDER = """
+import json
+from itertools import islice
+from comining.data import build_train_loader, register_from_config
+from comining.engine import launch, load_config
+from detectron2.engine import default_argument_parser
+from detectron2.utils import comm
+
+def main(args):
+    cfg = load_config(args.config_file, args.opts)
+    register_from_config(cfg)
+    batches = islice(build_train_loader(cfg), 8)
+    ids = [[item["image_id"] for item in batch] for batch in batches]
+    with open(f"{cfg.OUTPUT_DIR}/{comm.get_rank()}.json", "w") as file:
+        json.dump(ids, file)
+
+if __name__ == "__main__":
+    launch(main, default_argument_parser().parse_args())
+"""
+
+
+def test_processes_share_every_epoch(training, tmp_path):
+    script = tmp_path / "order.py"
+    script.write_text(ORDER)
+    training.output.mkdir()
+    done = training.run("--num-gpus", "2", script=[script], SOLVER__IMS_PER_BATCH=4,
+                        DATALOADER__ASPECT_RATIO_GROUPING=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    first, second = (
+        json.loads((training.output / f"{rank}.json").read_text()) for rank in range(2)
+    )
+    for epoch in range(4):
+        seen = [
+            image
+            for batches in (first, second)
+            for batch in batches[2 * epoch : 2 * epoch + 2]
+            for image in batch
+        ]
+        assert sorted(seen) == list(range(1, 9))
+
+
+def test_more_gpus_than_present(training):
+    code = (
+        "import torch; torch.cuda.device_count = lambda: 2\n"
+        "from detectron2.engine import default_argument_parser\n"
+        "from comining.engine import launch\n"
+        "launch(print, default_argument_parser().parse_args(['--num-gpus', '4']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "--num-gpus 4, but this machine has 2" in done.stderr

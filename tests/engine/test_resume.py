@@ -1,0 +1,66 @@
+"""A training that is killed and resumed ends as if nothing had happened."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+DRIVER = Path(__file__).with_name("run_until.py")
+
+
+def assert_same_end(output, other):
+    ours, theirs = (torch.load(folder / "model_final.pth") for folder in (output, other))
+    assert ours["iteration"] == theirs["iteration"] == 7
+    # Weights, optimizer, schedule: to the bit.
+    torch.testing.assert_close(ours["model"], theirs["model"], rtol=0, atol=0)
+    torch.testing.assert_close(ours["trainer"], theirs["trainer"], rtol=0, atol=0)
+    results = [json.loads((folder / "results.json").read_text()) for folder in (output, other)]
+    assert results[0] == results[1]
+
+
+def test_undisturbed_training_mines(undisturbed):
+    """Else the comparisons below would not show what they are for."""
+    lines = map(json.loads, (undisturbed / "metrics.json").read_text().splitlines())
+    assert max(line.get("comining/mined_per_image", 0) for line in lines) > 0
+
+
+def test_killed_again_and_again(training, undisturbed):
+    kills = [
+        ("in a step", 1, []),  # nothing to resume from yet
+        ("while a checkpoint is written", 3, ["model_0000001.pth"]),
+        ("before a checkpoint is pointed to", 3, ["model_0000001.pth", "model_0000003.pth"]),
+        ("in a step", 5, ["model_0000001.pth", "model_0000003.pth"]),
+        ("before a checkpoint is in place", 5, ["model_0000001.pth", "model_0000003.pth"]),
+    ]
+    for number, (moment, iteration, left) in enumerate(kills):
+        done = training.run(
+            "--resume",
+            script=(DRIVER, moment, iteration, 0),
+            DATALOADER__NUM_WORKERS=number % 3,
+        )
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert sorted(path.name for path in training.output.glob("*.pth")) == left
+    done = training.run("--resume", DATALOADER__NUM_WORKERS=0)
+    assert done.returncode == 0, done.stderr
+    assert "Starting training from iteration 4" in done.stdout
+    assert_same_end(training.output, undisturbed)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "gone"])
+def test_goes_on_from_the_last_good_checkpoint(damage, training, undisturbed):
+    training.output.mkdir()
+    for path in undisturbed.glob("model_000000[135].pth"):
+        (training.output / path.name).write_bytes(path.read_bytes())
+    newest = training.output / "model_0000005.pth"
+    if damage == "truncated":
+        newest.write_bytes(newest.read_bytes()[:-1000])
+    else:
+        newest.unlink()
+    (training.output / "last_checkpoint").write_text("model_0000005.pth")
+    done = training.run("--resume", DATALOADER__NUM_WORKERS=0)
+    assert done.returncode == 0, done.stderr
+    assert "Starting training from iteration 4" in done.stdout
+    assert ("model_0000005.pth is damaged" in done.stdout) == (damage == "truncated")
+    assert_same_end(training.output, undisturbed)
