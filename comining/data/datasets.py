@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections import defaultdict
 from collections.abc import Iterable
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.data.datasets import load_coco_json
+from detectron2.structures import BoxMode
 
 from comining.errors import InputError
+
+from .coco_file import read_coco
+
+logger = logging.getLogger(__name__)
 
 #: Name, annotation file below ``coco/annotations``; the images are those of ``coco/train2017``.
 SPARSE_COCO = {
@@ -27,8 +34,9 @@ SPARSE_COCO = {
 def register_coco(name: str, json_file: str | Path, image_root: str | Path) -> None:
     """Make a data set in COCO format known to detectron2, to be named in ``DATASETS.TRAIN``.
 
-    Nothing is read until the data set is used; then an `InputError` tells of a file that can't be.
-    Registering the same again does nothing.
+    Of the annotations, boxes are read, not masks or keypoints. Nothing is read until the data set
+    is used; then it is checked and repaired as `read_coco` says, and an `InputError` tells of all
+    that makes it unusable. Registering the same again does nothing.
 
     Args:
         name: of the data set.
@@ -52,13 +60,37 @@ def register_coco(name: str, json_file: str | Path, image_root: str | Path) -> N
 
 
 def _load_coco(json_file: str, image_root: str, name: str) -> list[dict[str, Any]]:
-    try:
-        images = load_coco_json(json_file, image_root, name)
-    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{json_file} is not a usable COCO annotation file: {error!r}") from error
-    if not images:
-        raise InputError(f"{json_file} lists no images: {name} needs at least one")
-    return images
+    dataset, report = read_coco(json_file, image_root)
+    if report.is_fatal:
+        raise InputError(f"{name} can't be used. {report}")
+    if report.findings:
+        logger.warning(f"{name}: {report}")
+    categories = sorted(dataset["categories"], key=itemgetter("id"))
+    contiguous_ids = {x["id"]: number for number, x in enumerate(categories)}
+    MetadataCatalog.get(name).set(
+        thing_classes=[x["name"] for x in categories],
+        thing_dataset_id_to_contiguous_id=contiguous_ids,
+    )
+    annotations = defaultdict(list)
+    for x in dataset["annotations"]:
+        annotations[x["image_id"]].append(
+            {
+                "bbox": x["bbox"],
+                "bbox_mode": BoxMode.XYWH_ABS,
+                "category_id": contiguous_ids[x["category_id"]],
+                "iscrowd": x.get("iscrowd", 0),
+            }
+        )
+    return [
+        {
+            "file_name": os.path.join(image_root, x["file_name"]),
+            "image_id": x["id"],
+            "width": x["width"],
+            "height": x["height"],
+            "annotations": annotations[x["id"]],
+        }
+        for x in dataset["images"]
+    ]
 
 
 def register_sparse_coco(root: str) -> None:
