@@ -141,7 +141,8 @@ def _records(name: str, dataset: Any) -> Iterator[list[dict[str, Any]]]:
         for number, record in enumerate(records):
             if not isinstance(record, dict):
                 raise InputError(f"{name}: entry {number} of {key!r} is {record!r}, not an object")
-            for wanted, kind in types.items():
+            optional = {x: int for x in ("id", "iscrowd") if x in record}
+            for wanted, kind in {**types, **optional}.items():
                 value = record.get(wanted)
                 if not isinstance(value, kind) or isinstance(value, bool):
                     raise InputError(

@@ -155,7 +155,7 @@ def test_unusable_annotation_file_is_named(change, message, own_data, tmp_path):
 def test_file_that_is_no_json_is_named(tmp_path):
     (tmp_path / "annotations.json").write_text('{"images": [')
     register("own", tmp_path)
-    with pytest.raises(InputError, match=r"annotations\.json is not a usable COCO"):
+    with pytest.raises(InputError, match=r"annotations\.json is not a JSON file"):
         DatasetCatalog.get("own")
 
 

@@ -1,0 +1,268 @@
+"""Dirty annotation files: what is repaired, what is refused, and that nothing else happens."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from comining.data import check
+from comining.data.coco_file import leads_outside, read_coco
+from comining.errors import InputError
+
+
+def make_dataset(boxes=(), **changes):
+    """One image of 40 x 30 pixels with the given XYWH boxes, ids from 1."""
+    dataset = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 40, "height": 30}],
+        "categories": [{"id": 5, "name": "cat"}],
+        "annotations": [
+            {"id": number, "image_id": 1, "category_id": 5, "bbox": box}
+            for number, box in enumerate(boxes, start=1)
+        ],
+    }
+    return {**dataset, **changes}
+
+
+def read(dataset, folder, **options):
+    path = folder / "a.json"
+    path.write_text(json.dumps(dataset))
+    return read_coco(path, **options)
+
+
+def kept(dataset):
+    return {x["id"]: x["bbox"] for x in dataset["annotations"]}
+
+
+def test_sound_file_is_left_alone(tmp_path):
+    original = make_dataset([[0, 0, 40, 30], [1.5, 2.5, 3, 4]], info={"year": 2020})
+    dataset, report = read(original, tmp_path)
+    assert dataset == original
+    assert not report.findings
+    assert str(report).endswith("a.json: 1 images, 2 annotations, 1 categories")
+
+
+@pytest.mark.parametrize(
+    ("box", "rule"),
+    [
+        ([math.nan, 0, 1, 1], "not finite: dropped"),
+        ([0, 0, math.inf, 1], "not finite: dropped"),
+        ([5, 5, 0, 3], "no area: dropped"),
+        ([5, 5, 3, -2], "no area: dropped"),
+        ([40, 5, 3, 3], "outside their image: dropped"),
+        ([5, -9, 3, 9], "outside their image: dropped"),
+        ([1e300, 0, 1e300, 5], "outside their image: dropped"),
+    ],
+)
+def test_boxes_without_meaning_are_dropped_and_counted(box, rule, tmp_path):
+    dataset, report = read(make_dataset([[1, 2, 3, 4], box]), tmp_path)
+    assert kept(dataset) == {1: [1, 2, 3, 4]}
+    (finding,) = report.findings
+    assert finding.severity == "repaired"
+    assert str(finding).startswith("repaired: 1 ")
+    assert rule in str(finding)
+    assert finding.offenders == [2]
+
+
+def test_boxes_beyond_the_image_are_clipped(tmp_path):
+    boxes = [[-4, -6, 10, 10], [35, 25, 10, 10], [-1, -1, 99, 99], [39.8, 0, 0.4, 1]]
+    dataset, report = read(make_dataset(boxes), tmp_path)
+    assert kept(dataset) == {
+        1: [0, 0, 6, 4],
+        2: [35, 25, 5, 5],
+        3: [0, 0, 40, 30],
+        4: pytest.approx([39.8, 0, 0.2, 1]),
+    }
+    # The last is a matter of rounding.
+    assert [finding.offenders for finding in report.findings] == [[1, 2, 3]]
+
+
+def test_annotations_of_unlisted_images_are_dropped(tmp_path):
+    broken = make_dataset([[1, 2, 3, 4], [1, 2, 3, 4]])
+    broken["annotations"][1]["image_id"] = 9
+    dataset, report = read(broken, tmp_path)
+    assert list(kept(dataset)) == [1]
+    assert "images that are not listed: dropped (2)" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d["annotations"][0].update(category_id=6), "category that is not listed (1)"),
+        (lambda d: d["images"].append(d["images"][0]), "image ids occur twice (1)"),
+        (lambda d: d["categories"].append(d["categories"][0]), "category ids occur twice (5)"),
+        (lambda d: d["images"][0].update(width=0), "images have no area (1)"),
+        (lambda d: d["images"][0].update(width=10**6, height=10**6), "cut them into tiles (1)"),
+        (lambda d: d["images"][0].update(file_name="../x.png"), "outside the image folder (../x"),
+    ],
+)
+def test_errors(change, message, tmp_path):
+    dataset = make_dataset([[1, 2, 3, 4]])
+    change(dataset)
+    _, report = read(dataset, tmp_path)
+    assert report.is_fatal
+    assert message in str(report)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.update(images=[]), "lists no images"),
+        (lambda d: d.update(categories=[]), "lists no categories"),
+        (lambda d: d.update(annotations={}), "needs a list 'annotations'"),
+        (lambda d: d["images"].append(3), "entry 1 of 'images' is 3, not an object"),
+        (lambda d: d["images"][0].update(id="1"), r"'id' '1'; it must be an integer"),
+        (lambda d: d["images"][0].update(width=4.5), r"'width' 4\.5; it must be an integer"),
+        (lambda d: d["images"][0].pop("file_name"), r"\(id 1\) has 'file_name' None; .* a text"),
+        (lambda d: d["annotations"][0].update(category_id=True), "'category_id' True; .* integer"),
+        (lambda d: d["annotations"][0].update(bbox=[1, 2, 3]), "four numbers"),
+        (lambda d: d["annotations"][0].update(bbox=[1, 2, "3", 4]), "four numbers"),
+        (lambda d: d["annotations"][0].update(bbox=[1, 2, 3, 10**400]), "too large"),
+    ],
+)
+def test_wrong_types_are_named_with_the_entry(change, message, tmp_path):
+    dataset = make_dataset([[1, 2, 3, 4]])
+    change(dataset)
+    with pytest.raises(InputError, match=message) as error:
+        read(dataset, tmp_path)
+    assert str(tmp_path / "a.json") in str(error.value)
+
+
+def test_only_the_first_offenders_are_named(tmp_path):
+    _, report = read(make_dataset([[1, 2, 0, 0]] * 9), tmp_path)
+    assert "9 boxes have no area: dropped (1, 2, 3, 4, 5, ...)" in str(report)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null", "\ufeff", '"x"', "[" * 100_000])
+def test_other_files(text, tmp_path):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(InputError, match=r"a\.json"):
+        read_coco(tmp_path / "a.json")
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(InputError, match=r"gone\.json can't be read"):
+        read_coco(tmp_path / "gone.json")
+
+
+def test_missing_images_are_found_in_their_folders(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.png").touch()
+    names = ["sub/a.png", "sub/b.png", "gone/a.png", "c.png"]
+    images = [
+        {"id": id_, "file_name": name, "width": 4, "height": 4} for id_, name in enumerate(names)
+    ]
+    _, report = read(make_dataset(images=images), tmp_path, image_root=tmp_path)
+    assert report.findings[0].offenders == ["c.png", "gone/a.png", "sub/b.png"]
+    assert report.is_fatal
+
+
+@pytest.mark.parametrize("name", ["../a", "a/../../b", "/etc/passwd", "..\\a", "a\0b", ".."])
+def test_names_that_lead_outside(name):
+    assert leads_outside(name)
+
+
+@pytest.mark.parametrize("name", ["a", "a/b", "a/../b", "..a/b", "./a"])
+def test_names_that_stay_inside(name):
+    assert not leads_outside(name)
+
+
+number = st.one_of(
+    st.floats(-60, 60),
+    st.integers(-60, 60),
+    st.sampled_from([math.nan, math.inf, -math.inf, 1e308]),
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.lists(number, min_size=4, max_size=4), max_size=6))
+def test_what_is_left_lies_in_the_image_and_is_what_a_plain_loop_leaves(tmp_path_factory, boxes):
+    dataset, _ = read(make_dataset(boxes), tmp_path_factory.getbasetemp())
+    expected = {}
+    for id_, (x, y, w, h) in enumerate(boxes, start=1):
+        if not all(math.isfinite(v) for v in (x, y, w, h)) or w <= 0 or h <= 0:
+            continue
+        x0, x1 = max(x, 0), min(x + w, 40)
+        y0, y1 = max(y, 0), min(y + h, 30)
+        if x1 > x0 and y1 > y0:
+            expected[id_] = [x0, y0, x1 - x0, y1 - y0]
+    assert kept(dataset).keys() == expected.keys()
+    for id_, box in expected.items():
+        assert kept(dataset)[id_] == pytest.approx(box, abs=1e-9)
+
+
+json_value = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["images", "annotations", "categories", "id", "bbox", "file_name"]),
+            inner,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(json_value)
+def test_any_json_gives_a_result_or_an_input_error(tmp_path_factory, value):
+    try:
+        read(value, tmp_path_factory.getbasetemp())
+    except InputError as error:
+        assert "a.json" in str(error)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.sampled_from(["images", "annotations", "categories"]),
+    st.sampled_from(
+        ["id", "image_id", "category_id", "bbox", "width", "height", "file_name", "iscrowd"]
+    ),
+    json_value,
+)
+def test_any_field_may_be_anything(tmp_path_factory, key, field, value):
+    dataset = make_dataset([[1, 2, 3, 4]])
+    dataset[key][0][field] = value
+    try:
+        read(dataset, tmp_path_factory.getbasetemp(), image_root=".")
+    except InputError as error:
+        assert "a.json" in str(error)
+
+
+class TestCommand:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        """Four images: sound, cut off, of another size, and turned by its EXIF data."""
+        for name, size in (("good", (4, 3)), ("cut", (60, 50)), ("size", (5, 3))):
+            Image.effect_noise(size, 50).save(tmp_path / f"{name}.png")
+        content = (tmp_path / "cut.png").read_bytes()
+        (tmp_path / "cut.png").write_bytes(content[: len(content) // 2])
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        Image.new("RGB", (3, 4)).save(tmp_path / "turned.jpg", exif=exif)
+        names = {"good.png": (4, 3), "cut.png": (60, 50), "size.png": (4, 3), "turned.jpg": (4, 3)}
+        images = [
+            {"id": id_, "file_name": name, "width": width, "height": height}
+            for id_, (name, (width, height)) in enumerate(names.items())
+        ]
+        (tmp_path / "a.json").write_text(json.dumps(make_dataset(images=images)))
+        return tmp_path
+
+    def test_metadata_alone(self, folder, capsys):
+        check.main([str(folder / "a.json"), "--image-root", str(folder)])
+        assert "training can use it" in capsys.readouterr().out
+
+    def test_images(self, folder, capsys):
+        with pytest.raises(SystemExit) as end:
+            check.main([str(folder / "a.json"), "--image-root", str(folder), "--check-images"])
+        assert end.value.code == 1
+        out = capsys.readouterr().out
+        assert "1 image files are damaged (cut.png: " in out
+        assert "1 images have another size than the file says (size.png: 5x3, not 4x3)" in out
+
+    def test_bad_file(self, tmp_path):
+        with pytest.raises(SystemExit, match=r"error: .*gone\.json can't be read"):
+            check.main([str(tmp_path / "gone.json")])
