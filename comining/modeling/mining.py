@@ -12,6 +12,10 @@ from torchvision.ops import nms
 
 from .labels import Labels, select_rows
 
+#: NMS takes time and memory of the square of this number, of which boxes of different images are
+#: no use.
+MAX_IN_ONE_NMS = 20_000
+
 
 class Candidates(NamedTuple):
     """Confident (anchor, class) pairs of a batch, in flat tensors of M rows each.
@@ -37,9 +41,9 @@ class Candidates(NamedTuple):
 
 
 def confident_candidates(
-    logits: Sequence[Tensor], num_classes: int, score_thresh: float
+    logits: Sequence[Tensor], num_classes: int, score_thresh: float, topk: int
 ) -> Candidates:
-    """Every (anchor, class) pair whose score ``sigmoid(logit)`` is above ``score_thresh``.
+    """The (anchor, class) pairs whose score ``sigmoid(logit)`` is above ``score_thresh``.
 
     The logits are read in place: nothing of their size but one boolean mask is allocated, and the
     device is waited for twice whatever the number of images and levels.
@@ -48,11 +52,21 @@ def confident_candidates(
         logits: per level (B, A * K, H, W), as a dense head makes them.
         num_classes: K.
         score_thresh: in [0, 1]; a score equal to it is not kept.
+        topk: how many of an image and level are wanted. All above the threshold are returned,
+            unless a level has more than B times that number; then only the best of each image.
     """
     logit_thresh = _logit(score_thresh)
-    above = [(x > logit_thresh).flatten() for x in logits]
-    found = torch.cat(above).nonzero().squeeze(1)
-    found_per_level = torch.stack([x.count_nonzero() for x in above]).tolist()
+    above = [(x > logit_thresh).flatten(1) for x in logits]
+    found_per_level = _counts(above)
+    most = topk * len(logits[0])
+    if max(found_per_level) > most:
+        # A detector gone wrong is confident of everything, which no memory would hold.
+        above = [
+            _best_of_each(x, mask, topk) if count > most else mask
+            for x, mask, count in zip(logits, above, found_per_level, strict=True)
+        ]
+        found_per_level = _counts(above)
+    found = torch.cat([x.flatten() for x in above]).nonzero().squeeze(1)
 
     images, anchors, classes, scores, levels = [], [], [], [], []
     first_anchor, offset = 0, 0
@@ -71,6 +85,16 @@ def confident_candidates(
         offset += level_logits.numel()
         first_anchor += height * width * (channels // num_classes)
     return Candidates(*map(torch.cat, (images, anchors, classes, scores, levels)))
+
+
+def _counts(masks: Sequence[Tensor]) -> list[int]:
+    return torch.stack([mask.count_nonzero() for mask in masks]).tolist()
+
+
+def _best_of_each(logits: Tensor, mask: Tensor, topk: int) -> Tensor:
+    """Of a mask (B, M) on ``logits`` (B, ...), the ``topk`` of each row with the best logits."""
+    best = logits.flatten(1).masked_fill(~mask, -math.inf).topk(min(topk, mask.shape[1])).indices
+    return mask & torch.zeros_like(mask).scatter_(1, best, True)
 
 
 def top_candidates(candidates: Candidates, topk: int) -> Candidates:
@@ -103,7 +127,13 @@ def suppress(labels: Labels, iou_thresh: float, max_per_image: int) -> Labels:
     boxes = labels.boxes.masked_fill(~finite[:, None], 0).double()
     group = labels.images * (labels.classes.max() + 1) + labels.classes
     span = boxes.max() - boxes.min() + 1
-    kept = nms(boxes + (group * span)[:, None], labels.scores.double(), iou_thresh)
+    apart, scores = boxes + (group * span)[:, None], labels.scores.double()
+    if len(boxes) <= MAX_IN_ONE_NMS:
+        kept = nms(apart, scores, iou_thresh)
+    else:
+        rows = [(labels.images == image).nonzero().squeeze(1) for image in labels.images.unique()]
+        kept = torch.cat([x[nms(apart[x], scores[x], iou_thresh)] for x in rows])
+        kept = kept[scores[kept].argsort(descending=True, stable=True)]
     finite = finite[kept]
     rank = _rank_in_group(labels.images[kept].masked_fill(~finite, -1))
     return labels.select(kept).select(finite & (rank < max_per_image))

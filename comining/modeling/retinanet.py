@@ -65,9 +65,9 @@ class CoMiningRetinaNet(CoMining, RetinaNet):
         )
 
     def mine(self, outputs: RetinaNetOutputs) -> Labels:
+        topk = self.test_topk_candidates
         candidates = top_candidates(
-            confident_candidates(outputs.logits, self.num_classes, self.score_thresh),
-            self.test_topk_candidates,
+            confident_candidates(outputs.logits, self.num_classes, self.score_thresh, topk), topk
         )
         boxes = self.box2box_transform.apply_deltas(
             outputs.deltas[candidates.images, candidates.anchors],

@@ -6,11 +6,12 @@ import shutil
 
 import pytest
 import torch
-from detectron2.utils.events import get_event_storage
+from detectron2.utils.events import EventStorage, get_event_storage
 from torch import nn
 
 from comining.data import register_coco, register_from_config
 from comining.engine import Trainer
+from comining.engine.step import TrainStep
 from comining.errors import InputError
 
 
@@ -222,19 +223,67 @@ def test_weights_alone_start_a_new_run(cfg, tmp_path):
     torch.testing.assert_close(dict(trainer.model.state_dict()), load_checkpoint(cfg)["model"])
 
 
-def test_losses_that_are_not_finite_stop_the_run(cfg):
+def spoil_loss(trainer, iteration):
     def spoil(model, inputs, losses):
-        if get_event_storage().iter == 1:
-            return {**losses, "loss_cls": losses["loss_cls"] * math.nan}
+        if get_event_storage().iter == iteration:
+            return {**losses, "loss_cls_aug": losses["loss_cls_aug"] * math.nan}
         return losses
 
-    cfg.SOLVER.MAX_ITER = 3
-    trainer = Trainer(cfg)
     trainer.model.register_forward_hook(spoil)
-    with pytest.raises(FloatingPointError, match=r"iteration 1: loss_cls is nan \(_aug.*BASE_LR"):
+
+
+def test_losses_that_are_not_finite_stop_the_run(cfg, tmp_path):
+    cfg.merge_from_list(["SOLVER.MAX_ITER", 4, "SOLVER.CHECKPOINT_PERIOD", 2])
+    trainer = Trainer(cfg)
+    spoil_loss(trainer, iteration=3)
+    with pytest.raises(FloatingPointError, match=r"iteration 3: loss_cls_aug is nan \(") as error:
         trainer.train()
-    # The update was not made.
+    # The update was not made, and the last checkpoint is there.
     assert all(parameter.isfinite().all() for parameter in trainer.model.parameters())
+    assert load_checkpoint(cfg, "model_0000001.pth")["iteration"] == 1
+
+    path = tmp_path / "output" / "non_finite_0000003_rank0.json"
+    assert str(path) in str(error.value)
+    described = json.loads(path.read_text())
+    assert described["losses"]["loss_cls_aug"] == "nan"
+    assert math.isfinite(described["losses"]["loss_cls"])
+    assert len(described["images"]) == 2
+    for image in described["images"]:
+        assert image["file_name"].endswith(f"{image['image_id']:012}.jpg")
+        assert str(image["image_id"]) in str(error.value)
+        assert len(image["boxes"]) == len(image["classes"]) == 2
+        assert all(0 <= value <= 64 for box in image["boxes"] for value in box)
+
+
+def test_steps_that_mixed_precision_skips_are_counted(caplog, tmp_path):
+    """The scaler of float16, which works on the CPU by itself, meets gradients that overflow."""
+
+    class Model(nn.Linear):
+        def forward(self, factors):
+            return {"loss": (self.weight * factors[0]).sum()}
+
+    caplog.set_level("INFO", "comining")
+    model = Model(1, 1)
+    step = TrainStep(
+        model,
+        [[1.0], [1e38], [1.0], [1e38]],
+        torch.optim.SGD(model.parameters(), lr=0.1),
+        device="cpu",
+    )
+    step.grad_scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    weights = [model.weight.item()]
+    with EventStorage() as storage:
+        for step.iter in range(4):
+            step.run_step()
+            weights.append(model.weight.item())
+    moved = [after != before for before, after in zip(weights, weights[1:], strict=False)]
+    assert moved == [True, False, True, False]
+    assert storage.latest()["amp/skipped_steps"][0] == 2
+    assert storage.latest()["amp/scale"][0] == 256.0
+    assert "overflowed in iteration 1: the step was skipped (1 so far)" in caplog.text
+    other = TrainStep(model, [], step.optimizer, device="cpu")
+    other.load_state_dict(step.state_dict())
+    assert other.skipped_steps == 2
 
 
 @pytest.mark.parametrize("use", [Trainer, lambda cfg: Trainer.test(cfg, nn.Identity())])

@@ -439,3 +439,14 @@ def test_labels_have_single_precision_and_integer_classes():
     merged = Labels.cat(labels)
     assert (merged.boxes.dtype, merged.scores.dtype) == (torch.float32, torch.float32)
     assert (merged.classes.dtype, merged.images.dtype) == (torch.int64, torch.int64)
+
+
+def test_a_head_that_is_confident_of_everything_is_survived():
+    """A broken checkpoint: every anchor is every class, on 10,000 anchors."""
+    model = tiny_model()
+    torch.nn.init.constant_(model.head.cls_score.bias, 30.0)
+    batch = items(((512, 512), [[8, 10, 40, 44]], [0]), ((512, 448), [], []))
+    with EventStorage() as storage:
+        losses = model(batch)
+    assert all(loss.isfinite() for loss in losses.values())
+    assert 0 < storage.latest()["comining/mined_per_image"][0] <= 100

@@ -1,8 +1,11 @@
+from collections import Counter
+
 import pytest
 import torch
 from detectron2.layers import batched_nms
 from detectron2.modeling.meta_arch.dense_detector import permute_to_N_HWA_K
 
+from comining.modeling import mining
 from comining.modeling.labels import Labels
 from comining.modeling.mining import (
     Candidates,
@@ -66,7 +69,7 @@ class TestConfidentCandidates:
     @pytest.mark.parametrize("threshold", [0.0, 0.3, 0.6])
     def test_against_a_loop(self, num_images, num_shapes, num_classes, sizes, threshold):
         logits = random_logits(num_images, num_shapes, num_classes, sizes)
-        found = rows(confident_candidates(logits, num_classes, threshold))
+        found = rows(confident_candidates(logits, num_classes, threshold, 1000))
         expected = candidates_by_loop(logits, num_classes, threshold)
         assert expected
         assert [row[:3] + row[4:] for row in found] == [row[:3] + row[4:] for row in expected]
@@ -76,7 +79,7 @@ class TestConfidentCandidates:
         num_classes = 4
         logits = random_logits(2, 3, num_classes, [(4, 6), (2, 3), (1, 1)], seed=1)
         flat = torch.cat([permute_to_N_HWA_K(x, num_classes) for x in logits], dim=1)
-        found = confident_candidates(logits, num_classes, 0.5)
+        found = confident_candidates(logits, num_classes, 0.5, 1000)
         expected = (flat > 0).nonzero().tolist()
         triples = torch.stack((found.images, found.anchors, found.classes), dim=1).tolist()
         assert sorted(triples) == expected
@@ -86,31 +89,48 @@ class TestConfidentCandidates:
 
     def test_a_score_at_the_threshold_is_not_kept(self):
         logits = [torch.tensor([-1e-6, 0.0, 1e-6]).view(1, 3, 1, 1)]
-        found = confident_candidates(logits, 3, 0.5)
+        found = confident_candidates(logits, 3, 0.5, 1000)
         assert found.classes.tolist() == [2]
 
     def test_scores_are_sigmoids(self):
         logits = [torch.tensor([logit(0.7), logit(0.95)]).view(1, 2, 1, 1)]
-        found = confident_candidates(logits, 2, 0.6)
+        found = confident_candidates(logits, 2, 0.6, 1000)
         torch.testing.assert_close(found.scores, torch.tensor([0.7, 0.95]))
 
     def test_memory_layout_does_not_matter(self):
         logits = random_logits(2, 2, 3, [(4, 5), (2, 3)])
         other = [x.contiguous(memory_format=torch.channels_last) for x in logits]
-        assert rows(confident_candidates(other, 3, 0.4)) == rows(
-            confident_candidates(logits, 3, 0.4)
+        assert rows(confident_candidates(other, 3, 0.4, 1000)) == rows(
+            confident_candidates(logits, 3, 0.4, 1000)
         )
 
     def test_threshold_zero_keeps_everything(self):
         logits = [torch.tensor([-80.0, 0.0, 80.0]).view(1, 3, 1, 1)]
-        assert len(confident_candidates(logits, 3, 0.0).scores) == 3
+        assert len(confident_candidates(logits, 3, 0.0, 1000).scores) == 3
 
     @pytest.mark.parametrize(("value", "threshold"), [(80.0, 1.0), (-3.0, 0.5)])
     def test_none_found(self, value, threshold):
         logits = [torch.full((2, 6, 4, 4), value), torch.full((2, 6, 2, 2), value)]
-        found = confident_candidates(logits, 3, threshold)
+        found = confident_candidates(logits, 3, threshold, 1000)
         assert [len(field) for field in found] == [0] * 5
         assert found.images.dtype == found.anchors.dtype == found.classes.dtype == torch.int64
+
+    @pytest.mark.parametrize("topk", [1, 7, 30])
+    def test_too_many_are_cut_to_the_best_of_each_image_and_level(self, topk):
+        logits = random_logits(3, 2, 4, [(6, 5), (3, 2), (1, 1)])
+        logits[0][1] += 50  # one image alone makes the first level explode
+        logits[0][0, 0, 0, 0] = torch.nan
+        found = confident_candidates(logits, 4, 0.1, topk)
+        per_level = Counter(row[4] for row in rows(found))
+        assert max(per_level.values()) <= 3 * topk
+        everything = confident_candidates(logits, 4, 0.1, 10**6)
+        assert len(everything.scores) > 3 * topk
+        wanted, got = top_candidates(everything, topk), top_candidates(found, topk)
+        # Which of equal scores stay is nobody's business.
+        of_each = [
+            sorted((row[0], row[4], round(row[3], 5)) for row in rows(x)) for x in (got, wanted)
+        ]
+        assert of_each[0] == of_each[1]
 
 
 class TestTopCandidates:
@@ -133,7 +153,7 @@ class TestTopCandidates:
         assert rows(top_candidates(candidates, topk)) == sorted(expected)
 
     def test_none(self):
-        empty = confident_candidates([torch.zeros(1, 1, 1, 1)], 1, 0.5)
+        empty = confident_candidates([torch.zeros(1, 1, 1, 1)], 1, 0.5, 1000)
         assert len(top_candidates(empty, 10).scores) == 0
 
 
@@ -200,6 +220,16 @@ class TestSuppress:
         together = suppress(Labels.cat((labels, far)), 0.5, 100)
         together = together.select(together.classes < 79)
         for field, wanted in zip(together, alone, strict=True):
+            assert torch.equal(field, wanted)
+
+    def test_many_boxes_are_suppressed_image_by_image_with_the_same_result(self, monkeypatch):
+        generator = torch.Generator().manual_seed(0)
+        labels = random_labels(generator, 300, num_images=5, num_classes=2)
+        at_once = suppress(labels, 0.5, 20)
+        monkeypatch.setattr(mining, "MAX_IN_ONE_NMS", 299)
+        one_by_one = suppress(labels, 0.5, 20)
+        assert 20 < len(at_once.boxes) < 300
+        for field, wanted in zip(one_by_one, at_once, strict=True):
             assert torch.equal(field, wanted)
 
     def test_a_box_that_is_not_finite_leaves_other_images_alone(self):
