@@ -5,6 +5,7 @@ python tools/benchmark.py step      a training step, against detectron2's Retina
 python tools/benchmark.py amp       losses and mined labels in bfloat16, against float32
 python tools/benchmark.py view      the second view, against torchvision's ColorJitter on PIL images
 python tools/benchmark.py loader    the project's train loader, against detectron2's
+python tools/benchmark.py startup   reading a data set of COCO's size, against detectron2
 python tools/benchmark.py eval      COCO metrics, against pycocotools
 """
 
@@ -16,6 +17,7 @@ import torch
 from benchmarks.amp import benchmark_amp
 from benchmarks.evaluation import benchmark_eval
 from benchmarks.loader import benchmark_loader
+from benchmarks.startup import benchmark_startup
 from benchmarks.step import LAYOUTS, benchmark_step
 from benchmarks.view import benchmark_view
 
@@ -52,8 +54,8 @@ def main() -> None:
     what.add_parser("view", parents=[sizes])
     what.add_parser("loader")
 
-    evaluation = what.add_parser("eval")
-    evaluation.add_argument("--images", type=int, default=5000)
+    for name, images in (("startup", 118_000), ("eval", 5000)):
+        what.add_parser(name).add_argument("--images", type=int, default=images)
 
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -72,6 +74,8 @@ def main() -> None:
         benchmark_view(options.sizes, options.repeats)
     elif options.what == "loader":
         benchmark_loader(options.repeats)
+    elif options.what == "startup":
+        benchmark_startup(options.images)
     else:
         benchmark_eval(options.images)
 

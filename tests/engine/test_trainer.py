@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from itertools import pairwise
 
 import pytest
 import torch
@@ -233,7 +234,7 @@ def spoil_loss(trainer, iteration):
 
 
 def test_losses_that_are_not_finite_stop_the_run(cfg, tmp_path):
-    cfg.merge_from_list(["SOLVER.MAX_ITER", 4, "SOLVER.CHECKPOINT_PERIOD", 2])
+    cfg.merge_from_list(["SOLVER.MAX_ITER", 5, "SOLVER.CHECKPOINT_PERIOD", 2])
     trainer = Trainer(cfg)
     spoil_loss(trainer, iteration=3)
     with pytest.raises(FloatingPointError, match=r"iteration 3: loss_cls_aug is nan \(") as error:
@@ -276,7 +277,7 @@ def test_steps_that_mixed_precision_skips_are_counted(caplog, tmp_path):
         for step.iter in range(4):
             step.run_step()
             weights.append(model.weight.item())
-    moved = [after != before for before, after in zip(weights, weights[1:], strict=False)]
+    moved = [after != before for before, after in pairwise(weights)]
     assert moved == [True, False, True, False]
     assert storage.latest()["amp/skipped_steps"][0] == 2
     assert storage.latest()["amp/scale"][0] == 256.0
