@@ -99,6 +99,22 @@ def test_results_of_an_unfinished_training_do_not_count(plan, tmp_path):
     assert len(read_runs(plan.cells, tmp_path)) == 3
 
 
+def test_model_that_detects_nothing_has_ap_0(plan, tmp_path):
+    run_cells(plan.cells[:1], tmp_path, 1, fake("well"))
+    nothing = dict.fromkeys(("AP", "AP50", "AP75"))
+    (tmp_path / plan.cells[0].name / "results.json").write_text(json.dumps({"bbox": nothing}))
+    (run,) = read_runs(plan.cells, tmp_path)
+    assert [run.values[key] for key in nothing] == [0, 0, 0]
+
+
+def test_damaged_results_are_named(plan, tmp_path):
+    run_cells(plan.cells[:1], tmp_path, 1, fake("well"))
+    folder = tmp_path / plan.cells[0].name
+    (folder / "results.json").write_text("{")
+    with pytest.raises(InputError, match=rf"{folder} has damaged results"):
+        read_runs(plan.cells, tmp_path)
+
+
 def test_changed_settings_stop_the_study(plan, study, tmp_path):
     run_cells(plan.cells[:1], tmp_path, 1, fake("well"))
     longer = study(protocols={"full": {"SOLVER.MAX_ITER": 30}})

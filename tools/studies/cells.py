@@ -49,9 +49,9 @@ class Run(NamedTuple):
 
     Attributes:
         protocol, method, seed: which one.
-        values: by `METRICS`. AP in 0..100; precision and recall in 0..1, and mined boxes per image,
-            means over the branches and the last tenth of the training; minutes. None where there
-            is no value.
+        values: by `METRICS`. AP in 0..100, 0 if nothing was detected; precision and recall in 0..1
+            and mined boxes per image, means over the branches and the last tenth of the training;
+            minutes. None where there is no value.
         curves: by `MINING`, by iteration, the mean over the branches.
     """
 
@@ -151,7 +151,11 @@ def _read_run(cell: Cell, folder: Path) -> Run:
         raise
     except (ValueError, KeyError) as error:
         raise InputError(f"{folder} has damaged results ({error!r}): move it away") from error
-    values: dict[str, float | None] = {key: results.get(key) for key in ("AP", "AP50", "AP75")}
+    # Null is what evaluation gives a model that detects nothing. To leave it out of a mean would
+    # flatter the method.
+    values: dict[str, float | None] = {
+        key: results.get(key) or 0.0 for key in ("AP", "AP50", "AP75")
+    }
     for name, curve in curves.items():
         values[name] = at_end(curve, cell.settings["SOLVER.MAX_ITER"])
     record = read_record(folder)
