@@ -1,0 +1,305 @@
+"""Running a study, interrupting it and going on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import study as study_script
+from studies import runner
+from studies.cells import LOG, RECORD, Record, read_record, read_runs, write_record
+from studies.runner import minutes_left, run_cells
+
+from comining.errors import InputError
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+RUN_UNTIL = str(ROOT / "tests" / "engine" / "run_until.py")
+
+
+def fake(how):
+    return (str(HERE / "fake_train.py"), how)
+
+
+def log_of(cell, output):
+    return (output / cell.name / LOG).read_text()
+
+
+@pytest.fixture(autouse=True)
+def _not_slow(monkeypatch):
+    monkeypatch.setattr(runner, "LOOK_EVERY", 0.02)
+
+
+@pytest.fixture
+def plan(study):
+    """Of four cells: two methods, seeds 0 and 1."""
+    return study(protocols={"full": {}})
+
+
+def test_runs_everything_once(plan, tmp_path, capsys):
+    output = tmp_path / "out"
+    assert run_cells(plan.cells, output, 2, fake("well")) == []
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "0/4 cells are finished"
+    assert lines[-1].startswith("4/4 full/")
+    runs = read_runs(plan.cells, output)
+    assert sorted(run.values["AP"] for run in runs) == [10, 10, 11, 11]
+    assert {run.values["mined_per_image"] for run in runs} == {2.0}
+    assert all(0 < run.values["minutes"] < 1 for run in runs)
+
+    before = [log_of(cell, output) for cell in plan.cells]
+    assert run_cells(plan.cells, output, 2, fake("fail")) == []
+    assert capsys.readouterr().out == "4/4 cells are finished\n"
+    assert [log_of(cell, output) for cell in plan.cells] == before
+
+
+@pytest.mark.parametrize(("jobs", "threads"), [(1, 5), (2, 2), (8, 1)])
+def test_cores_are_shared(jobs, threads, plan, tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "_cores", lambda: 5)
+    run_cells(plan.cells[:1], tmp_path, jobs, fake("well"))
+    assert f"threads {threads}," in log_of(plan.cells[0], tmp_path)
+
+
+def test_failing_cell_does_not_stop_the_others(plan, tmp_path, capsys):
+    failed = run_cells(plan.cells, tmp_path, 1, fake("fail"))
+    assert [cell.name for cell in failed] == ["full/plain/seed1", "full/comining/seed1"]
+    assert "2/4 full/plain/seed1 FAILED with exit code 3" in capsys.readouterr().out
+    assert [run.seed for run in read_runs(plan.cells, tmp_path)] == [0, 0]
+    # Tried again.
+    assert run_cells(plan.cells, tmp_path, 1, fake("well")) == []
+    assert len(read_runs(plan.cells, tmp_path)) == 4
+
+
+def test_killed_cell_goes_on(plan, tmp_path):
+    assert len(run_cells(plan.cells, tmp_path, 2, fake("die"))) == 2
+    killed = plan.cells[2]
+    record = read_record(tmp_path / killed.name)
+    assert not record.finished
+    write_record(tmp_path / killed.name, record._replace(minutes=30.0))
+    assert run_cells(plan.cells, tmp_path, 2, fake("well")) == []
+    first, second = log_of(killed, tmp_path).splitlines()
+    assert first.endswith("resumed False")
+    assert second.endswith("resumed True")
+    assert 30 < read_record(tmp_path / killed.name).minutes < 31
+
+
+def test_results_of_an_unfinished_training_do_not_count(plan, tmp_path):
+    """Evaluations on the way write results.json, too."""
+    run_cells(plan.cells, tmp_path, 2, fake("well"))
+    folder = tmp_path / plan.cells[0].name
+    write_record(folder, read_record(folder)._replace(finished=False))
+    assert len(read_runs(plan.cells, tmp_path)) == 3
+    run_cells(plan.cells, tmp_path, 2, fake("well"))
+    assert len(read_runs(plan.cells, tmp_path)) == 4
+    (folder / "results.json").unlink()
+    assert len(read_runs(plan.cells, tmp_path)) == 3
+
+
+def test_model_that_detects_nothing_has_ap_0(plan, tmp_path):
+    run_cells(plan.cells[:1], tmp_path, 1, fake("well"))
+    nothing = dict.fromkeys(("AP", "AP50", "AP75"))
+    (tmp_path / plan.cells[0].name / "results.json").write_text(json.dumps({"bbox": nothing}))
+    (run,) = read_runs(plan.cells, tmp_path)
+    assert [run.values[key] for key in nothing] == [0, 0, 0]
+
+
+def test_damaged_results_are_named(plan, tmp_path):
+    run_cells(plan.cells[:1], tmp_path, 1, fake("well"))
+    folder = tmp_path / plan.cells[0].name
+    (folder / "results.json").write_text("{")
+    with pytest.raises(InputError, match=rf"{folder} has damaged results"):
+        read_runs(plan.cells, tmp_path)
+
+
+def test_changed_settings_stop_the_study(plan, study, tmp_path):
+    run_cells(plan.cells[:1], tmp_path, 1, fake("well"))
+    longer = study(protocols={"full": {"SOLVER.MAX_ITER": 30}})
+    folder = tmp_path / "full" / "plain" / "seed0"
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(
+        InputError, match=rf"other settings .*: {folder} \(SOLVER.MAX_ITER 20, now 30\)\. Move"
+    ):
+        run_cells(longer.cells, tmp_path, 1, fake("well"))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_cell_that_never_began_may_change(plan, study, tmp_path):
+    folder = tmp_path / plan.cells[0].name
+    folder.mkdir(parents=True)
+    write_record(folder, Record(plan.cells[0].settings, minutes=9.0))
+    longer = study(protocols={"full": {"SOLVER.MAX_ITER": 30}})
+    assert run_cells(longer.cells[:1], tmp_path, 1, fake("well")) == []
+    record = read_record(folder)
+    assert record.settings["SOLVER.MAX_ITER"] == 30
+    assert record.minutes < 1  # nothing to go on from: the earlier minutes are lost
+
+
+def test_new_key_of_the_project_changes_nothing(plan, tmp_path):
+    run_cells(plan.cells[:1], tmp_path, 1, fake("well"))
+    folder = tmp_path / plan.cells[0].name
+    settings = dict(plan.cells[0].settings)
+    del settings["DATALOADER.MAX_UNREADABLE"]
+    write_record(folder, Record(settings, 1.0, True))
+    assert run_cells(plan.cells[:1], tmp_path, 1, fake("fail")) == []
+    del settings["SOLVER.OPTIMIZER"]  # AdamW, which is not the default
+    write_record(folder, Record(settings, 1.0, True))
+    with pytest.raises(InputError, match=r"SOLVER.OPTIMIZER SGD, now AdamW"):
+        run_cells(plan.cells[:1], tmp_path, 1, fake("fail"))
+
+
+def test_folder_of_another_training(plan, tmp_path):
+    folder = tmp_path / plan.cells[0].name
+    folder.mkdir(parents=True)
+    (folder / "model_final.pth").touch()
+    with pytest.raises(InputError, match=rf"{folder} \(it has no {RECORD}\)"):
+        run_cells(plan.cells, tmp_path, 1, fake("well"))
+
+
+@pytest.mark.parametrize(
+    ("left", "jobs", "minutes"),
+    [
+        # 10 - 4 for the running one, 10 and 20 for others, and (10 + 10 + 20) / 3 for a new method.
+        ([("a", 4.0), ("a", 0.0), ("b", 0.0)], 1, 36),
+        ([("a", 4.0), ("a", 0.0), ("b", 0.0)], 2, 18),
+        ([("c", 0.0)], 1, 40 / 3),
+        ([("a", 15.0)], 1, 0),
+        ([], 1, 0),
+    ],
+)
+def test_minutes_left(left, jobs, minutes):
+    finished = {"a": [8.0, 12.0], "b": [20.0]}
+    assert minutes_left(finished, left, jobs) == pytest.approx(minutes)
+
+
+def test_nobody_knows_how_long_the_first_cell_takes():
+    assert minutes_left({}, [("a", 4.0)], 1) is None
+
+
+def start(how, study_file, output):
+    """Start the command, on cells of which those of seed 1 may hang."""
+    path = study_file(protocols={"full": {}}, methods={"plain": {}})
+    return subprocess.Popen(
+        [sys.executable, HERE / "run_study.py", how, path, "--output", output],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def pid_of_hanging(output):
+    path = output / "full" / "plain" / "seed1" / "pid"
+    until = time.monotonic() + 60
+    while not (path.exists() and path.read_text()):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return int(path.read_text())
+
+
+def is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
+def test_asked_to_end_it_ends_its_trainings(study_file, tmp_path):
+    process = start("hang", study_file, tmp_path / "out")
+    pid = pid_of_hanging(tmp_path / "out")
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "the same command goes on" in stderr
+    assert "Traceback" not in stderr
+    assert not is_alive(pid)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
+def test_killed_study_goes_on(study, study_file, tmp_path):
+    output = tmp_path / "out"
+    process = start("hang", study_file, output)
+    pid = pid_of_hanging(output)
+    process.kill()
+    process.communicate(timeout=30)
+    cells = study(protocols={"full": {}}, methods={"plain": {}}).cells
+    # The training that it left behind isn't disturbed.
+    assert is_alive(pid)
+    with pytest.raises(InputError, match=rf"{output} is in use"):
+        run_cells(cells, output, 1, fake("well"))
+    os.kill(pid, signal.SIGKILL)
+    until = time.monotonic() + 30
+    while is_alive(pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert run_cells(cells, output, 1, fake("well")) == []
+    assert log_of(cells[0], output).count("threads") == 1
+    assert log_of(cells[1], output).endswith("resumed True\n")
+
+
+def call(monkeypatch, *words, command):
+    """Run the command in this process; its exit message, if there is one."""
+    monkeypatch.setattr(sys, "argv", ["study.py", *map(str, words)])
+    monkeypatch.setattr(study_script.signal, "signal", lambda *_: None)
+    try:
+        study_script.main(command)
+    except SystemExit as end:
+        return str(end.code)
+    return None
+
+
+def test_command(study_file, tmp_path, monkeypatch, capsys):
+    output = tmp_path / "out"
+    path = study_file(protocols={"full": {}}, controls=["plain"])
+    message = call(monkeypatch, path, "--output", output, command=fake("fail"))
+    # A string: it is printed, and the exit code is 1.
+    assert f"{output}/full/plain/seed1/train.log:\n    threads" in message
+    assert "\n    error: something is wrong\n" in message
+    assert "error: failed: full/plain/seed1, full/comining/seed1" in message
+    printed = capsys.readouterr().out
+    assert "2 of 4 runs are finished" in printed
+    assert "| full" in printed
+
+    assert call(monkeypatch, path, "--output", output, command=fake("well")) is None
+    for name in ("table.md", "table.csv", "runs.csv", "ap.png", "ap.svg", "mining.png"):
+        (output / name).rename(output / f"old_{name}")
+    call(monkeypatch, path, "--output", output, "--report-only", command=fake("fail"))
+    for name in ("table.md", "table.csv", "runs.csv", "ap.png"):
+        assert (output / name).read_bytes() == (output / f"old_{name}").read_bytes()
+    (plain,) = [line for line in (output / "table.md").read_text().splitlines() if "plain " in line]
+    assert "10.5 ± 0.7" in plain
+
+
+def test_command_with_mistakes(study_file, tmp_path, monkeypatch):
+    words = (study_file(), "--output", tmp_path / "out")
+    message = call(monkeypatch, *words, "--jobs", 0, command=fake("well"))
+    assert message == "error: --jobs 0: must be at least 1"
+    assert not (tmp_path / "out").exists()
+    message = call(monkeypatch, tmp_path / "x.yaml", *words[1:], command=fake("well"))
+    assert message.startswith(f"error: study {tmp_path / 'x.yaml'} can't be read")
+
+
+def test_real_training_that_is_killed_and_goes_on(study, own_overrides, tmp_path):
+    words = iter(own_overrides)
+    settings = {key: value for key, value in zip(words, words, strict=True) if key != "OUTPUT_DIR"}
+    settings |= {"SOLVER.CHECKPOINT_PERIOD": 1, "SOLVER.AMP.ENABLED": False}
+    settings["MODEL.RETINANET.SCORE_THRESH_TEST"] = 0.0
+    cells = study(
+        settings=settings, methods={"comining": {}}, protocols={"own": {}}, seeds=[3]
+    ).cells
+    output = tmp_path / "out"
+    assert run_cells(cells, output, 1, (RUN_UNTIL, "in a step", "1", "0")) == list(cells)
+    assert run_cells(cells, output, 1) == []
+    assert "Starting training from iteration 1" in log_of(cells[0], output)
+    (run,) = read_runs(cells, output)
+    results = json.loads((output / "own/comining/seed3/results.json").read_text())
+    assert run.values["AP"] == results["bbox"]["AP"] >= 0
+    assert run.values["mined_per_image"] == 0
+    # It ran with what the plan says.
+    config = (output / "own/comining/seed3/config.yaml").read_text()
+    assert "SEED: 3" in config
+    assert "MAX_ITER: 2" in config

@@ -1,0 +1,182 @@
+"""What came out of a study, with values computed by hand."""
+
+import csv
+
+import pytest
+from studies import plots
+from studies.cells import METRICS, Run, at_end, mining_curves
+from studies.plots import mean_curve, plot_study
+from studies.table import Spread, gap_closed, make_rows, spread, write_runs, write_table
+
+PRECISION, PER_IMAGE = "comining/mined_precision", "comining/mined_per_image"
+
+
+def run(protocol, method, seed, ap, minutes=2.0, **mining):
+    values = dict.fromkeys(METRICS)
+    values.update(AP=ap, AP50=2 * ap, AP75=ap / 2, minutes=minutes, **mining)
+    curves = {"mined_precision": {}, "mined_recall": {}, "mined_per_image": {}}
+    if mining:
+        curves["mined_precision"] = {9: mining["mined_precision"] / 2, 19: 0.5}
+    return Run(protocol, method, seed, values, curves)
+
+
+@pytest.fixture
+def runs():
+    """Of (comining, hard), the mined boxes of one run are not known."""
+    return [
+        run("full", "plain", 0, 40.0),
+        run("full", "plain", 1, 44.0),
+        run("hard", "plain", 0, 30.0),
+        run("hard", "plain", 1, 34.0),
+        run("hard", "comining", 0, 34.0, minutes=5.0, mined_precision=0.75, mined_per_image=1.5),
+        run("hard", "comining", 1, 42.0, minutes=7.0),
+    ]
+
+
+def test_mean_and_sample_deviation():
+    assert spread([1.0, None, 3.0]) == Spread(2.0, pytest.approx(2**0.5))
+    assert spread([5.0]) == Spread(5.0, None)
+    assert spread([None]) is None
+
+
+def test_gap_closed():
+    # The control loses 10 on either seed; the method wins back 4 and 8.
+    closed = gap_closed({0: 34, 1: 42}, {0: 30, 1: 34}, {0: 40, 1: 44})
+    assert closed == Spread(pytest.approx(0.6), pytest.approx(0.2 * 2**0.5))
+
+
+def test_gap_is_that_of_common_seeds():
+    # Seed 0 alone: (33 - 30) / (42 - 30).
+    closed = gap_closed({0: 33, 1: 99}, {0: 30, 2: 1}, {0: 42, 1: 50})
+    assert closed == Spread(0.25, None)
+    assert gap_closed({0: 33}, {1: 30}, {0: 42}) is None
+
+
+def test_one_seed_with_a_small_gap_does_not_dominate():
+    # Lost: 1 and 9, 5 on average; won: 2 and 3.
+    closed = gap_closed({0: 32, 1: 33}, {0: 30, 1: 30}, {0: 31, 1: 39})
+    assert closed.mean == pytest.approx(0.5)
+
+
+def test_no_gap_where_the_control_loses_nothing():
+    assert gap_closed({0: 33}, {0: 42}, {0: 42}) is None
+    assert gap_closed({0: 33}, {0: 43}, {0: 42}) is None
+
+
+def test_rows(study, runs):
+    rows = make_rows(study(controls=["plain"]), runs)
+    by_name = {(row.protocol, row.method): row for row in rows}
+    assert sorted(by_name) == [("full", "plain"), ("hard", "comining"), ("hard", "plain")]
+    row = by_name["hard", "comining"]
+    assert row.number == 2
+    assert row.metrics["AP"] == Spread(38.0, pytest.approx(32**0.5))
+    assert row.metrics["AP50"].mean == 76
+    assert row.metrics["mined_precision"] == Spread(0.75, None)
+    assert row.metrics["mined_recall"] is None
+    assert row.metrics["minutes"].mean == 6
+    assert row.gaps["plain"].mean == pytest.approx(0.6)
+    assert by_name["hard", "plain"].gaps["plain"] == Spread(0, 0)
+    assert by_name["full", "plain"].gaps["plain"] is None
+
+
+def test_tables(study, runs, tmp_path):
+    planned = study(controls=["plain"])
+    write_table(planned, make_rows(planned, runs), tmp_path)
+    write_runs(runs, tmp_path)
+
+    lines = (tmp_path / "table.md").read_text().splitlines()
+    table = [[word.strip() for word in line.strip("|").split("|")] for line in lines]
+    header = table[0]
+    (row,) = [dict(zip(header, line, strict=True)) for line in table if "comining" in line]
+    assert row == {
+        "protocol": "hard",
+        "method": "comining",
+        "runs": "2",
+        "AP": "38.0 ± 5.7",
+        "AP50": "76.0 ± 11.3",
+        "AP75": "19.0 ± 2.8",
+        "mined: precision, %": "75.0",
+        "mined per image": "1.50",
+        "minutes": "6.0 ± 1.4",
+        "gap closed from plain, %": "60 ± 28",
+    }  # recall, which no run has, has no column
+
+    with (tmp_path / "table.csv").open() as file:
+        (row,) = [row for row in csv.DictReader(file) if row["method"] == "comining"]
+    assert float(row["AP_std"]) == pytest.approx(32**0.5)
+    assert (row["mined_precision_mean"], row["mined_precision_std"]) == ("0.75", "")
+    assert row["mined_recall_mean"] == ""
+    assert float(row["gap_plain_mean"]) == pytest.approx(0.6)
+
+    with (tmp_path / "runs.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 6
+    assert rows[4]["seed"] == "0"
+    assert rows[4]["mined_per_image"] == "1.5"
+    assert rows[5]["minutes"] == "7.0"
+
+
+def test_curves_are_means_over_the_branches():
+    records = [
+        {"iteration": 19, PRECISION: 0.5, f"{PRECISION}_aug": 0.75, PER_IMAGE: 2.0},
+        {"iteration": 39, PRECISION: float("nan"), f"{PRECISION}_aug": 0.25},
+        {"iteration": 59, PRECISION: float("nan")},
+        {"iteration": 59, "bbox/AP": 30.0},
+    ]
+    assert mining_curves(records) == {
+        "mined_precision": {19: 0.625, 39: 0.25},
+        "mined_recall": {},
+        "mined_per_image": {19: 2.0},
+    }
+
+
+def test_iterations_that_came_again_count_once():
+    records = [
+        {"iteration": i, PER_IMAGE: value} for i, value in ((9, 1), (19, 2), (9, 5), (19, 6))
+    ]
+    assert mining_curves(records)["mined_per_image"] == {9: 5, 19: 6}
+
+
+def test_end_of_a_training_is_its_last_tenth():
+    curve = {79: 10.0, 89: 20.0, 95: 1.0, 99: 2.0}
+    assert at_end(curve, 100) == 1.5
+    assert at_end({1: 3.0}, 2) == 3.0
+    assert at_end({79: 10.0}, 100) is None
+
+
+def test_mean_curve():
+    assert mean_curve([{19: 2.0, 9: 1.0}, {19: 4.0, 29: 3.0}]) == {9: 1.0, 19: 3.0, 29: 3.0}
+
+
+def test_pictures(study, runs, tmp_path, monkeypatch):
+    drawn = []
+    save = plots.plt.Figure.savefig
+
+    def remember(figure, *args, **kwargs):
+        drawn.append(figure)
+        save(figure, *args, **kwargs)
+
+    monkeypatch.setattr(plots.plt.Figure, "savefig", remember)
+    planned = study()
+    written = plot_study(planned, make_rows(planned, runs), runs, tmp_path)
+    assert [path.name for path in written] == ["ap.png", "ap.svg", "mining.png", "mining.svg"]
+    assert all(path.stat().st_size > 1000 for path in written)
+
+    ap, mining = drawn[0].axes[0], drawn[2]
+    heights = {
+        bars.get_label(): sorted(bar.get_height() for bar in bars.patches)
+        for bars in ap.containers
+        if hasattr(bars, "patches") and bars.patches
+    }
+    assert heights == {"plain": [32, 42], "comining": [38]}
+    # One panel: nothing but the precision on hard has a curve.
+    (panel,) = mining.axes
+    assert panel.get_ylabel() == "hard"
+    (line,) = panel.lines
+    assert line.get_xydata().tolist() == [[9, 0.375], [19, 0.5]]
+
+
+def test_nothing_to_draw(study, tmp_path):
+    assert plot_study(study(), [], [], tmp_path) == []
+    write_table(study(), [], tmp_path)
+    assert "protocol" in (tmp_path / "table.md").read_text()

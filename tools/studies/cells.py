@@ -1,0 +1,197 @@
+"""The folder of a cell: what it was run with, whether it is finished, what came out."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from plot_run import read_metrics
+
+from comining.engine import load_config
+from comining.engine.checkpoint import write_whole
+from comining.errors import InputError
+from studies.plan import Cell, flat
+
+LOG = "train.log"
+RECORD = "cell.json"
+
+#: What is logged of mining, by its name in the tables. A second branch logs it with ``_aug``.
+MINING = {
+    "mined_precision": "comining/mined_precision",
+    "mined_recall": "comining/mined_recall",
+    "mined_per_image": "comining/mined_per_image",
+}
+METRICS = ("AP", "AP50", "AP75", *MINING, "minutes")
+
+
+class Record(NamedTuple):
+    """What the study keeps about a cell in its folder.
+
+    Attributes:
+        settings: of `Cell.settings`.
+        minutes: how long it was trained and evaluated, interrupted attempts included.
+        finished: whether train_net.py came to its end.
+    """
+
+    settings: dict[str, Any]
+    minutes: float = 0.0
+    finished: bool = False
+
+
+class Run(NamedTuple):
+    """What came out of a finished cell.
+
+    Attributes:
+        protocol, method, seed: which one.
+        values: by `METRICS`. AP in 0..100, 0 if nothing was detected; precision and recall in 0..1
+            and mined boxes per image, means over the branches and the last tenth of the training;
+            minutes. None where there is no value.
+        curves: by `MINING`, by iteration, the mean over the branches.
+    """
+
+    protocol: str
+    method: str
+    seed: int
+    values: dict[str, float | None]
+    curves: dict[str, dict[int, float]]
+
+
+def read_record(folder: Path) -> Record | None:
+    """The record in a folder, if there is one.
+
+    Raises:
+        InputError: it can't be read.
+    """
+    path = folder / RECORD
+    if not path.exists():
+        return None
+    try:
+        return Record(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path} is damaged ({error}): move {folder} away") from error
+
+
+def write_record(folder: Path, record: Record) -> None:
+    """Write the record into a folder, completely or not at all."""
+    content = json.dumps(record._asdict(), indent=1) + "\n"
+    write_whole(folder / RECORD, lambda file: file.write(content.encode()))
+
+
+def is_finished(cell: Cell, output: Path) -> bool:
+    """Tell whether a cell has its results. Ask `check_unchanged` first."""
+    folder = output / cell.name
+    record = read_record(folder)
+    return record is not None and record.finished and (folder / "results.json").exists()
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Tell whether there is anything in a folder that a training would go on from."""
+    return any(folder.glob("model_*.pth"))
+
+
+def check_unchanged(cells: Iterable[Cell], output: Path) -> None:
+    """Check that what is in the folders of a study was run with the wanted settings.
+
+    Raises:
+        InputError: it was not, or nobody knows; names the folders.
+    """
+    changed = []
+    for cell in cells:
+        folder = output / cell.name
+        if (folder / "results.json").exists() or has_checkpoint(folder):
+            record = read_record(folder)
+            difference = _difference(record, cell) if record else f"it has no {RECORD}"
+            if difference:
+                changed.append(f"{folder} ({difference})")
+    if changed:
+        raise InputError(
+            f"run with other settings than the study now asks for: {'; '.join(changed)}. Move "
+            "these folders away, give the study another --output, or take back the change"
+        )
+
+
+def _difference(record: Record, cell: Cell) -> str:
+    """What differs between a record and the settings of a cell; empty if nothing does."""
+    missing = cell.settings.keys() - record.settings.keys()
+    # Keys that the project got since then made no difference, as long as they have their defaults.
+    before = {**{key: _defaults()[key] for key in missing}, **record.settings}
+    keys = sorted(before.keys() | cell.settings.keys())
+    return ", ".join(
+        f"{key} {before.get(key)}, now {cell.settings.get(key)}"
+        for key in keys
+        if before.get(key) != cell.settings.get(key)
+    )
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    return json.loads(json.dumps(flat(load_config(""))))
+
+
+def read_runs(cells: Iterable[Cell], output: Path) -> list[Run]:
+    """What came out of those cells that are finished.
+
+    Raises:
+        InputError: a file of theirs is damaged.
+    """
+    return [_read_run(cell, output / cell.name) for cell in cells if is_finished(cell, output)]
+
+
+def _read_run(cell: Cell, folder: Path) -> Run:
+    try:
+        results = json.loads((folder / "results.json").read_text())["bbox"]
+        curves = mining_curves(read_metrics(folder))
+    except InputError:
+        raise
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{folder} has damaged results ({error!r}): move it away") from error
+    # Null is what evaluation gives a model that detects nothing. To leave it out of a mean would
+    # flatter the method.
+    values: dict[str, float | None] = {
+        key: results.get(key) or 0.0 for key in ("AP", "AP50", "AP75")
+    }
+    for name, curve in curves.items():
+        values[name] = at_end(curve, cell.settings["SOLVER.MAX_ITER"])
+    record = read_record(folder)
+    values["minutes"] = record.minutes if record else None
+    return Run(cell.protocol, cell.method, cell.seed, values, curves)
+
+
+def mining_curves(records: Iterable[dict[str, float]]) -> dict[str, dict[int, float]]:
+    """The curves of `MINING`, by iteration, each the mean over the branches that have a value.
+
+    Args:
+        records: of ``metrics.json``. After a resumption iterations come again; the last ones count.
+    """
+    by_iteration: dict[int, dict[str, float]] = defaultdict(dict)
+    for record in records:
+        by_iteration[int(record["iteration"])].update(record)
+    curves: dict[str, dict[int, float]] = {name: {} for name in MINING}
+    for iteration, record in sorted(by_iteration.items()):
+        for name, key in MINING.items():
+            branches = [record[k] for k in (key, f"{key}_aug") if k in record]
+            # Where nothing was mined, there is no precision.
+            known = [value for value in branches if value is not None and math.isfinite(value)]
+            if known:
+                curves[name][iteration] = fmean(known)
+    return curves
+
+
+def at_end(curve: dict[int, float], iterations: int) -> float | None:
+    """The mean of a curve over the last tenth of a training.
+
+    Args:
+        curve: by iteration, from 0.
+        iterations: how many the training has.
+
+    Returns:
+        None if the curve has no value there.
+    """
+    last = [value for iteration, value in curve.items() if iteration + 1 > 0.9 * iterations]
+    return fmean(last) if last else None

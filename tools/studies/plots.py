@@ -1,0 +1,138 @@
+"""The pictures of a study."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import fmean
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from studies.cells import MINING, Run
+from studies.plan import Study
+from studies.table import Row
+
+TITLES = {
+    "mined_precision": "precision of mined boxes",
+    "mined_recall": "recall of withheld boxes",
+    "mined_per_image": "mined boxes per image",
+}
+
+
+def plot_study(study: Study, rows: Sequence[Row], runs: Sequence[Run], output: Path) -> list[Path]:
+    """Draw ``ap`` and ``mining``, each as PNG and SVG, into a folder; what has no data is left out.
+
+    Returns:
+        The files that were written.
+    """
+    written = []
+    if any(row.metrics["AP"] for row in rows):
+        written += _save(_draw_ap(study, rows), output / "ap")
+    if any(curve for run in runs for curve in run.curves.values()):
+        written += _save(_draw_mining(study, runs), output / "mining")
+    return written
+
+
+def _draw_ap(study: Study, rows: Sequence[Row]) -> Figure:
+    """A group of bars for each protocol, a bar for each method, with its standard deviation."""
+    protocols = [name for name in study.protocols if any(row.protocol == name for row in rows)]
+    methods = [name for name in study.methods if any(row.method == name for row in rows)]
+    figure, axis = plt.subplots(figsize=(2 + 0.4 * len(methods) * len(protocols), 3.5))
+    width = 0.8 / len(methods)
+    for place, method in enumerate(methods):
+        bars = [
+            (protocols.index(row.protocol) + (place - (len(methods) - 1) / 2) * width, ap)
+            for row in rows
+            if row.method == method and (ap := row.metrics["AP"]) is not None
+        ]
+        axis.bar(
+            [x for x, _ in bars],
+            [ap.mean for _, ap in bars],
+            width,
+            yerr=[ap.deviation or 0 for _, ap in bars],
+            capsize=3,
+            color=_colour(study, method),
+            label=method,
+        )
+    axis.set_xticks(range(len(protocols)), protocols)
+    axis.set_ylabel("AP")
+    axis.grid(alpha=0.3, axis="y")
+    axis.set_axisbelow(True)
+    axis.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def _draw_mining(study: Study, runs: Sequence[Run]) -> Figure:
+    """A line of panels for each protocol, a curve for each method, the mean over seeds."""
+    curves = {
+        (protocol, name): {
+            method: curve
+            for method in study.methods
+            if (
+                curve := mean_curve(
+                    run.curves[name]
+                    for run in runs
+                    if (run.protocol, run.method) == (protocol, method)
+                )
+            )
+        }
+        for protocol in study.protocols
+        for name in MINING
+    }
+    protocols = [p for p in study.protocols if any(curves[p, name] for name in MINING)]
+    names = [name for name in MINING if any(curves[p, name] for p in protocols)]
+    figure, axes = plt.subplots(
+        len(protocols),
+        len(names),
+        figsize=(4 * len(names), 2.8 * len(protocols)),
+        squeeze=False,
+        sharex=True,
+        sharey="col",
+    )
+    shown = {}
+    for line, protocol in zip(axes, protocols, strict=True):
+        line[0].set_ylabel(protocol)
+        for axis, name in zip(line, names, strict=True):
+            for method, curve in curves[protocol, name].items():
+                (shown[method],) = axis.plot(
+                    list(curve),
+                    list(curve.values()),
+                    color=_colour(study, method),
+                    marker="." if len(curve) < 9 else "",
+                )
+            axis.grid(alpha=0.3)
+            axis.set_ylim(bottom=0)
+    for axis, name in zip(axes[0], names, strict=True):
+        axis.set_title(TITLES[name])
+    for axis in axes[-1]:
+        axis.set_xlabel("iteration")
+    figure.legend(shown.values(), shown.keys(), loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def mean_curve(curves: Iterable[dict[int, float]]) -> dict[int, float]:
+    """The mean of some curves by iteration, where any of them has a value."""
+    values: dict[int, list[float]] = defaultdict(list)
+    for curve in curves:
+        for iteration, value in curve.items():
+            values[iteration].append(value)
+    return {iteration: fmean(values[iteration]) for iteration in sorted(values)}
+
+
+def _colour(study: Study, method: str) -> str:
+    """The same in all pictures."""
+    return f"C{study.methods.index(method)}"
+
+
+def _save(figure: Figure, path: Path) -> list[Path]:
+    figure.tight_layout()
+    paths = [path.with_suffix(suffix) for suffix in (".png", ".svg")]
+    for one in paths:
+        figure.savefig(one, dpi=120, bbox_inches="tight")
+    plt.close(figure)
+    return paths

@@ -1,0 +1,229 @@
+"""Running the cells of a study, some at a time, each in a process of its own."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from comining.errors import InputError
+from studies.cells import (
+    LOG,
+    Record,
+    check_unchanged,
+    has_checkpoint,
+    is_finished,
+    read_record,
+    write_record,
+)
+from studies.plan import Cell, words
+
+TRAIN = (str(Path(__file__).parents[2] / "train_net.py"),)
+LOOK_EVERY = 0.2  # seconds
+SAVE_MINUTES_EVERY = 10.0  # seconds
+TIME_TO_STOP = 10.0  # seconds
+
+
+@dataclass
+class _Running:
+    cell: Cell
+    folder: Path
+    process: subprocess.Popen[bytes]
+    before: float  # minutes of the attempts that it goes on from
+    started: float
+    saved: float
+
+    @property
+    def minutes(self) -> float:
+        return self.before + (time.monotonic() - self.started) / 60
+
+    def save(self, *, finished: bool = False) -> None:
+        self.saved = time.monotonic()
+        write_record(self.folder, Record(self.cell.settings, self.minutes, finished))
+
+
+def run_cells(
+    cells: Sequence[Cell], output: Path, jobs: int, command: Sequence[str] = TRAIN
+) -> list[Cell]:
+    """Run those cells that are not finished; print how it goes.
+
+    Each writes what it prints to ``train.log`` in its folder and goes on from its last checkpoint,
+    if it has one. However this ends, no process is left.
+
+    Args:
+        cells: of the study.
+        output: folder of the study.
+        jobs: how many to run at a time; each gets its share of the cores.
+        command: a Python script that takes the arguments of train_net.py, and arguments before.
+
+    Returns:
+        The cells that failed.
+
+    Raises:
+        InputError: a cell was run with other settings, or the study is running already.
+    """
+    failed: list[Cell] = []
+    running: list[_Running] = []
+    threads = max(1, _cores() // jobs)
+    with _lock(output) as lock:
+        check_unchanged(cells, output)
+        progress = _Progress(cells, output, jobs)
+        waiting = deque(cell for cell in cells if not is_finished(cell, output))
+        try:
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    running.append(_start(waiting.popleft(), output, threads, lock, command))
+                time.sleep(LOOK_EVERY)
+                for one in _ended(running):
+                    running.remove(one)
+                    succeeded = one.process.returncode == 0
+                    one.save(finished=succeeded)
+                    if not succeeded:
+                        failed.append(one.cell)
+                    progress.print(one, running, waiting)
+        finally:
+            _stop(running)
+    return failed
+
+
+def _ended(running: list[_Running]) -> list[_Running]:
+    """Those whose process has ended; the others' records are kept up to date."""
+    ended = [one for one in running if one.process.poll() is not None]
+    for one in running:
+        if one not in ended and time.monotonic() - one.saved > SAVE_MINUTES_EVERY:
+            one.save()
+    return ended
+
+
+class _Progress:
+    """Counts finished cells and prints a line for each that ends."""
+
+    def __init__(self, cells: Sequence[Cell], output: Path, jobs: int) -> None:
+        self.total = len(cells)
+        self.jobs = jobs
+        self.minutes: dict[str, list[float]] = defaultdict(list)
+        for cell in cells:
+            record = read_record(output / cell.name)
+            if record and is_finished(cell, output):
+                self.minutes[cell.method].append(record.minutes)
+        print(f"{self.finished}/{self.total} cells are finished", flush=True)
+
+    @property
+    def finished(self) -> int:
+        return sum(map(len, self.minutes.values()))
+
+    def print(self, ended: _Running, running: Iterable[_Running], waiting: Iterable[Cell]) -> None:
+        code = ended.process.returncode
+        if code == 0:
+            self.minutes[ended.cell.method].append(ended.minutes)
+        left = [(one.cell.method, one.minutes) for one in running]
+        left += [(cell.method, 0.0) for cell in waiting]
+        minutes = minutes_left(self.minutes, left, self.jobs)
+        hours, rest = divmod(round(minutes or 0), 60)
+        outlook = f"; about {hours} h {rest:02} min left" if minutes else ""
+        how = "finished" if code == 0 else f"FAILED with exit code {code}"
+        print(
+            f"{self.finished}/{self.total} {ended.cell.name} {how} after {ended.minutes:.1f} min"
+            f"{outlook}",
+            flush=True,
+        )
+
+
+def minutes_left(
+    finished: dict[str, list[float]], left: Iterable[tuple[str, float]], jobs: int
+) -> float | None:
+    """How long the rest of a study may take.
+
+    A cell is taken to need the mean time of the finished ones of its method, or of all if there are
+    none.
+
+    Args:
+        finished: by method, the minutes of its finished cells.
+        left: of each other cell, its method and the minutes it took so far.
+        jobs: how many run at a time.
+
+    Returns:
+        Minutes; None if no cell is finished.
+    """
+    everything = [value for values in finished.values() for value in values]
+    if not everything:
+        return None
+    needed = {method: fmean(values) for method, values in finished.items() if values}
+    usual = fmean(everything)
+    return sum(max(0.0, needed.get(method, usual) - so_far) for method, so_far in left) / jobs
+
+
+def last_lines(cell: Cell, output: Path, number: int = 8) -> str:
+    """The end of a cell's log."""
+    text = (output / cell.name / LOG).read_text(errors="replace")
+    return "\n".join(text.rstrip().splitlines()[-number:])
+
+
+@contextmanager
+def _lock(output: Path) -> Iterator[int]:
+    """Give an open file that only one study, and the trainings that inherit it, can have."""
+    output.mkdir(parents=True, exist_ok=True)
+    with (output / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(
+                f"{output} is in use: the study is running, or a training that it left behind when "
+                "it was killed; wait for it or end it"
+            ) from error
+        yield file.fileno()
+
+
+def _start(cell: Cell, output: Path, threads: int, lock: int, command: Sequence[str]) -> _Running:
+    folder = output / cell.name
+    folder.mkdir(parents=True, exist_ok=True)
+    record = read_record(folder)
+    before = record.minutes if record and has_checkpoint(folder) else 0.0
+    write_record(folder, Record(cell.settings, before))
+    arguments = ["--config-file", cell.config_file, "--resume"]
+    with (folder / LOG).open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", *command, *arguments, *words(cell.overrides),
+             "OUTPUT_DIR", str(folder)],
+            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            pass_fds=[lock],
+            # A group of its own, which can be ended together with its data loading processes.
+            start_new_session=True,
+        )  # fmt: skip
+    now = time.monotonic()
+    return _Running(cell, folder, process, before, now, now)
+
+
+def _stop(running: list[_Running]) -> None:
+    """End processes and theirs, and keep how long they ran."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for one in running:
+            if one.process.poll() is None:
+                os.killpg(one.process.pid, number)
+        until = time.monotonic() + TIME_TO_STOP
+        for one in running:
+            try:
+                one.process.wait(max(0.0, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                continue
+    for one in running:
+        one.save()
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,161 @@
+"""What came out of a study, over its seeds."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+from tabulate import tabulate
+
+from studies.cells import METRICS, Run
+from studies.plan import FULL, Study
+
+#: Columns of the table: a heading, and the factor and digits that values are shown with.
+SHOWN = {
+    "AP": ("AP", 1, 1),
+    "AP50": ("AP50", 1, 1),
+    "AP75": ("AP75", 1, 1),
+    "mined_precision": ("mined: precision, %", 100, 1),
+    "mined_recall": ("mined: recall, %", 100, 1),
+    "mined_per_image": ("mined per image", 1, 2),
+    "minutes": ("minutes", 1, 1),
+}
+
+
+class Spread(NamedTuple):
+    """A mean and the standard deviation of a sample, None if there is only one value."""
+
+    mean: float
+    deviation: float | None
+
+
+class Row(NamedTuple):
+    """A method on a protocol.
+
+    Attributes:
+        protocol, method: which ones.
+        number: of finished runs.
+        metrics: by `METRICS`, over the runs that have a value; None if none has.
+        gaps: by control, of `gap_closed`.
+    """
+
+    protocol: str
+    method: str
+    number: int
+    metrics: dict[str, Spread | None]
+    gaps: dict[str, Spread | None]
+
+
+def spread(values: Iterable[float | None]) -> Spread | None:
+    """The mean and the deviation of those values that are there; None if none is."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    return Spread(fmean(known), stdev(known) if len(known) > 1 else None)
+
+
+def gap_closed(
+    ap: dict[int, float], control: dict[int, float], full: dict[int, float]
+) -> Spread | None:
+    """Which share of what a control loses to missing annotations a method wins back.
+
+    Of each seed that all three have, AP - control, divided by the mean of full - control over these
+    seeds: so a seed on which that is small does not dominate.
+
+    Args:
+        ap: of the method on a protocol, by seed.
+        control: AP of the control on the same protocol.
+        full: AP of the control on the protocol in which nothing is missing.
+
+    Returns:
+        1 for a closed gap, below 0 for less than the control. None without a common seed, or if the
+        control loses nothing.
+    """
+    seeds = sorted(ap.keys() & control.keys() & full.keys())
+    if not seeds:
+        return None
+    lost = fmean(full[seed] - control[seed] for seed in seeds)
+    if lost <= 0:
+        return None
+    return spread((ap[seed] - control[seed]) / lost for seed in seeds)
+
+
+def make_rows(study: Study, runs: Sequence[Run]) -> list[Row]:
+    """A row for each method on each protocol of which a run is finished, in the study's order."""
+
+    def of(protocol: str, method: str) -> list[Run]:
+        return [run for run in runs if (run.protocol, run.method) == (protocol, method)]
+
+    def ap(protocol: str, method: str) -> dict[int, float]:
+        found = {run.seed: run.values["AP"] for run in of(protocol, method)}
+        return {seed: value for seed, value in found.items() if value is not None}
+
+    rows = []
+    for protocol in study.protocols:
+        for method in study.methods:
+            found = of(protocol, method)
+            if found:
+                metrics = {key: spread(run.values.get(key) for run in found) for key in METRICS}
+                gaps = {
+                    control: gap_closed(
+                        ap(protocol, method), ap(protocol, control), ap(FULL, control)
+                    )
+                    for control in study.controls
+                }
+                rows.append(Row(protocol, method, len(found), metrics, gaps))
+    return rows
+
+
+def write_table(study: Study, rows: Sequence[Row], output: Path) -> None:
+    """Write ``table.md``, to be read, and ``table.csv``, with all digits, into a folder."""
+    shown = [key for key in METRICS if any(row.metrics[key] for row in rows)]
+    header = ["protocol", "method", "runs", *(SHOWN[key][0] for key in shown)]
+    header += [f"gap closed from {control}, %" for control in study.controls]
+    table = [
+        [
+            row.protocol,
+            row.method,
+            row.number,
+            *(_text(row.metrics[key], *SHOWN[key][1:]) for key in shown),
+            *(_text(row.gaps[control], 100, 0) for control in study.controls),
+        ]
+        for row in rows
+    ]
+    text = tabulate(table, header, tablefmt="github", disable_numparse=True)
+    (output / "table.md").write_text(text + "\n")
+
+    header = ["protocol", "method", "runs"]
+    header += [f"{key}_{part}" for key in METRICS for part in ("mean", "std")]
+    header += [f"gap_{control}_{part}" for control in study.controls for part in ("mean", "std")]
+    lines = []
+    for row in rows:
+        spreads = [*row.metrics.values(), *row.gaps.values()]
+        numbers = [part for one in spreads for part in (one or (None, None))]
+        lines.append([row.protocol, row.method, row.number, *numbers])
+    _write_csv(output / "table.csv", header, lines)
+
+
+def _text(value: Spread | None, factor: float, digits: int) -> str:
+    if value is None:
+        return ""
+    text = f"{value.mean * factor:.{digits}f}"
+    if value.deviation is not None:
+        text += f" ± {value.deviation * factor:.{digits}f}"
+    return text
+
+
+def write_runs(runs: Sequence[Run], output: Path) -> None:
+    """Write ``runs.csv``, the values of every finished run, into a folder."""
+    lines = [
+        [run.protocol, run.method, run.seed, *(run.values.get(key) for key in METRICS)]
+        for run in runs
+    ]
+    _write_csv(output / "runs.csv", ["protocol", "method", "seed", *METRICS], lines)
+
+
+def _write_csv(path: Path, header: list[str], lines: list[list[Any]]) -> None:
+    with path.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *lines])
