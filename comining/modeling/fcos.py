@@ -107,13 +107,13 @@ class FCOSOutputs(NamedTuple):
             level's stride.
         logits: per level (B, K, H, W).
         deltas: (B, R, 4).
-        centerness: (B, R), logits.
+        centerness: per level (B, 1, H, W), logits.
     """
 
     cells: list[Tensor]
     logits: list[Tensor]
     deltas: Tensor
-    centerness: Tensor
+    centerness: list[Tensor]
 
 
 @META_ARCH_REGISTRY.register()
@@ -135,16 +135,17 @@ class CoMiningFCOS(CoMining, FCOS):
             cells=[x.tensor for x in self.anchor_generator(features)],
             logits=[x.float() for x in logits],
             deltas=torch.cat([permute_to_N_HWA_K(x, 4) for x in deltas], dim=1).float(),
-            centerness=torch.cat([x.flatten(1) for x in center], dim=1).float(),
+            centerness=[x.float() for x in center],
         )
 
     def mine(self, outputs: FCOSOutputs) -> Labels:
-        candidates = confident_candidates(outputs.logits, self.num_classes, self.score_thresh)
-        # The class score alone decides what is confident; centerness counts from here on.
-        center = outputs.centerness[candidates.images, candidates.anchors].sigmoid()
+        # The class score alone decides what is confident, together with centerness it ranks.
+        topk = self.test_topk_candidates
         candidates = top_candidates(
-            candidates._replace(scores=(candidates.scores * center).sqrt()),
-            self.test_topk_candidates,
+            confident_candidates(
+                outputs.logits, self.num_classes, self.score_thresh, topk, outputs.centerness
+            ),
+            topk,
         )
         boxes = self.box2box_transform.apply_deltas(
             outputs.deltas[candidates.images, candidates.anchors],
@@ -178,7 +179,7 @@ class CoMiningFCOS(CoMining, FCOS):
             outputs.deltas[images, locations], cells, targets, self.box2box_transform, kind="giou"
         )
         center = F.binary_cross_entropy_with_logits(
-            outputs.centerness[images, locations],
+            torch.cat([x.flatten(1) for x in outputs.centerness], dim=1)[images, locations],
             centerness(self.box2box_transform.get_deltas(cells, targets)),
             reduction="none",
         )

@@ -462,9 +462,10 @@ def test_labels_have_single_precision_and_integer_classes():
     assert (merged.classes.dtype, merged.images.dtype) == (torch.int64, torch.int64)
 
 
-def test_a_head_that_is_confident_of_everything_is_survived():
-    """A broken checkpoint: every anchor is every class, on 10,000 anchors."""
-    model = tiny_model()
+@each_detector
+def test_a_head_that_is_confident_of_everything_is_survived(detector):
+    """A broken checkpoint: every anchor is every class, on thousands of anchors."""
+    model = tiny_model(detector=detector)
     torch.nn.init.constant_(model.head.cls_score.bias, 30.0)
     batch = items(((512, 512), [[8, 10, 40, 44]], [0]), ((512, 448), [], []))
     with EventStorage() as storage:

@@ -35,7 +35,7 @@ def outputs(scores, centerness, num_images=2):
         cells=[torch.tensor([[0.0, 0, 8, 8], [8, 0, 16, 8]])],
         logits=[logits.requires_grad_()],
         deltas=torch.full((num_images, 2, 4), 0.5, requires_grad=True),
-        centerness=torch.tensor(centerness).view(num_images, 2).logit().requires_grad_(),
+        centerness=[torch.tensor(centerness).view(num_images, 1, 1, 2).logit().requires_grad_()],
     )
 
 
@@ -91,7 +91,7 @@ class TestBranchLosses:
             [0.0 if t is None else (0.5 - t) / n for t in row]
             for row, n in zip(targets, (1, 2), strict=True)
         ]
-        torch.testing.assert_close(given.centerness.grad, torch.tensor(expected))
+        torch.testing.assert_close(given.centerness[0].grad.flatten(1), torch.tensor(expected))
 
     def test_nothing_to_find(self, model):
         given = outputs([0.5] * 4, [0.5] * 4)
@@ -100,7 +100,7 @@ class TestBranchLosses:
         sum(x.sum() for x in losses.values()).backward()
         assert given.logits[0].grad.all()
         assert not given.deltas.grad.any()
-        assert not given.centerness.grad.any()
+        assert not given.centerness[0].grad.any()
 
 
 @pytest.mark.parametrize("num_images", [1, 4])
