@@ -29,6 +29,27 @@ def add_comining_config(cfg: CfgNode) -> None:
     # INPUT.RANDOM_FLIP is another matter: it comes before and turns both views alike.
     cfg.MODEL.COMINING.VIEW.FLIP_PROB = 0.0
 
+    # detectron2's FCOS, for which it has no keys. Its loss on boxes is GIoU.
+    cfg.MODEL.FCOS = CfgNode()
+    cfg.MODEL.FCOS.NUM_CLASSES = 80
+    # The backbone's outputs that the head works on, from the highest resolution to the lowest.
+    cfg.MODEL.FCOS.IN_FEATURES = ["p3", "p4", "p5", "p6", "p7"]
+    # Convolutions of the head's two towers, and what normalises them: as MODEL.RETINANET.NORM.
+    cfg.MODEL.FCOS.NUM_CONVS = 4
+    cfg.MODEL.FCOS.NORM = "GN"
+    # The class score that every location starts from. In (0, 1).
+    cfg.MODEL.FCOS.PRIOR_PROB = 0.01
+    # Locations this near to the centre of a box, in strides, are its foreground.
+    cfg.MODEL.FCOS.CENTER_SAMPLING_RADIUS = 1.5
+    cfg.MODEL.FCOS.FOCAL_LOSS_ALPHA = 0.25
+    cfg.MODEL.FCOS.FOCAL_LOSS_GAMMA = 2.0
+    # At inference, what scores above is a candidate, by sqrt(class score x centerness).
+    cfg.MODEL.FCOS.SCORE_THRESH_TEST = 0.05
+    # At inference and in mining: that many candidates are kept per level, and a box is dropped if
+    # its IoU with a better one of its class is above NMS_THRESH_TEST.
+    cfg.MODEL.FCOS.TOPK_CANDIDATES_TEST = 1000
+    cfg.MODEL.FCOS.NMS_THRESH_TEST = 0.6
+
     # Data sets to register, each [name, annotation file in COCO format, image folder], so that
     # DATASETS.TRAIN and DATASETS.TEST can name them.
     cfg.DATASETS.REGISTER = []

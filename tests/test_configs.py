@@ -7,12 +7,12 @@ import yaml
 from detectron2.config import get_cfg
 from detectron2.modeling import build_model
 
-from comining import CoMiningRetinaNet, add_comining_config
+from comining import CoMiningFCOS, CoMiningRetinaNet, add_comining_config
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 LEAVES = sorted(p.stem for p in CONFIGS.glob("*.yaml") if not p.stem.startswith("Base-"))
 BASELINES = [name for name in LEAVES if name.startswith("baseline_")]
-SMALL = ["demo", "trees_full", "trees_hard", "trees_extreme"]
+SMALL = ["demo", "fcos_demo", "trees_full", "trees_hard", "trees_extreme"]
 
 #: Data set, depth of the backbone, pseudo-score threshold.
 PUBLISHED = {
@@ -21,6 +21,11 @@ PUBLISHED = {
     "hard_R50": ("coco_2017_train_hard", 50, 0.6),
     "extreme_R50": ("coco_2017_train_extreme", 50, 0.5),
     "miss50p_R101": ("coco_missing_50p", 101, 0.6),
+    "fcos_full_R50": ("coco_2017_train_full", 50, 0.5),
+    "fcos_easy_R50": ("coco_2017_train_easy", 50, 0.5),
+    "fcos_hard_R50": ("coco_2017_train_hard", 50, 0.5),
+    "fcos_extreme_R50": ("coco_2017_train_extreme", 50, 0.5),
+    "fcos_miss50p_R50": ("coco_missing_50p", 50, 0.5),
 }
 
 OCTAVES = [[size * 2 ** (i / 3) for i in range(3)] for size in (32, 64, 128, 256, 512)]
@@ -95,6 +100,23 @@ PAPER = {
     "INPUT.CROP.ENABLED": False,
 }
 
+#: Where FCOS differs from RetinaNet.
+FCOS = {
+    "MODEL.META_ARCHITECTURE": "CoMiningFCOS",
+    "MODEL.BACKBONE.NAME": "build_fcos_resnet_fpn_p5_backbone",
+    "MODEL.FCOS.NUM_CLASSES": 80,
+    "MODEL.FCOS.IN_FEATURES": ["p3", "p4", "p5", "p6", "p7"],
+    "MODEL.FCOS.NUM_CONVS": 4,
+    "MODEL.FCOS.NORM": "GN",
+    "MODEL.FCOS.PRIOR_PROB": 0.01,
+    "MODEL.FCOS.CENTER_SAMPLING_RADIUS": 1.5,
+    "MODEL.FCOS.FOCAL_LOSS_ALPHA": 0.25,
+    "MODEL.FCOS.FOCAL_LOSS_GAMMA": 2.0,
+    "MODEL.FCOS.SCORE_THRESH_TEST": 0.05,
+    "MODEL.FCOS.TOPK_CANDIDATES_TEST": 1000,
+    "MODEL.FCOS.NMS_THRESH_TEST": 0.6,
+}
+
 
 def load(name):
     cfg = get_cfg()
@@ -130,6 +152,7 @@ def test_published_config_has_the_papers_settings(name):
     train, depth, score_thresh = PUBLISHED[name]
     expected = {
         **PAPER,
+        **(FCOS if name.startswith("fcos_") else {}),
         "DATASETS.TRAIN": [train],
         "MODEL.RESNETS.DEPTH": depth,
         "MODEL.WEIGHTS": f"detectron2://ImageNetPretrained/MSRA/R-{depth}.pkl",
@@ -157,7 +180,9 @@ def test_baseline_differs_in_the_architecture_alone(name):
         "MODEL.META_ARCHITECTURE",
         "OUTPUT_DIR",
     }
-    assert baseline["MODEL.META_ARCHITECTURE"] == "RetinaNet"
+    ours = other["MODEL.META_ARCHITECTURE"]
+    assert ours in ("CoMiningRetinaNet", "CoMiningFCOS")
+    assert baseline["MODEL.META_ARCHITECTURE"] == ours.removeprefix("CoMining")
 
 
 def test_every_run_has_an_output_folder_of_its_own():
@@ -170,5 +195,5 @@ def test_small_config_builds(name):
     cfg = load(name)
     cfg.MODEL.DEVICE = "cpu"
     model = build_model(cfg)
-    assert isinstance(model, CoMiningRetinaNet)
+    assert isinstance(model, CoMiningFCOS if name.startswith("fcos_") else CoMiningRetinaNet)
     assert sum(p.numel() for p in model.parameters()) < 13e6

@@ -108,7 +108,7 @@ class Trainer(DefaultTrainer):
         if cfg.MODEL.META_ARCHITECTURE not in META_ARCH_REGISTRY:
             raise InputError(
                 f"MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE!r}, which is not "
-                "registered; CoMiningRetinaNet and RetinaNet are"
+                "registered; CoMiningRetinaNet, CoMiningFCOS, RetinaNet and FCOS are"
             )
         model = super().build_model(cfg)
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -173,9 +173,10 @@ class Trainer(DefaultTrainer):
 
 def _check_num_classes(cfg: CfgNode, datasets: Iterable[str]) -> None:
     # Other detectors keep their number of classes elsewhere.
-    if cfg.MODEL.META_ARCHITECTURE.endswith("RetinaNet"):
-        key = "MODEL.RETINANET.NUM_CLASSES"
-        check_num_classes(datasets, cfg.MODEL.RETINANET.NUM_CLASSES, key)
+    for name in ("RetinaNet", "FCOS"):
+        if cfg.MODEL.META_ARCHITECTURE.endswith(name):
+            key = f"MODEL.{name.upper()}.NUM_CLASSES"
+            check_num_classes(datasets, cfg.MODEL[name.upper()].NUM_CLASSES, key)
 
 
 def _nan_to_none(results: Any) -> Any:

@@ -1,7 +1,8 @@
 """Detectors trained by Co-mining, and the mechanism they share."""
 
 from .comining import CoMining
+from .fcos import CoMiningFCOS
 from .retinanet import CoMiningRetinaNet
 from .view import SecondView
 
-__all__ = ["CoMining", "CoMiningRetinaNet", "SecondView"]
+__all__ = ["CoMining", "CoMiningFCOS", "CoMiningRetinaNet", "SecondView"]

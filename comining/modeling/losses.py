@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from detectron2.layers import ciou_loss, diou_loss
-from detectron2.modeling.box_regression import Box2BoxTransform
-from fvcore.nn import giou_loss, smooth_l1_loss
+from detectron2.modeling.box_regression import Box2BoxTransform, Box2BoxTransformLinear
+from fvcore.nn import smooth_l1_loss
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+from torchvision.ops import generalized_box_iou_loss
 
-#: Losses on boxes, by the names of ``MODEL.RETINANET.BBOX_REG_LOSS_TYPE``.
-IOU_LOSSES = {"giou": giou_loss, "diou": diou_loss, "ciou": ciou_loss}
+#: Losses on boxes, by the names of ``MODEL.RETINANET.BBOX_REG_LOSS_TYPE``. fvcore's GIoU computes
+#: the same as torchvision's, but stops at a prediction that is not a number and waits to see it.
+IOU_LOSSES = {"giou": generalized_box_iou_loss, "diou": diou_loss, "ciou": ciou_loss}
 BOX_LOSSES = ("smooth_l1", *IOU_LOSSES)
 
 
@@ -31,6 +35,37 @@ def focal_loss(logits: Tensor, classes: Tensor, *, alpha: float, gamma: float) -
         (V,) sums over everything that is not ignored.
     """
     return _FocalLoss.apply(logits, classes, alpha, gamma)
+
+
+def dense_focal_loss(
+    logits: Sequence[Tensor], classes: Tensor, *, num_branches: int, alpha: float, gamma: float
+) -> Tensor:
+    """`focal_loss` of all levels, of B images that are ``num_branches`` branches' in turn.
+
+    Args:
+        logits: per level (B, A * K, H, W), as a dense head makes them.
+        classes: (B, R) int64: [0, K) foreground, K background, -1 ignored. Anchors are in
+            detectron2's order (levels one after the other, within a level by row, column, shape).
+        num_branches: V.
+        alpha, gamma: as of `focal_loss`.
+
+    Returns:
+        (V,) sums over everything that is not ignored.
+    """
+    num_positions = [x.shape[2] * x.shape[3] for x in logits]
+    num_shapes = classes.shape[1] // sum(num_positions)
+    total = logits[0].new_zeros(num_branches)
+    of_levels = classes.split([num_shapes * positions for positions in num_positions], dim=1)
+    for level, of_level, positions in zip(logits, of_levels, num_positions, strict=True):
+        per_branch = level.view(num_branches, -1, *level.shape[1:]).flatten(3)
+        of_level = of_level.unflatten(1, (positions, -1)).transpose(1, 2)
+        total = total + focal_loss(
+            per_branch.unflatten(2, (num_shapes, -1)),  # (V, N, A, K, S)
+            of_level.unflatten(0, (num_branches, -1)),  # (V, N, A, S)
+            alpha=alpha,
+            gamma=gamma,
+        )
+    return total
 
 
 class _FocalLoss(Function):
@@ -85,10 +120,10 @@ def box_loss(
     deltas: Tensor,
     anchors: Tensor,
     targets: Tensor,
-    transform: Box2BoxTransform,
+    transform: Box2BoxTransform | Box2BoxTransformLinear,
     *,
     kind: str,
-    smooth_l1_beta: float,
+    smooth_l1_beta: float = 0.0,
 ) -> Tensor:
     """Regression loss of each foreground anchor.
 
@@ -106,6 +141,20 @@ def box_loss(
         wanted = transform.get_deltas(anchors, targets)
         return smooth_l1_loss(deltas, wanted, beta=smooth_l1_beta, reduction="none").sum(1)
     return IOU_LOSSES[kind](transform.apply_deltas(deltas, anchors), targets, reduction="none")
+
+
+def centerness(distances: Tensor) -> Tensor:
+    """How central a location lies in its box (FCOS, eq. 3).
+
+    Args:
+        distances: (F, 4), from the location to its box's left, top, right and bottom, above 0.
+
+    Returns:
+        (F,) in (0, 1]; 1 at the centre.
+    """
+    near = torch.minimum(distances[:, :2], distances[:, 2:])
+    far = torch.maximum(distances[:, :2], distances[:, 2:])
+    return (near / far).prod(dim=1).sqrt()
 
 
 def sum_per_branch(values: Tensor, branches: Tensor, num_branches: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Labelling of anchors against the labels of a batch."""
+"""Labelling of anchors and locations against the labels of a batch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import torch
 from detectron2.modeling.matcher import Matcher
+from detectron2.structures import Boxes, pairwise_point_box_distance
 from torch import Tensor
+from torch.nn import functional as F
 
 from .labels import Labels, pairwise_iou
 
@@ -60,4 +62,59 @@ def label_anchors(
             of_image = torch.where(is_best, matched, of_image)
         classes.append(of_image)
         boxes.append(gt.boxes[best])
+    return torch.stack(classes), torch.stack(boxes)
+
+
+def label_locations(
+    cells: Sequence[Tensor],
+    labels: Sequence[Labels],
+    *,
+    center_sampling_radius: float,
+    num_classes: int,
+) -> tuple[Tensor, Tensor]:
+    """Match every location of every image with the smallest label it answers for.
+
+    A location answers for a box that it lies in, at most ``center_sampling_radius`` strides from
+    the centre in x and y, if the farthest edge of the box is 4 to 8 strides away; of the first
+    level 0 to 8, of the last one 4 or more (FCOS, section 3.2).
+
+    The result is that of detectron2's ``FCOS.label_anchors``. The device is never waited for.
+
+    Args:
+        cells: per level (R_l, 4) XYXY, R in all: squares around the locations, as large as the
+            level's stride; the same for all images.
+        labels: ground truth of each of B images.
+        center_sampling_radius: in strides.
+        num_classes: K.
+
+    Returns:
+        (B, R) int64, the class of each location: [0, K) foreground, K background; and (B, R, 4),
+        the matched boxes, zero where a location is background.
+    """
+    every_cell = Boxes(torch.cat(list(cells)))
+    locations = every_cell.get_centers()
+    strides = (every_cell.tensor[:, 2] - every_cell.tensor[:, 0])[:, None]  # (R, 1)
+    lower, upper = strides * 4, strides * 8
+    lower[: len(cells[0])] = 0
+    upper[-len(cells[-1]) :] = torch.inf
+
+    classes, boxes = [], []
+    for gt in labels:
+        gt_boxes = Boxes(gt.boxes)
+        to_edges = pairwise_point_box_distance(locations, gt_boxes)  # (R, G, 4)
+        to_center = (locations[:, None] - gt_boxes.get_centers()).abs().amax(dim=2)
+        reach = to_edges.amax(dim=2)
+        answers = (
+            (to_edges.amin(dim=2) > 0)
+            & (to_center < center_sampling_radius * strides)
+            & (reach > lower)
+            & (reach < upper)
+        )
+        # Like detectron2, which compares areas after this subtraction: so large a number rounds
+        # them to 8 square pixels, and among equals the first label wins.
+        quality = torch.where(answers, 1e8 - gt_boxes.area(), 0)
+        # Background comes first, as a label that is only worse than a real match.
+        best = F.pad(quality, (1, 0), value=1e-5).argmax(dim=1)
+        classes.append(F.pad(gt.classes, (1, 0), value=num_classes)[best])
+        boxes.append(F.pad(gt.boxes, (0, 0, 1, 0))[best])
     return torch.stack(classes), torch.stack(boxes)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torchvision.ops import nms
 
 from .labels import Labels, select_rows
@@ -25,7 +26,7 @@ class Candidates(NamedTuple):
         anchors: index of the anchor among all R of an image, in detectron2's order (levels one
             after the other, within a level by row, column, anchor shape).
         classes: class in [0, K).
-        scores: class score, in (threshold, 1].
+        scores: what they are ranked by: the class score, perhaps times centerness.
         levels: index of the feature level.
     """
 
@@ -41,7 +42,11 @@ class Candidates(NamedTuple):
 
 
 def confident_candidates(
-    logits: Sequence[Tensor], num_classes: int, score_thresh: float, topk: int
+    logits: Sequence[Tensor],
+    num_classes: int,
+    score_thresh: float,
+    topk: int,
+    centerness: Sequence[Tensor] | None = None,
 ) -> Candidates:
     """The (anchor, class) pairs whose score ``sigmoid(logit)`` is above ``score_thresh``.
 
@@ -54,6 +59,8 @@ def confident_candidates(
         score_thresh: in [0, 1]; a score equal to it is not kept.
         topk: how many of an image and level are wanted. All above the threshold are returned,
             unless a level has more than B times that number; then only the best of each image.
+        centerness: per level (B, A, H, W), logits. Given, it does not change what is above the
+            threshold, but a candidate's score is sqrt(class score x centerness).
     """
     logit_thresh = _logit(score_thresh)
     above = [(x > logit_thresh).flatten(1) for x in logits]
@@ -62,8 +69,8 @@ def confident_candidates(
     if max(found_per_level) > most:
         # A detector gone wrong is confident of everything, which no memory would hold.
         above = [
-            _best_of_each(x, mask, topk) if count > most else mask
-            for x, mask, count in zip(logits, above, found_per_level, strict=True)
+            _best_of_each(_ranks(logits, centerness, level), mask, topk) if count > most else mask
+            for level, (mask, count) in enumerate(zip(above, found_per_level, strict=True))
         ]
         found_per_level = _counts(above)
     found = torch.cat([x.flatten() for x in above]).nonzero().squeeze(1)
@@ -77,10 +84,15 @@ def confident_candidates(
         position = index % (height * width)
         channel = index.div(height * width, rounding_mode="floor") % channels
         shape = channel.div(num_classes, rounding_mode="floor")
-        images.append(index.div(channels * height * width, rounding_mode="floor"))
+        image = index.div(channels * height * width, rounding_mode="floor")
+        score = level_logits.flatten()[index].sigmoid()
+        if centerness is not None:
+            center = centerness[level].flatten(2)[image, shape, position]
+            score = (score * center.sigmoid()).sqrt()
+        images.append(image)
         anchors.append(first_anchor + position * (channels // num_classes) + shape)
         classes.append(channel % num_classes)
-        scores.append(level_logits.flatten()[index].sigmoid())
+        scores.append(score)
         levels.append(torch.full_like(index, level))
         offset += level_logits.numel()
         first_anchor += height * width * (channels // num_classes)
@@ -91,9 +103,17 @@ def _counts(masks: Sequence[Tensor]) -> list[int]:
     return torch.stack([mask.count_nonzero() for mask in masks]).tolist()
 
 
-def _best_of_each(logits: Tensor, mask: Tensor, topk: int) -> Tensor:
-    """Of a mask (B, M) on ``logits`` (B, ...), the ``topk`` of each row with the best logits."""
-    best = logits.flatten(1).masked_fill(~mask, -math.inf).topk(min(topk, mask.shape[1])).indices
+def _ranks(logits: Sequence[Tensor], centerness: Sequence[Tensor] | None, level: int) -> Tensor:
+    """What orders a level's candidates (B, A * K, H, W) as their scores do."""
+    if centerness is None:
+        return logits[level]
+    of_shapes = logits[level].unflatten(1, (centerness[level].shape[1], -1))
+    return (F.logsigmoid(of_shapes) + F.logsigmoid(centerness[level])[:, :, None]).flatten(1, 2)
+
+
+def _best_of_each(ranks: Tensor, mask: Tensor, topk: int) -> Tensor:
+    """Of a mask (B, M) on ``ranks`` (B, ...), the ``topk`` of each row that rank best."""
+    best = ranks.flatten(1).masked_fill(~mask, -math.inf).topk(min(topk, mask.shape[1])).indices
     return mask & torch.zeros_like(mask).scatter_(1, best, True)
 
 

@@ -17,7 +17,7 @@ from comining.errors import InputError
 
 from .comining import BRANCHES, CoMining
 from .labels import Labels
-from .losses import BOX_LOSSES, box_loss, focal_loss, sum_per_branch
+from .losses import BOX_LOSSES, box_loss, dense_focal_loss, sum_per_branch
 from .matching import label_anchors
 from .mining import confident_candidates, suppress, top_candidates
 
@@ -88,21 +88,13 @@ class CoMiningRetinaNet(CoMining, RetinaNet):
         num_foreground = foreground.view(num_branches, -1).sum(1)
         normalizer = num_foreground.clamp(min=1)
 
-        loss_cls = outputs.deltas.new_zeros(num_branches)
-        start = 0
-        for logits in outputs.logits:
-            positions = logits.shape[2] * logits.shape[3]
-            per_branch = logits.view(num_branches, -1, *logits.shape[1:]).flatten(3)
-            per_branch = per_branch.unflatten(2, (-1, self.num_classes))  # (V, N, A, K, S)
-            count = positions * per_branch.shape[2]
-            level = classes[:, start : start + count].unflatten(1, (positions, -1))
-            loss_cls = loss_cls + focal_loss(
-                per_branch,
-                level.transpose(1, 2).unflatten(0, (num_branches, -1)),  # (V, N, A, S)
-                alpha=self.focal_loss_alpha,
-                gamma=self.focal_loss_gamma,
-            )
-            start += count
+        loss_cls = dense_focal_loss(
+            outputs.logits,
+            classes,
+            num_branches=num_branches,
+            alpha=self.focal_loss_alpha,
+            gamma=self.focal_loss_gamma,
+        )
 
         images, anchors = foreground.nonzero(as_tuple=True)
         regression = box_loss(

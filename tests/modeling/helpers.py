@@ -1,8 +1,9 @@
-"""A tiny RetinaNet, and batches for it."""
+"""Tiny detectors, and batches for them."""
 
 import math
 from pathlib import Path
 
+import pytest
 import torch
 from detectron2.config import get_cfg
 from detectron2.modeling import build_model
@@ -15,19 +16,31 @@ from comining.modeling.labels import Labels
 BASE_SMALL = Path(__file__).parents[2] / "configs" / "Base-Small.yaml"
 NUM_CLASSES = 3
 
+each_detector = pytest.mark.parametrize("detector", ["RetinaNet", "FCOS"])
 
-def tiny_config(*overrides):
+
+def plain(detector):
+    """Overrides that choose detectron2's own detector."""
+    return ("MODEL.META_ARCHITECTURE", detector)
+
+
+def tiny_config(*overrides, detector="RetinaNet"):
     """ResNet-18-FPN on p3 to p5; group norm in the backbone, so that images don't interact."""
     cfg = get_cfg()
     add_comining_config(cfg)
     cfg.merge_from_file(str(BASE_SMALL), allow_unsafe=False)
     cfg.merge_from_list(
         [
+            "MODEL.META_ARCHITECTURE", f"CoMining{detector}",
             "MODEL.DEVICE", "cpu",
             "MODEL.RESNETS.NORM", "GN",
             "MODEL.FPN.NORM", "GN",
             "MODEL.RETINANET.NORM", "",
             "MODEL.RETINANET.NUM_CLASSES", NUM_CLASSES,
+            "MODEL.FCOS.IN_FEATURES", ["p3", "p4", "p5"],
+            "MODEL.FCOS.NUM_CONVS", 2,
+            "MODEL.FCOS.NORM", "",
+            "MODEL.FCOS.NUM_CLASSES", NUM_CLASSES,
             "SEED", 1,
         ]
     )  # fmt: skip
@@ -35,16 +48,19 @@ def tiny_config(*overrides):
     return cfg
 
 
-def tiny_model(*overrides, seed=0):
+def tiny_model(*overrides, detector="RetinaNet", seed=0):
     """A model in training mode, its random head scaled to be sure of a few boxes per image."""
     torch.manual_seed(seed)
-    model = build_model(tiny_config(*overrides))
+    model = build_model(tiny_config(*overrides, detector=detector))
     for layer in model.head.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     nn.init.constant_(model.head.cls_score.bias, -3.0)
     with torch.no_grad():
         model.head.bbox_pred.weight.mul_(0.2)
+        if hasattr(model.head, "ctrness"):
+            model.head.cls_score.bias.fill_(-1.0)  # there is one location where anchors are more
+            model.head.bbox_pred.bias.fill_(2.0)  # distances to the edges, in strides
     return model
 
 

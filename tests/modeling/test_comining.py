@@ -13,14 +13,20 @@ from comining.modeling.comining import BRANCHES
 from comining.modeling.labels import Labels
 from tests.modeling.helpers import (
     NUM_CLASSES,
+    each_detector,
     items,
     make_labels,
+    plain,
     tiny_config,
     tiny_model,
     two_items,
 )
 
-LOSSES = {"loss_cls", "loss_box_reg", "loss_cls_aug", "loss_box_reg_aug"}
+#: By detector; the first is of the classes, the second of the boxes.
+LOSSES = {
+    "RetinaNet": ("loss_cls", "loss_box_reg"),
+    "FCOS": ("loss_fcos_cls", "loss_fcos_loc", "loss_fcos_ctr"),
+}
 NOTHING_MINED = ("MODEL.COMINING.SCORE_THRESH", 1.0)
 EVERYTHING_MINED = ("MODEL.COMINING.SCORE_THRESH", 0.0)
 ALWAYS_FLIPPED = ("MODEL.COMINING.VIEW.FLIP_PROB", 1.0)
@@ -60,6 +66,7 @@ def labels_of(model, batch, mined):
 
 
 class TestLosses:
+    @each_detector
     @pytest.mark.parametrize("overrides", [(), NOTHING_MINED, EVERYTHING_MINED])
     @pytest.mark.parametrize(
         "per_image",
@@ -74,10 +81,10 @@ class TestLosses:
         ],
         ids=["all annotated", "one empty", "none annotated", "a single empty image"],
     )
-    def test_finite_and_reach_every_parameter(self, per_image, overrides):
-        model = tiny_model(*overrides)
+    def test_finite_and_reach_every_parameter(self, per_image, overrides, detector):
+        model = tiny_model(*overrides, detector=detector)
         losses = step(model, items(*per_image))
-        assert losses.keys() == LOSSES
+        assert losses.keys() == {name + suffix for name in LOSSES[detector] for suffix in BRANCHES}
         for name, loss in losses.items():
             assert loss.shape == (), name
             assert loss.isfinite(), name
@@ -86,18 +93,20 @@ class TestLosses:
             assert parameter.grad is not None, name
             assert parameter.grad.isfinite().all(), name
 
-    @pytest.mark.parametrize("suffix", ["", "_aug"])
-    def test_each_branch_teaches_backbone_and_head(self, suffix):
-        model = tiny_model()
+    @each_detector
+    @pytest.mark.parametrize("suffix", BRANCHES)
+    def test_each_branch_teaches_backbone_and_head(self, suffix, detector):
+        model = tiny_model(detector=detector)
         losses = step(model, two_items())
-        (losses[f"loss_cls{suffix}"] + losses[f"loss_box_reg{suffix}"]).backward()
+        sum(losses[name + suffix] for name in LOSSES[detector]).backward()
         for name, parameter in model.named_parameters():
             assert parameter.grad.abs().sum() > 0, name
 
+    @each_detector
     @pytest.mark.parametrize("branch", [0, 1])
-    def test_nothing_flows_back_through_mining(self, branch):
+    def test_nothing_flows_back_through_mining(self, branch, detector):
         """A branch's losses depend on the other view by its mined labels, without a gradient."""
-        model, suffix = tiny_model(), BRANCHES[branch]
+        model, suffix = tiny_model(detector=detector), BRANCHES[branch]
         seen = []
 
         def watch(_, args):
@@ -108,39 +117,41 @@ class TestLosses:
         with EventStorage() as storage:
             losses = model(two_items())
             assert storage.latest()[f"comining/mined_per_image{suffix}"][0] > 1
-        (losses[f"loss_cls{suffix}"] + losses[f"loss_box_reg{suffix}"]).backward()
+        sum(losses[name + suffix] for name in LOSSES[detector]).backward()
         views = seen[0].grad.split(2)
         assert views[branch].any()
         assert not views[1 - branch].any()
 
+    @each_detector
     @pytest.mark.parametrize("empty", [False, True])
-    def test_nothing_mined_is_plain_training_on_both_views(self, empty):
+    def test_nothing_mined_is_plain_training_on_both_views(self, empty, detector):
         batch = two_items()
         if empty:
             batch[0]["instances"] = batch[0]["instances"][:0]
-        model = tiny_model(*NOTHING_MINED)
+        model = tiny_model(*NOTHING_MINED, detector=detector)
         losses = step(model, batch)
         images = seen_by_backbone(model, batch)
         originals, views = images.split(2)
         assert (originals - views).abs().max() > 0.1
 
-        plain = tiny_model("MODEL.META_ARCHITECTURE", "RetinaNet")
-        plain.load_state_dict(model.state_dict())
-        plain._ema_update = lambda name, value, *_: value  # normalise by this batch alone
+        stock = tiny_model(*plain(detector))
+        stock.load_state_dict(model.state_dict())
+        stock._ema_update = lambda name, value, *_: value  # normalise by this batch alone
         for suffix, view in (("", originals), ("_aug", views)):
-            features = plain.backbone(view)
-            features = [features[name] for name in plain.head_in_features]
+            features = stock.backbone(view)
+            features = [features[name] for name in stock.head_in_features]
             with EventStorage():
-                expected = plain.forward_training(
-                    None, features, plain.head(features), [item["instances"] for item in batch]
+                expected = stock.forward_training(
+                    None, features, stock.head(features), [item["instances"] for item in batch]
                 )
             for name, value in expected.items():
                 assert losses[name + suffix].item() == pytest.approx(value.item(), rel=1e-5)
 
+    @each_detector
     @pytest.mark.parametrize("value", [float("inf"), float("nan")])
-    def test_a_mined_box_that_is_not_finite_does_no_harm(self, value):
+    def test_a_mined_box_that_is_not_finite_does_no_harm(self, value, detector):
         """As a regression output that overflowed in half precision would be."""
-        model = tiny_model()
+        model = tiny_model(detector=detector)
         dense_outputs = model.dense_outputs
 
         def overflowing(features, predictions):
@@ -154,7 +165,7 @@ class TestLosses:
         model.dense_outputs = overflowing
         losses = step(model, two_items())
         # Only the second view's own regression loss may contain the broken prediction.
-        for name in LOSSES - {"loss_box_reg_aug"}:
+        for name in losses.keys() - {f"{LOSSES[detector][1]}_aug"}:
             assert losses[name].isfinite(), name
 
     def test_seed_and_iteration_decide(self):
@@ -174,14 +185,15 @@ class TestLosses:
         assert torch.equal(images[0], images[1])
         assert (images[2] - images[3]).abs().max() > 0.1
 
-    def test_mixed_precision(self):
+    @each_detector
+    def test_mixed_precision(self, detector):
         batch = two_items()
         for item in batch:
             item["image_aug"] = item["image"].flip(1)
         for overrides in (NOTHING_MINED, ()):
-            exact = step(tiny_model(*overrides), batch)
+            exact = step(tiny_model(*overrides, detector=detector), batch)
             with torch.autocast("cpu", torch.bfloat16):
-                model = tiny_model(*overrides)
+                model = tiny_model(*overrides, detector=detector)
                 rounded = step(model, batch)
             for name, value in exact.items():
                 assert rounded[name].dtype == torch.float32
@@ -275,10 +287,11 @@ class TestExchange:
         assert not images[2, :, 64:].any()
         assert not images[3, :, :, 64:].any()
 
-    def test_mining_sees_its_own_view(self):
+    @each_detector
+    def test_mining_sees_its_own_view(self, detector):
         """Without a flip both views are the same image, and find the same."""
         found = []
-        model = tiny_model(*NO_JITTER)
+        model = tiny_model(*NO_JITTER, detector=detector)
         mine = model.mine
         model.mine = lambda outputs: found.append(mine(outputs)) or found[-1]
         step(model, two_items())
@@ -344,12 +357,15 @@ class TestInference:
             assert labels.scores.tolist() == sorted(labels.scores.tolist(), reverse=True)
             assert (labels.boxes[:, 2:] > labels.boxes[:, :2]).all()
 
-    def test_mine_images_agrees_with_inference(self):
+    # FCOS's thresholds are of different scores, and agree at 0 alone.
+    @pytest.mark.parametrize(("detector", "threshold"), [("RetinaNet", 0.6), ("FCOS", 0.0)])
+    def test_mine_images_agrees_with_inference(self, detector, threshold):
         """Up to clipping: mining is inference at another threshold."""
-        threshold = 0.6
         model = tiny_model(
-            "MODEL.COMINING.SCORE_THRESH", threshold, "MODEL.RETINANET.SCORE_THRESH_TEST", threshold
-        ).eval()
+            "MODEL.COMINING.SCORE_THRESH", threshold,
+            f"MODEL.{detector.upper()}.SCORE_THRESH_TEST", threshold,
+            detector=detector,
+        ).eval()  # fmt: skip
         batch = two_items()
         with torch.no_grad():
             outputs = model(batch)
@@ -410,16 +426,21 @@ class TestSettings:
         with pytest.raises(InputError, match=r"BBOX_REG_LOSS_TYPE is 'l3'; .* giou, diou, ciou"):
             build_model(tiny_config("MODEL.RETINANET.BBOX_REG_LOSS_TYPE", "l3"))
 
-    def test_config_without_the_projects_keys(self):
+    @each_detector
+    def test_config_without_the_projects_keys(self, detector):
         cfg = get_cfg()
-        cfg.MODEL.META_ARCHITECTURE = "CoMiningRetinaNet"
+        cfg.MODEL.META_ARCHITECTURE = f"CoMining{detector}"
         with pytest.raises(InputError, match=r"call comining\.add_comining_config"):
             build_model(cfg)
 
-    def test_config_reaches_the_model(self):
+    @each_detector
+    def test_config_reaches_the_model(self, detector):
         cfg = tiny_config(
-            "MODEL.COMINING.SCORE_THRESH", 0.75, "MODEL.COMINING.IOU_THRESH", 0.25, "SEED", 7
-        )
+            "MODEL.COMINING.SCORE_THRESH", 0.75,
+            "MODEL.COMINING.IOU_THRESH", 0.25,
+            "SEED", 7,
+            detector=detector,
+        )  # fmt: skip
         model = build_model(cfg)
         assert (model.score_thresh, model.iou_thresh, model.seed) == (0.75, 0.25, 7)
 
@@ -441,9 +462,10 @@ def test_labels_have_single_precision_and_integer_classes():
     assert (merged.classes.dtype, merged.images.dtype) == (torch.int64, torch.int64)
 
 
-def test_a_head_that_is_confident_of_everything_is_survived():
-    """A broken checkpoint: every anchor is every class, on 10,000 anchors."""
-    model = tiny_model()
+@each_detector
+def test_a_head_that_is_confident_of_everything_is_survived(detector):
+    """A broken checkpoint: every anchor is every class, on thousands of anchors."""
+    model = tiny_model(detector=detector)
     torch.nn.init.constant_(model.head.cls_score.bias, 30.0)
     batch = items(((512, 512), [[8, 10, 40, 44]], [0]), ((512, 448), [], []))
     with EventStorage() as storage:

@@ -1,9 +1,17 @@
 import pytest
 import torch
-from detectron2.modeling.box_regression import Box2BoxTransform
+from detectron2.modeling.box_regression import Box2BoxTransform, Box2BoxTransformLinear
+from detectron2.modeling.meta_arch.dense_detector import permute_to_N_HWA_K
 from torch.nn import functional as F
 
-from comining.modeling.losses import BOX_LOSSES, box_loss, focal_loss, sum_per_branch
+from comining.modeling.losses import (
+    BOX_LOSSES,
+    box_loss,
+    centerness,
+    dense_focal_loss,
+    focal_loss,
+    sum_per_branch,
+)
 
 TRANSFORM = Box2BoxTransform((1.0, 1.0, 1.0, 1.0))
 
@@ -85,6 +93,23 @@ class TestFocalLoss:
         torch.testing.assert_close(loss.double(), expected, rtol=1e-6, atol=0)
 
 
+class TestDenseFocalLoss:
+    @pytest.mark.parametrize("num_shapes", [1, 2])
+    def test_against_one_level_after_the_other(self, num_shapes):
+        """Anchors by row, column and shape, as `permute_to_N_HWA_K` has them."""
+        generator = torch.Generator().manual_seed(0)
+        logits = [
+            torch.randn(4, num_shapes * 3, *size, generator=generator) for size in [(2, 3), (1, 2)]
+        ]
+        classes = torch.randint(-1, 4, (4, 8 * num_shapes), generator=generator)
+        flat = torch.cat([permute_to_N_HWA_K(x, 3) for x in logits], dim=1)
+        expected = focal_loss(
+            flat.mT.view(2, 2, 1, 3, -1), classes.view(2, 2, 1, -1), alpha=0.25, gamma=2.0
+        )
+        loss = dense_focal_loss(logits, classes, num_branches=2, alpha=0.25, gamma=2.0)
+        torch.testing.assert_close(loss, expected)
+
+
 class TestBoxLoss:
     def test_smooth_l1_by_hand(self):
         # From the 10 x 10 anchor to the target: dx = 0.1, dy = 0.2, dw = 0, dh = log 2.
@@ -120,6 +145,22 @@ class TestBoxLoss:
         # 1 - IoU + (distance of the centres / diagonal of the hull)^2; the shapes agree.
         assert loss.tolist() == pytest.approx([1 - 50 / 150 + 25 / (225 + 100)], abs=1e-5)
 
+    def test_distances_in_strides_by_hand(self):
+        cells = torch.tensor([[0.0, 0.0, 8.0, 8.0]]).repeat(2, 1)
+        deltas = torch.tensor([[0.5, 0.5, 1.0, 0.5], [-3.0, 0.5, 0.5, 0.5]])  # below 0 counts as 0
+        targets = torch.tensor([[0.0, 0.0, 12.0, 8.0], [0.0, 0.0, 8.0, 8.0]])
+        transform = Box2BoxTransformLinear(normalize_by_size=True)
+        loss = box_loss(deltas, cells, targets, transform, kind="giou")
+        assert loss.tolist() == pytest.approx([0, 1 - 32 / 64], abs=1e-5)
+
+    @pytest.mark.parametrize("value", [float("inf"), float("nan")])
+    def test_giou_of_a_prediction_that_is_not_finite(self, value):
+        """It is the trainer's to notice."""
+        anchors = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+        transform = Box2BoxTransformLinear()
+        loss = box_loss(torch.full((1, 4), value), anchors, anchors, transform, kind="giou")
+        assert not loss.isfinite().any()
+
     @pytest.mark.parametrize("kind", BOX_LOSSES)
     def test_no_foreground(self, kind):
         deltas = torch.zeros(0, 4, requires_grad=True)
@@ -129,6 +170,16 @@ class TestBoxLoss:
         assert loss.shape == (0,)
         loss.sum().backward()
         assert deltas.grad.shape == (0, 4)
+
+
+class TestCenterness:
+    def test_by_hand(self):
+        distances = torch.tensor([[3.0, 2, 3, 2], [1, 2, 4, 2], [4, 9, 1, 1], [0.1, 1, 10, 100]])
+        expected = [1, 0.5, (1 / 4 * 1 / 9) ** 0.5, 0.01]
+        assert centerness(distances).tolist() == pytest.approx(expected)
+
+    def test_nothing(self):
+        assert centerness(torch.zeros(0, 4)).shape == (0,)
 
 
 class TestSumPerBranch:

@@ -3,8 +3,9 @@ import torch
 from detectron2.modeling.matcher import Matcher
 from detectron2.structures import Boxes
 
-from comining.modeling.matching import label_anchors
-from tests.modeling.helpers import annotations, make_labels, random_labels, tiny_model
+from comining.modeling.labels import Labels
+from comining.modeling.matching import label_anchors, label_locations
+from tests.modeling.helpers import annotations, make_labels, plain, random_labels, tiny_model
 
 NUM_CLASSES = 3
 
@@ -22,7 +23,7 @@ def match(anchors, labels, matcher=None, num_images=1):
 @pytest.fixture(scope="module")
 def retinanet():
     """Stock, with anchors for 64-px images."""
-    return tiny_model("MODEL.META_ARCHITECTURE", "RetinaNet")
+    return tiny_model(*plain("RetinaNet"))
 
 
 @pytest.mark.parametrize("low_quality", [True, False])
@@ -116,3 +117,90 @@ def test_no_labels_at_all():
     classes, boxes = match([[0, 0, 10, 10]], make_labels([]), num_images=2)
     assert classes.tolist() == [[NUM_CLASSES], [NUM_CLASSES]]
     assert boxes.shape == (2, 1, 4)
+
+
+class TestLocations:
+    @pytest.fixture(scope="class")
+    def fcos(self):
+        """Stock, on levels of stride 8, 16 and 32."""
+        return tiny_model(*plain("FCOS"))
+
+    @pytest.mark.parametrize("radius", [1.5, 0.5, 100.0])
+    @pytest.mark.parametrize("sizes", [(32, 16, 8), (5,), (20, 10)])
+    def test_against_detectron2(self, fcos, radius, sizes):
+        """Images of 256 px, the last two without labels."""
+        cells = fcos.anchor_generator([torch.zeros(1, 1, s, s) for s in sizes])[: len(sizes)]
+        generator = torch.Generator().manual_seed(0)
+        labels = random_labels(generator, 120, num_images=4, num_classes=NUM_CLASSES)
+        # Small boxes and large ones, with whole numbers for ties and edges that hit locations.
+        scale = torch.tensor([4.0, 2.0, 1.0]).repeat(40)[:, None]
+        labels = labels._replace(boxes=(labels.boxes * scale).round())
+        # Smaller by less than detectron2's areas resolve; of the same area; without one.
+        alike = make_labels(
+            [[8, 8, 108, 108], [8, 8, 108, 107.98], [9, 9, 109, 109], [20, 20, 20, 60]],
+            classes=[0, 1, 2, 0],
+            images=[3] * 4,
+        )
+        labels = Labels.cat((labels, alike))
+        fcos.center_sampling_radius = radius
+        classes, boxes = label_locations(
+            [x.tensor for x in cells],
+            labels.split(6),
+            center_sampling_radius=radius,
+            num_classes=NUM_CLASSES,
+        )
+        instances = [
+            annotations((256, 256), x.boxes.tolist(), x.classes.tolist()) for x in labels.split(6)
+        ]
+        wanted, wanted_boxes = fcos.label_anchors(cells, instances)
+        wanted_boxes = [getattr(x, "tensor", x) for x in wanted_boxes]
+        assert torch.equal(classes, torch.stack(wanted))
+        foreground = classes < NUM_CLASSES
+        assert foreground[:4].any()
+        assert not foreground[4:].any()
+        assert torch.equal(boxes[foreground], torch.stack(wanted_boxes)[foreground])
+
+    def match(self, boxes, classes=None):
+        """Locations (4, 4), (12, 4), (20, 4) of stride 8 and (8, 8), (24, 8) of stride 16."""
+        strides = {8: [(4, 4), (12, 4), (20, 4)], 16: [(8, 8), (24, 8)]}
+        cells = [
+            torch.tensor([[x - s / 2, y - s / 2, x + s / 2, y + s / 2] for x, y in centers])
+            for s, centers in strides.items()
+        ]
+        labels = make_labels(boxes, classes)
+        matched, of = label_locations(
+            cells, [labels], center_sampling_radius=1.5, num_classes=NUM_CLASSES
+        )
+        assert matched.dtype == torch.int64
+        return matched[0].tolist(), of[0].tolist()
+
+    @pytest.mark.parametrize(
+        ("box", "expected"),
+        [
+            # Inside, not on the edge: 4 is an edge, 20 is not.
+            ([4, 0, 28, 8], [3, 1, 1, 3, 3]),
+            # Within 12 px of the centre, which is at 8, 24 or 4: not at 12 px.
+            ([-20, -10, 36, 18], [1, 1, 3, 3, 3]),
+            ([-4, -10, 52, 18], [3, 3, 1, 3, 3]),
+            ([-20, -20, 28, 28], [1, 1, 3, 3, 3]),
+            # The farthest edge is 64 px away from (4, 4), less from (12, 4), more than 64 from
+            # both locations of stride 16, and (24, 8) is 24 px from the centre at 0.
+            ([-68, -30, 68, 30], [3, 3, 3, 1, 3]),
+        ],
+    )
+    def test_by_hand(self, box, expected):
+        classes, boxes = self.match([box], [1])
+        assert classes == expected
+        assert boxes == [box if x == 1 else [0] * 4 for x in expected]
+
+    def test_the_smallest_wins(self):
+        large, small = [-4, -4, 20, 12], [0, 0, 16, 8]
+        for order in ([0, 1], [1, 0]):
+            given = [[large, small][i] for i in order]
+            classes, boxes = self.match(given, order)
+            assert classes[:2] == [1, 1]
+            assert boxes[0] == small
+
+    def test_no_labels_at_all(self):
+        classes, _ = self.match([])
+        assert classes == [NUM_CLASSES] * 5

@@ -115,15 +115,32 @@ class TestConfidentCandidates:
         assert [len(field) for field in found] == [0] * 5
         assert found.images.dtype == found.anchors.dtype == found.classes.dtype == torch.int64
 
+    @pytest.mark.parametrize("threshold", [0.0, 0.6])
+    @pytest.mark.parametrize("num_shapes", [1, 3])
+    def test_centerness_ranks_and_decides_nothing(self, num_shapes, threshold):
+        sizes = [(4, 6), (2, 3)]
+        logits = random_logits(2, num_shapes, 4, sizes)
+        centerness = random_logits(2, num_shapes, 1, sizes, seed=1)
+        center = torch.cat([permute_to_N_HWA_K(x, 1) for x in centerness], dim=1)[..., 0].sigmoid()
+        plain = confident_candidates(logits, 4, threshold, 1000)
+        ranked = confident_candidates(logits, 4, threshold, 1000, centerness)
+        for field, wanted in zip(ranked[:3], plain[:3], strict=True):
+            assert torch.equal(field, wanted)
+        expected = (plain.scores * center[plain.images, plain.anchors]).sqrt()
+        torch.testing.assert_close(ranked.scores, expected)
+
+    @pytest.mark.parametrize("centered", [False, True])
     @pytest.mark.parametrize("topk", [1, 7, 30])
-    def test_too_many_are_cut_to_the_best_of_each_image_and_level(self, topk):
-        logits = random_logits(3, 2, 4, [(6, 5), (3, 2), (1, 1)])
+    def test_too_many_are_cut_to_the_best_of_each_image_and_level(self, topk, centered):
+        sizes = [(6, 5), (3, 2), (1, 1)]
+        logits = random_logits(3, 2, 4, sizes)
+        centerness = random_logits(3, 2, 1, sizes, seed=1) if centered else None
         logits[0][1] += 50  # one image alone makes the first level explode
         logits[0][0, 0, 0, 0] = torch.nan
-        found = confident_candidates(logits, 4, 0.1, topk)
+        found = confident_candidates(logits, 4, 0.1, topk, centerness)
         per_level = Counter(row[4] for row in rows(found))
         assert max(per_level.values()) <= 3 * topk
-        everything = confident_candidates(logits, 4, 0.1, 10**6)
+        everything = confident_candidates(logits, 4, 0.1, 10**6, centerness)
         assert len(everything.scores) > 3 * topk
         wanted, got = top_candidates(everything, topk), top_candidates(found, topk)
         # Which of equal scores stay is nobody's business.

@@ -1,4 +1,4 @@
-"""Co-mining RetinaNet beside detectron2's own RetinaNet."""
+"""Each Co-mining detector beside detectron2's own."""
 
 import logging
 
@@ -13,25 +13,34 @@ from torch.nn import functional as F
 
 from comining import register_coco
 from comining.data.scenes import write_scenes
-from tests.modeling.helpers import annotations, items, tiny_config, tiny_model, two_items
-
-PLAIN = ("MODEL.META_ARCHITECTURE", "RetinaNet")
+from tests.modeling.helpers import (
+    annotations,
+    each_detector,
+    items,
+    plain,
+    tiny_config,
+    tiny_model,
+    two_items,
+)
 
 
 class TestParameters:
-    def test_are_those_of_retinanet(self):
-        ours, plain = tiny_model().state_dict(), tiny_model(*PLAIN).state_dict()
-        assert list(ours) == list(plain)
+    @each_detector
+    def test_are_those_of_the_plain_detector(self, detector):
+        ours = tiny_model(detector=detector).state_dict()
+        stock = tiny_model(*plain(detector)).state_dict()
+        assert list(ours) == list(stock)
         for name, value in ours.items():
-            assert value.shape == plain[name].shape, name
+            assert value.shape == stock[name].shape, name
 
-    def test_load_both_ways(self):
-        ours, plain = tiny_model(seed=1), tiny_model(*PLAIN, seed=2)
-        plain.load_state_dict(ours.state_dict(), strict=True)
-        assert torch.equal(plain.head.cls_score.weight, ours.head.cls_score.weight)
-        plain = tiny_model(*PLAIN, seed=3)
-        ours.load_state_dict(plain.state_dict(), strict=True)
-        assert torch.equal(plain.head.cls_score.weight, ours.head.cls_score.weight)
+    @each_detector
+    def test_load_both_ways(self, detector):
+        ours, stock = tiny_model(detector=detector, seed=1), tiny_model(*plain(detector), seed=2)
+        stock.load_state_dict(ours.state_dict(), strict=True)
+        assert torch.equal(stock.head.cls_score.weight, ours.head.cls_score.weight)
+        stock = tiny_model(*plain(detector), seed=3)
+        ours.load_state_dict(stock.state_dict(), strict=True)
+        assert torch.equal(stock.head.cls_score.weight, ours.head.cls_score.weight)
 
     def test_published_checkpoint(self, tmp_path, caplog, monkeypatch):
         """The form of the paper's authors: under "model", with the anchors among the parameters."""
@@ -53,11 +62,12 @@ class TestParameters:
             assert torch.equal(value, state[name]), name
 
 
-def test_inference_is_plain_retinanets():
-    ours, plain = tiny_model().eval(), tiny_model(*PLAIN, seed=1).eval()
-    plain.load_state_dict(ours.state_dict())
+@each_detector
+def test_inference_is_the_plain_detectors(detector):
+    ours, stock = tiny_model(detector=detector).eval(), tiny_model(*plain(detector), seed=1).eval()
+    stock.load_state_dict(ours.state_dict())
     with torch.no_grad():
-        found, expected = ours(two_items()), plain(two_items())
+        found, expected = ours(two_items()), stock(two_items())
     for output, wanted in zip(found, expected, strict=True):
         output, wanted = output["instances"], wanted["instances"]
         assert len(output) > 5
@@ -66,14 +76,15 @@ def test_inference_is_plain_retinanets():
         assert torch.equal(output.pred_classes, wanted.pred_classes)
 
 
-def test_trains_with_the_stock_trainer(tmp_path):
-    """Of a RetinaNet's config, the architecture alone is changed."""
+@each_detector
+def test_trains_with_the_stock_trainer(tmp_path, detector):
+    """Of a plain detector's config, the architecture alone is changed."""
     write_scenes(tmp_path / "scenes", train=4, val=1, size=96)
     name = f"scenes of {tmp_path}"
     register_coco(name, tmp_path / "scenes" / "train_hard.json", tmp_path / "scenes" / "train")
     cfg = tiny_config(
-        *PLAIN,
-        "MODEL.RETINANET.NUM_CLASSES", 6,
+        *plain(detector),
+        f"MODEL.{detector.upper()}.NUM_CLASSES", 6,
         "DATASETS.TRAIN", (name,),
         "INPUT.MIN_SIZE_TRAIN", (64,),
         "DATALOADER.NUM_WORKERS", 0,
@@ -82,12 +93,14 @@ def test_trains_with_the_stock_trainer(tmp_path):
         "SOLVER.AMP.ENABLED", False,
         "OUTPUT_DIR", str(tmp_path / "output"),
     )  # fmt: skip
-    cfg.MODEL.META_ARCHITECTURE = "CoMiningRetinaNet"
+    cfg.MODEL.META_ARCHITECTURE = f"CoMining{detector}"
     trainer = DefaultTrainer(cfg)
     before = trainer.model.head.cls_score.weight.detach().clone()
     trainer.train()
     latest = trainer.storage.latest()
-    for key in ("loss_cls", "loss_box_reg", "loss_cls_aug", "loss_box_reg_aug"):
+    losses = [key for key in latest if key.startswith("loss_")]
+    assert len(losses) == {"RetinaNet": 4, "FCOS": 6}[detector]
+    for key in losses:
         value, iteration = latest[key]
         assert value > 0
         assert iteration == 1
@@ -96,31 +109,36 @@ def test_trains_with_the_stock_trainer(tmp_path):
     assert (tmp_path / "output" / "model_final.pth").is_file()
 
 
-def test_outputs_have_single_precision_under_autocast():
-    model = tiny_model()
+@each_detector
+def test_outputs_have_single_precision_under_autocast(detector):
+    model = tiny_model(detector=detector)
     with torch.autocast("cpu", torch.bfloat16), EventStorage():
         images = model.preprocess_image(two_items())
         features = [model.backbone(images.tensor)[name] for name in model.head_in_features]
         predictions = model.head(features)
         outputs = model.dense_outputs(features, predictions)
     assert predictions[0][0].dtype == torch.bfloat16
-    assert {x.dtype for x in (*outputs.logits, outputs.deltas, outputs.anchors)} == {torch.float32}
+    for field in outputs:
+        assert {x.dtype for x in field} == {torch.float32}
 
 
 class TestStepAgainstStockParts:
     """A whole training step, and the same one put together slowly from detectron2's parts."""
 
     @pytest.mark.parametrize("norm", ["GN", "BN"])
-    @pytest.mark.parametrize("kind", ["smooth_l1", "giou"])
+    @pytest.mark.parametrize(
+        ("detector", "kind"),
+        [("RetinaNet", "smooth_l1"), ("RetinaNet", "giou"), ("FCOS", "giou")],
+    )
     @pytest.mark.parametrize("flip", [0.0, 1.0])
     @pytest.mark.parametrize("seed", [0, 3])
-    def test_losses_and_gradients(self, norm, kind, flip, seed):
+    def test_losses_and_gradients(self, norm, detector, kind, flip, seed):
         settings = (
             "MODEL.RESNETS.NORM", norm,
             "MODEL.RETINANET.BBOX_REG_LOSS_TYPE", kind,
             "MODEL.COMINING.VIEW.FLIP_PROB", flip,
             # Few enough for every limit to matter.
-            "MODEL.RETINANET.TOPK_CANDIDATES_TEST", 12,
+            f"MODEL.{detector.upper()}.TOPK_CANDIDATES_TEST", 12,
             "TEST.DETECTIONS_PER_IMAGE", 14,
         )  # fmt: skip
         batch = items(
@@ -129,15 +147,16 @@ class TestStepAgainstStockParts:
             ((64, 64), [], []),
             seed=seed,
         )
-        ours, plain = tiny_model(*settings, seed=seed), tiny_model(*settings, *PLAIN, seed=9)
-        plain.load_state_dict(ours.state_dict())
+        ours = tiny_model(*settings, detector=detector, seed=seed)
+        stock = tiny_model(*settings, *plain(detector), seed=9)
+        stock.load_state_dict(ours.state_dict())
 
         views = []
         make = ours.view.make
         ours.view.make = lambda *args: views.append(make(*args)) or views[-1]
         with EventStorage():
             losses = ours(batch)
-        expected = slow_losses(plain, batch, views, [bool(flip)] * 3)
+            expected = slow_losses(stock, batch, views, [bool(flip)] * 3)
 
         assert losses.keys() == expected.keys()
         for name, value in expected.items():
@@ -145,7 +164,7 @@ class TestStepAgainstStockParts:
             assert losses[name].item() == pytest.approx(value.item(), rel=1e-5), name
         sum(losses.values()).backward()
         sum(expected.values()).backward()
-        wanted = dict(plain.named_parameters())
+        wanted = dict(stock.named_parameters())
         for name, parameter in ours.named_parameters():
             scale = wanted[name].grad.abs().max().item()
             torch.testing.assert_close(
@@ -153,27 +172,20 @@ class TestStepAgainstStockParts:
             )
 
 
-def slow_losses(plain, batch, views, flipped, score_thresh=0.5, iou_thresh=0.4):
-    """The four losses of a batch and its second views, by a stock RetinaNet."""
-    images = plain.preprocess_image([{"image": x["image"]} for x in batch + as_items(views)])
-    features = plain.backbone(images.tensor)
-    features = [features[name] for name in plain.head_in_features]
-    logits, deltas = plain._transpose_dense_predictions(
-        plain.head(features), [plain.num_classes, 4]
-    )
-    anchors = plain.anchor_generator(features)
+def slow_losses(stock, batch, views, flipped, score_thresh=0.5, iou_thresh=0.4):
+    """The losses of a batch and its second views, by a stock detector."""
+    images = stock.preprocess_image([{"image": x["image"]} for x in batch + as_items(views)])
+    features = stock.backbone(images.tensor)
+    features = [features[name] for name in stock.head_in_features]
+    predictions = stock.head(features)  # logits and deltas, and FCOS's centerness
+    sizes = [stock.num_classes, 4, 1][: len(predictions)]
+    predictions = stock._transpose_dense_predictions(predictions, sizes)
+    anchors = stock.anchor_generator(features)
 
     mined = []
     for index in range(2 * len(batch)):
-        mined.append(
-            slow_mine(
-                plain,
-                anchors,
-                [x[index].detach().sigmoid() for x in logits],
-                [x[index].detach() for x in deltas],
-                score_thresh,
-            )
-        )
+        of_image = [[x[index].detach() for x in levels] for levels in predictions]
+        mined.append(slow_mine(stock, anchors, *of_image, score_thresh=score_thresh))
     assert all(len(boxes) > 3 for boxes in mined)
 
     losses = {}
@@ -200,10 +212,10 @@ def slow_losses(plain, batch, views, flipped, score_thresh=0.5, iou_thresh=0.4):
                 annotations(size, boxes + [box for box, _ in new], classes + [k for _, k in new])
             )
         rows = slice(branch * len(batch), (branch + 1) * len(batch))
-        of_branch = slow_branch_losses(
-            plain, anchors, [x[rows] for x in logits], [x[rows] for x in deltas], truth
-        )
-        losses.update({name + suffix: value for name, value in of_branch.items()})
+        of_branch = [[x[rows] for x in levels] for levels in predictions]
+        branch_losses = slow_fcos_losses if len(predictions) == 3 else slow_retinanet_losses
+        values = branch_losses(stock, anchors, *of_branch, truth)
+        losses.update({name + suffix: value for name, value in values.items()})
     return losses
 
 
@@ -211,50 +223,58 @@ def as_items(views):
     return [{"image": view} for view in views]
 
 
-def slow_mine(plain, anchors, scores, deltas, score_thresh):
+def slow_mine(stock, anchors, logits, deltas, centerness=None, *, score_thresh):
     """(box, class) pairs of one image, best first."""
     candidates = []
-    for of_level, level_scores, level_deltas in zip(anchors, scores, deltas, strict=True):
-        boxes = plain.box2box_transform.apply_deltas(level_deltas, of_level.tensor).tolist()
+    for level, of_level in enumerate(anchors):
+        boxes = stock.box2box_transform.apply_deltas(deltas[level], of_level.tensor).tolist()
+        scores = logits[level].sigmoid()
+        rank = scores if centerness is None else (scores * centerness[level].sigmoid()).sqrt()
         confident = [
-            (level_scores[anchor, k].item(), k, boxes[anchor])
-            for anchor, k in (level_scores > score_thresh).nonzero().tolist()
+            (rank[anchor, k].item(), k, boxes[anchor])
+            for anchor, k in (scores > score_thresh).nonzero().tolist()
         ]
         confident.sort(key=lambda row: -row[0])
-        candidates += confident[: plain.test_topk_candidates]
+        candidates += confident[: stock.test_topk_candidates]
     candidates.sort(key=lambda row: -row[0])
     kept = []
     for _, k, box in candidates:
         if not any(
-            k == other_k and iou(box, other) > plain.test_nms_thresh for other, other_k in kept
+            k == other_k and iou(box, other) > stock.test_nms_thresh for other, other_k in kept
         ):
             kept.append((box, k))
-    return kept[: plain.max_detections_per_image]
+    return kept[: stock.max_detections_per_image]
 
 
-def slow_branch_losses(plain, anchors, logits, deltas, truth: list[Instances]):
-    classes, boxes = plain.label_anchors(anchors, truth)
+def slow_fcos_losses(stock, anchors, logits, deltas, centerness, truth: list[Instances]):
+    stock._ema_update = lambda name, value, *_: value  # normalise by this branch alone
+    classes, boxes = stock.label_anchors(anchors, truth)
+    return stock.losses(anchors, logits, classes, deltas, boxes, centerness)
+
+
+def slow_retinanet_losses(stock, anchors, logits, deltas, truth: list[Instances]):
+    classes, boxes = stock.label_anchors(anchors, truth)
     classes, boxes = torch.stack(classes), torch.stack(boxes)
     logits, deltas = torch.cat(logits, dim=1), torch.cat(deltas, dim=1)
     valid = classes >= 0
-    foreground = valid & (classes < plain.num_classes)
-    one_hot = F.one_hot(classes[valid], plain.num_classes + 1)[:, :-1].to(logits.dtype)
+    foreground = valid & (classes < stock.num_classes)
+    one_hot = F.one_hot(classes[valid], stock.num_classes + 1)[:, :-1].to(logits.dtype)
     loss_cls = sigmoid_focal_loss(
         logits[valid],
         one_hot,
-        alpha=plain.focal_loss_alpha,
-        gamma=plain.focal_loss_gamma,
+        alpha=stock.focal_loss_alpha,
+        gamma=stock.focal_loss_gamma,
         reduction="sum",
     )
     at = Boxes.cat(anchors).tensor.expand_as(boxes)[foreground]
-    transform = plain.box2box_transform
-    if plain.box_reg_loss_type == "giou":
+    transform = stock.box2box_transform
+    if stock.box_reg_loss_type == "giou":
         predicted = transform.apply_deltas(deltas[foreground], at)
         loss_box_reg = giou_loss(predicted, boxes[foreground], reduction="sum")
     else:
         wanted = transform.get_deltas(at, boxes[foreground])
         loss_box_reg = smooth_l1_loss(
-            deltas[foreground], wanted, beta=plain.smooth_l1_beta, reduction="sum"
+            deltas[foreground], wanted, beta=stock.smooth_l1_beta, reduction="sum"
         )
     normalizer = max(1, int(foreground.sum()))
     return {"loss_cls": loss_cls / normalizer, "loss_box_reg": loss_box_reg / normalizer}

@@ -1,0 +1,193 @@
+"""Co-mining FCOS, and detectron2's FCOS from a config."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.layers import ShapeSpec, get_norm
+from detectron2.modeling import (
+    BACKBONE_REGISTRY,
+    FPN,
+    META_ARCH_REGISTRY,
+    build_backbone,
+    build_resnet_backbone,
+)
+from detectron2.modeling.backbone.fpn import LastLevelP6P7
+from detectron2.modeling.meta_arch import fcos
+from detectron2.modeling.meta_arch.dense_detector import permute_to_N_HWA_K
+from detectron2.utils.events import get_event_storage
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .comining import BRANCHES, CoMining
+from .labels import Labels
+from .losses import box_loss, centerness, dense_focal_loss, sum_per_branch
+from .matching import label_locations
+from .mining import confident_candidates, suppress, top_candidates
+
+
+@BACKBONE_REGISTRY.register()
+def build_fcos_resnet_fpn_p5_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
+    """ResNet-FPN whose p6 and p7 are made from p5, as FCOS has it and RetinaNet has not."""
+    channels = cfg.MODEL.FPN.OUT_CHANNELS
+    return FPN(
+        bottom_up=build_resnet_backbone(cfg, input_shape),
+        in_features=cfg.MODEL.FPN.IN_FEATURES,
+        out_channels=channels,
+        norm=cfg.MODEL.FPN.NORM,
+        top_block=LastLevelP6P7(channels, channels, in_feature="p5"),
+        fuse_type=cfg.MODEL.FPN.FUSE_TYPE,
+    )
+
+
+class FCOS(fcos.FCOS):
+    """detectron2's FCOS, built from ``MODEL.FCOS``.
+
+    detectron2's centerness lies on the regression tower, its targets are normalised by the stride
+    and its loss on boxes is GIoU, as published. Three things are its own: the levels have no
+    learnt scale, the loss on boxes is not weighted by centerness, and at inference
+    ``SCORE_THRESH_TEST`` is compared with sqrt(class score x centerness) instead of the class
+    score.
+    """
+
+    @configurable
+    def __init__(self, **kwargs: Any) -> None:
+        """Takes the arguments of detectron2's ``FCOS``, by keyword."""
+        super().__init__(**kwargs)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        settings = cfg.MODEL.FCOS
+        backbone = build_backbone(cfg)
+        shapes = backbone.output_shape()
+        input_shape = [shapes[name] for name in settings.IN_FEATURES]
+        return {
+            "backbone": backbone,
+            "head": fcos.FCOSHead(
+                input_shape=input_shape,
+                num_classes=settings.NUM_CLASSES,
+                conv_dims=[input_shape[0].channels] * settings.NUM_CONVS,
+                norm=_head_norm(settings.NORM),
+                prior_prob=settings.PRIOR_PROB,
+            ),
+            "head_in_features": settings.IN_FEATURES,
+            "num_classes": settings.NUM_CLASSES,
+            "center_sampling_radius": settings.CENTER_SAMPLING_RADIUS,
+            "focal_loss_alpha": settings.FOCAL_LOSS_ALPHA,
+            "focal_loss_gamma": settings.FOCAL_LOSS_GAMMA,
+            "test_score_thresh": settings.SCORE_THRESH_TEST,
+            "test_topk_candidates": settings.TOPK_CANDIDATES_TEST,
+            "test_nms_thresh": settings.NMS_THRESH_TEST,
+            "max_detections_per_image": cfg.TEST.DETECTIONS_PER_IMAGE,
+            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
+            "pixel_std": cfg.MODEL.PIXEL_STD,
+        }
+
+
+def _head_norm(name: str) -> str | Callable[[int], nn.Module]:
+    # detectron2's 0.6 release first tries a head's norm on one channel, too few for 32 groups.
+    if name != "GN":
+        return name
+    return lambda channels: get_norm(name, 32 if channels == 1 else channels)
+
+
+# A detectron2 that can build its own keeps it.
+if "FCOS" not in META_ARCH_REGISTRY:
+    META_ARCH_REGISTRY.register(FCOS)
+
+
+class FCOSOutputs(NamedTuple):
+    """A head's predictions on B images, in single precision.
+
+    Attributes:
+        cells: per level (R_l, 4) XYXY, R in all: squares around the locations, as large as the
+            level's stride.
+        logits: per level (B, K, H, W).
+        deltas: (B, R, 4).
+        centerness: per level (B, 1, H, W), logits.
+    """
+
+    cells: list[Tensor]
+    logits: list[Tensor]
+    deltas: Tensor
+    centerness: list[Tensor]
+
+
+@META_ARCH_REGISTRY.register()
+class CoMiningFCOS(CoMining, FCOS):
+    """FCOS trained by Co-mining; at inference, and in its parameters, plain FCOS."""
+
+    @configurable
+    def __init__(self, **kwargs: Any) -> None:
+        """Takes the arguments of `CoMining` and of detectron2's ``FCOS``, by keyword.
+
+        Raises:
+            InputError: a value is not legal.
+        """
+        super().__init__(**kwargs)
+
+    def dense_outputs(self, features: list[Tensor], predictions: list[list[Tensor]]) -> FCOSOutputs:
+        logits, deltas, center = predictions
+        return FCOSOutputs(
+            cells=[x.tensor for x in self.anchor_generator(features)],
+            logits=[x.float() for x in logits],
+            deltas=torch.cat([permute_to_N_HWA_K(x, 4) for x in deltas], dim=1).float(),
+            centerness=[x.float() for x in center],
+        )
+
+    def mine(self, outputs: FCOSOutputs) -> Labels:
+        # The class score alone decides what is confident, together with centerness it ranks.
+        topk = self.test_topk_candidates
+        candidates = top_candidates(
+            confident_candidates(
+                outputs.logits, self.num_classes, self.score_thresh, topk, outputs.centerness
+            ),
+            topk,
+        )
+        boxes = self.box2box_transform.apply_deltas(
+            outputs.deltas[candidates.images, candidates.anchors],
+            torch.cat(outputs.cells)[candidates.anchors],
+        )
+        labels = Labels(boxes, candidates.classes, candidates.images, candidates.scores)
+        return suppress(labels, self.test_nms_thresh, self.max_detections_per_image)
+
+    def branch_losses(self, outputs: FCOSOutputs, labels: Sequence[Labels]) -> dict[str, Tensor]:
+        num_branches = len(BRANCHES)
+        num_images = len(labels)
+        classes, boxes = label_locations(
+            outputs.cells,
+            labels,
+            center_sampling_radius=self.center_sampling_radius,
+            num_classes=self.num_classes,
+        )
+        foreground = classes < self.num_classes
+        normalizer = foreground.view(num_branches, -1).sum(1).clamp(min=1)
+        loss_cls = dense_focal_loss(
+            outputs.logits,
+            classes,
+            num_branches=num_branches,
+            alpha=self.focal_loss_alpha,
+            gamma=self.focal_loss_gamma,
+        )
+
+        images, locations = foreground.nonzero(as_tuple=True)
+        targets, cells = boxes[images, locations], torch.cat(outputs.cells)[locations]
+        regression = box_loss(
+            outputs.deltas[images, locations], cells, targets, self.box2box_transform, kind="giou"
+        )
+        center = F.binary_cross_entropy_with_logits(
+            torch.cat([x.flatten(1) for x in outputs.centerness], dim=1)[images, locations],
+            centerness(self.box2box_transform.get_deltas(cells, targets)),
+            reduction="none",
+        )
+        branches = images.div(num_images // num_branches, rounding_mode="floor")
+
+        get_event_storage().put_scalar("num_pos_anchors", len(images) / num_images)
+        return {
+            "loss_fcos_cls": loss_cls / normalizer,
+            "loss_fcos_loc": sum_per_branch(regression, branches, num_branches) / normalizer,
+            "loss_fcos_ctr": sum_per_branch(center, branches, num_branches) / normalizer,
+        }
