@@ -22,7 +22,8 @@ from .timing import interleaved
 def benchmark_loader(repeats: int) -> None:
     """Batches of generated 640x480 photographs, decoded and augmented as in a worker.
 
-    No worker is started: one that reads ahead while the other side is measured would bend the ratio.
+    No worker is started: one that read ahead while the other side is measured would bend the
+    ratio.
     """
     with tempfile.TemporaryDirectory() as folder:
         rng = np.random.default_rng(0)

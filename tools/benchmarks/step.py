@@ -147,7 +147,7 @@ def _timed_phases(model: nn.Module, device: str) -> Iterator[dict[str, float]]:
         time_phase("mining", model, "mine")
         time_phase("merging and labelling", mechanism, "merge_labels")
         time_phase("merging and labelling", retinanet, "label_anchors")
-        time_phase("losses", retinanet, "focal_loss")
+        time_phase("losses", retinanet, "dense_focal_loss")
         time_phase("losses", retinanet, "box_loss")
         time_phase("backward", torch.Tensor, "backward")
         yield seconds
