@@ -288,8 +288,11 @@ def test_steps_that_mixed_precision_skips_are_counted(caplog, tmp_path):
 
 
 @pytest.mark.parametrize("use", [Trainer, lambda cfg: Trainer.test(cfg, nn.Identity())])
-def test_wrong_number_of_classes_is_refused(use, cfg):
-    cfg.MODEL.RETINANET.NUM_CLASSES = 80
+@pytest.mark.parametrize("detector", ["CoMiningRetinaNet", "RetinaNet", "CoMiningFCOS", "FCOS"])
+def test_wrong_number_of_classes_is_refused(use, detector, cfg):
+    cfg.MODEL.META_ARCHITECTURE = detector
+    cfg.MODEL.RETINANET.NUM_CLASSES = cfg.MODEL.FCOS.NUM_CLASSES = 80
+    cfg.merge_from_list(["MODEL.FCOS.IN_FEATURES", ["p3", "p4", "p5"], "MODEL.FCOS.NORM", ""])
     with pytest.raises(InputError, match=r"own .*2 categories but .*: set .*NUM_CLASSES 2"):
         use(cfg)
 

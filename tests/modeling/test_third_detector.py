@@ -1,0 +1,127 @@
+"""What docs/third_detector.md says, done to a toy detector."""
+
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from detectron2.config import configurable
+from detectron2.modeling import META_ARCH_REGISTRY, build_backbone, build_model
+from detectron2.modeling.box_regression import Box2BoxTransformLinear
+from detectron2.modeling.meta_arch.dense_detector import DenseDetector
+from detectron2.utils.events import EventStorage
+from torch import nn
+
+from tests.modeling.helpers import NUM_CLASSES, items, make_labels, tiny_config, two_items
+
+PAGE = Path(__file__).parents[2] / "docs" / "third_detector.md"
+STRIDE = 16
+
+
+class Head(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.logits = nn.Conv2d(channels, NUM_CLASSES, 1)
+        self.deltas = nn.Conv2d(channels, 4, 1)
+        nn.init.constant_(self.deltas.bias, 0.5)
+
+    def forward(self, features):
+        return [self.logits(x) for x in features], [self.deltas(x) for x in features]
+
+
+class Grid(DenseDetector):
+    """Plain; its own training and inference are of no interest here."""
+
+    @configurable
+    def __init__(self, *, num_classes, **kwargs):
+        super().__init__(**kwargs)
+        self.num_classes = num_classes
+        self.transform = Box2BoxTransformLinear()
+
+    @classmethod
+    def from_config(cls, cfg):
+        backbone = build_backbone(cfg)
+        return {
+            "backbone": backbone,
+            "head": Head(backbone.output_shape()["p4"].channels),
+            "head_in_features": ["p4"],
+            "num_classes": NUM_CLASSES,
+            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
+            "pixel_std": cfg.MODEL.PIXEL_STD,
+        }
+
+    def cells(self, feature):
+        rows, columns = (torch.arange(size) * STRIDE for size in feature.shape[2:])
+        y, x = torch.meshgrid(rows, columns, indexing="ij")
+        return torch.stack((x, y, x + STRIDE, y + STRIDE), dim=2).view(-1, 4).float()
+
+    def forward_inference(self, images, features, predictions):
+        raise NotImplementedError
+
+
+@pytest.fixture
+def grid(monkeypatch):
+    """The page's detector, built from a config; the registry forgets it afterwards."""
+    module = ModuleType("my_project")
+    module.Grid = Grid
+    monkeypatch.setitem(sys.modules, "my_project", module)
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    exec(compile(code, str(PAGE), "exec"), {"__name__": "page"})
+    torch.manual_seed(0)
+    yield build_model(tiny_config("MODEL.META_ARCHITECTURE", "CoMiningGrid"))
+    META_ARCH_REGISTRY._obj_map.pop("CoMiningGrid")
+
+
+def test_trains(grid):
+    batch = items(
+        ((64, 96), [[8, 10, 40, 44], [50, 20, 90, 60]], [0, 2]),
+        ((96, 64), [[20, 30, 44, 58]], [1]),
+        ((64, 64), [], []),
+    )
+    optimizer = torch.optim.Adam(grid.parameters(), lr=1e-3)
+    totals = []
+    for iteration in range(15):
+        with EventStorage(iteration) as storage:
+            losses = grid(batch)
+        assert losses.keys() == {"loss_cls", "loss_box", "loss_cls_aug", "loss_box_aug"}
+        assert "comining/mined_per_image" in storage.latest()
+        totals.append(sum(losses.values()))
+        optimizer.zero_grad()
+        totals[-1].backward()
+        assert all(p.grad is not None for p in grid.head.parameters())
+        optimizer.step()
+    assert totals[-1] < 0.7 * totals[0]
+
+
+def test_each_branch_gets_what_the_other_found(grid):
+    """By the losses' foreground: cells with an annotation, and one more where the other mined."""
+    batch = two_items()
+    seen = []
+    label_cells = grid.label_cells
+
+    def watch(cells, gt):
+        seen.append(label_cells(cells, gt))
+        return seen[-1]
+
+    grid.label_cells = watch
+    grid.mine = lambda outputs: make_labels([[0, 0, 8, 8]], [1], images=[2])
+    with EventStorage():
+        grid(batch)
+    foreground = [(classes < NUM_CLASSES).sum().item() for classes, _ in seen]
+    assert foreground == [3, 1, 2, 1]
+    classes, boxes = seen[0]
+    assert classes[0] == 1
+    assert boxes[0].tolist() == [0, 0, 8, 8]
+
+
+def test_mines_what_it_is_confident_of(grid):
+    nn.init.constant_(grid.head.logits.weight, 0)
+    nn.init.constant_(grid.head.deltas.weight, 0)
+    grid.head.logits.bias.data = torch.tensor([-5.0, 5.0, -5.0])
+    (labels,) = grid.eval().mine_images(items(((32, 32), [], [])))
+    assert labels.classes.tolist() == [1] * 4
+    assert sorted(labels.boxes.tolist()) == [
+        [0, 0, 16, 16], [0, 16, 16, 32], [16, 0, 32, 16], [16, 16, 32, 32]
+    ]  # fmt: skip
