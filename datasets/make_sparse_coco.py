@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import os
 import sys
 from collections import Counter
@@ -22,6 +21,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from comining.data.coco_file import read_json
 from comining.data.sparse import PROTOCOLS, encode, make_sparse
 from comining.errors import InputError
 
@@ -75,15 +75,6 @@ def check_output(input_path: Path, output_path: Path) -> None:
         raise InputError(f"the folder of --output {output_path} doesn't exist: create it first")
     if output_path.exists() and input_path.exists() and output_path.samefile(input_path):
         raise InputError(f"--output {output_path} is the input file: choose another name")
-
-
-def read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except RecursionError as error:
-        raise InputError(f"{path} is nested too deeply for an annotation file") from error
-    except ValueError as error:  # not JSON, not UTF-8, or an integer of thousands of digits
-        raise InputError(f"{path} is not a JSON file: {error}") from error
 
 
 def write_atomically(path: Path, pieces: Iterable[bytes]) -> None:

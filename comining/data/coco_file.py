@@ -90,7 +90,7 @@ def read_coco(
         InputError: the file is missing, no JSON, or its lists or records have the wrong form.
     """
     name = str(json_file)
-    dataset = _read_json(Path(json_file))
+    dataset = read_json(Path(json_file))
     images, annotations, categories = _records(name, dataset)
     report = Report(name, len(images), len(annotations), len(categories))
     report.add("error", "image ids occur twice", _repeated(x["id"] for x in images))
@@ -113,7 +113,8 @@ def read_coco(
     }, report
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """What a JSON file holds; an `InputError` names a file that can't be read or is none."""
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:

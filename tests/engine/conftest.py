@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.conftest import coco_dataset
@@ -75,6 +76,16 @@ class Training:
         process = self.start(*options, **settings)
         stdout, stderr = process.communicate(timeout=300)
         return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def assert_same_end(output, other):
+    ours, theirs = (torch.load(folder / "model_final.pth") for folder in (output, other))
+    assert ours["iteration"] == theirs["iteration"] == 7
+    # Weights, optimizer, schedule: to the bit.
+    torch.testing.assert_close(ours["model"], theirs["model"], rtol=0, atol=0)
+    torch.testing.assert_close(ours["trainer"], theirs["trainer"], rtol=0, atol=0)
+    results = [json.loads((folder / "results.json").read_text()) for folder in (output, other)]
+    assert results[0] == results[1]
 
 
 @pytest.fixture(scope="session")

@@ -9,22 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.engine.conftest import Training
+from tests.engine.conftest import Training, assert_same_end
 
 DRIVER = Path(__file__).with_name("run_until.py")
 TORCHRUN = ("-m", "torch.distributed.run")
-
-
-def metrics(output):
-    return [json.loads(line) for line in (output / "metrics.json").read_text().splitlines()]
-
-
-def assert_same_end(output, other):
-    ours, theirs = (torch.load(folder / "model_final.pth") for folder in (output, other))
-    torch.testing.assert_close(ours["model"], theirs["model"], rtol=0, atol=0)
-    torch.testing.assert_close(ours["trainer"], theirs["trainer"], rtol=0, atol=0)
-    results = [json.loads((folder / "results.json").read_text()) for folder in (output, other)]
-    assert results[0] == results[1]
 
 
 @pytest.fixture(scope="module")

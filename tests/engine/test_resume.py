@@ -5,19 +5,10 @@ import signal
 from pathlib import Path
 
 import pytest
-import torch
+
+from tests.engine.conftest import assert_same_end
 
 DRIVER = Path(__file__).with_name("run_until.py")
-
-
-def assert_same_end(output, other):
-    ours, theirs = (torch.load(folder / "model_final.pth") for folder in (output, other))
-    assert ours["iteration"] == theirs["iteration"] == 7
-    # Weights, optimizer, schedule: to the bit.
-    torch.testing.assert_close(ours["model"], theirs["model"], rtol=0, atol=0)
-    torch.testing.assert_close(ours["trainer"], theirs["trainer"], rtol=0, atol=0)
-    results = [json.loads((folder / "results.json").read_text()) for folder in (output, other)]
-    assert results[0] == results[1]
 
 
 def test_undisturbed_training_mines(undisturbed):
