@@ -22,7 +22,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog
+from detectron2.data import DatasetCatalog, DatasetMapper
 from detectron2.data.detection_utils import read_image
 from detectron2.modeling import build_model
 from detectron2.structures import Boxes, BoxMode, Instances
@@ -32,7 +32,6 @@ from matplotlib.patches import Rectangle
 
 from comining import CoMining
 from comining.data import register_from_config
-from comining.data.withheld import withheld_annotations
 from comining.engine import Checkpointer, load_config
 from comining.errors import InputError
 from comining.modeling.labels import annotated_labels, merge_labels
@@ -61,14 +60,22 @@ def mined_boxes(
     scale = item["image"].shape[2] / record["width"]
     (mined,) = model.mine_images([item])
     annotations = [a for a in record["annotations"] if not a.get("iscrowd")]
-    boxes = [BoxMode.convert(a["bbox"], a["bbox_mode"], BoxMode.XYXY_ABS) for a in annotations]
     annotated = Instances(item["image"].shape[1:])
-    annotated.gt_boxes = Boxes(torch.tensor(boxes).reshape(-1, 4) * scale)
+    annotated.gt_boxes = Boxes(torch.tensor(xyxy(annotations)).reshape(-1, 4) * scale)
     annotated.gt_classes = torch.tensor([a["category_id"] for a in annotations], dtype=torch.int64)
     known = annotated_labels([annotated.to(model.device)])
     merged = merge_labels(known, mined, model.iou_thresh)
     new = slice(len(known.boxes), None)
     return list(zip((merged.boxes[new] / scale).tolist(), merged.scores[new].tolist(), strict=True))
+
+
+def xyxy(annotations: Sequence[dict[str, Any]]) -> list[list[float]]:
+    """The boxes of annotations in detectron2's form, without crowds."""
+    return [
+        BoxMode.convert(a["bbox"], a["bbox_mode"], BoxMode.XYXY_ABS)
+        for a in annotations
+        if not a.get("iscrowd")
+    ]
 
 
 def draw_boxes(axis: Axes, kind: str, boxes: Sequence[Sequence[float]]) -> None:
@@ -94,10 +101,6 @@ def show_mined(cfg: CfgNode, output: Path, num_images: int) -> None:
     mapper = DatasetMapper(cfg, is_train=False)
     # The mapper drops the annotations that inference has no use for.
     records = DatasetCatalog.get(cfg.DATASETS.TRAIN[0])[:num_images]
-    try:
-        withheld = withheld_annotations(MetadataCatalog.get(cfg.DATASETS.TRAIN[0]).json_file)
-    except InputError:
-        withheld = {}  # real data: nobody knows what is missing
 
     columns = min(len(records), 4)
     rows = -(-len(records) // columns)
@@ -106,11 +109,9 @@ def show_mined(cfg: CfgNode, output: Path, num_images: int) -> None:
         axis.axis("off")
     for axis, record in zip(axes.flat, records, strict=False):
         axis.imshow(read_image(record["file_name"], "RGB"))
-        missing = [a["bbox"] for a in withheld.get(record["image_id"], []) if not a["iscrowd"]]
-        draw_boxes(axis, "withheld", [(x, y, x + w, y + h) for x, y, w, h in missing])
-        annotated = [a for a in record["annotations"] if not a.get("iscrowd")]
-        to_xyxy = [BoxMode.convert(a["bbox"], a["bbox_mode"], BoxMode.XYXY_ABS) for a in annotated]
-        draw_boxes(axis, "annotated", to_xyxy)
+        # Of real data, nobody knows what is missing.
+        draw_boxes(axis, "withheld", xyxy(record.get("withheld_annotations", [])))
+        draw_boxes(axis, "annotated", xyxy(record["annotations"]))
         mined = mined_boxes(model, mapper, record)
         draw_boxes(axis, "mined", [box for box, _ in mined])
         for (x0, y0, _, _), score in mined:

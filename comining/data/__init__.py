@@ -8,9 +8,11 @@ import os
 from .datasets import check_datasets, check_num_classes, register_coco, register_from_config
 from .datasets import register_sparse_coco as _register_sparse_coco
 from .loader import TrainLoader, build_train_loader
+from .withheld import WithheldMapper
 
 __all__ = [
     "TrainLoader",
+    "WithheldMapper",
     "build_train_loader",
     "check_datasets",
     "check_num_classes",

@@ -18,6 +18,7 @@ from detectron2.structures import BoxMode
 from comining.errors import InputError
 
 from .coco_file import read_coco
+from .withheld import full_original, withheld_annotations
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,9 @@ def register_coco(name: str, json_file: str | Path, image_root: str | Path) -> N
     Of the annotations, boxes are read, not masks or keypoints. Nothing is read until the data set
     is used; then it is checked and repaired as `read_coco` says, and an `InputError` tells of all
     that makes it unusable. Registering the same again does nothing.
+
+    If the file names the original that it is a sparse version of, and that lies beside it, records
+    also have ``withheld_annotations``, to judge mined labels by.
 
     Args:
         name: of the data set.
@@ -71,17 +75,19 @@ def _load_coco(json_file: str, image_root: str, name: str) -> list[dict[str, Any
         thing_classes=[x["name"] for x in categories],
         thing_dataset_id_to_contiguous_id=contiguous_ids,
     )
+
+    def record_of(annotation: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "bbox": annotation["bbox"],
+            "bbox_mode": BoxMode.XYWH_ABS,
+            "category_id": contiguous_ids[annotation["category_id"]],
+            "iscrowd": annotation.get("iscrowd", 0),
+        }
+
     annotations = defaultdict(list)
     for x in dataset["annotations"]:
-        annotations[x["image_id"]].append(
-            {
-                "bbox": x["bbox"],
-                "bbox_mode": BoxMode.XYWH_ABS,
-                "category_id": contiguous_ids[x["category_id"]],
-                "iscrowd": x.get("iscrowd", 0),
-            }
-        )
-    return [
+        annotations[x["image_id"]].append(record_of(x))
+    records = [
         {
             "file_name": os.path.join(image_root, x["file_name"]),
             "image_id": x["id"],
@@ -91,6 +97,15 @@ def _load_coco(json_file: str, image_root: str, name: str) -> list[dict[str, Any
         }
         for x in dataset["images"]
     ]
+    original = full_original(dataset, json_file)
+    if original is not None and original.is_file():
+        withheld = withheld_annotations(dataset, original)
+        for record in records:
+            of_image = withheld.get(record["image_id"], [])
+            record["withheld_annotations"] = [record_of(x) for x in of_image]
+    elif original is not None:
+        logger.info(f"{name}: mined labels can't be judged, as {original} is not there")
+    return records
 
 
 def register_sparse_coco(root: str) -> None:

@@ -2,40 +2,81 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from comining.errors import InputError
+from .coco_file import read_coco
+
+#: Classes from here on mark withheld annotations on their way through a mapper.
+WITHHELD_CLASSES = 1 << 20
 
 
-def withheld_annotations(json_file: str | Path) -> dict[int, list[dict[str, Any]]]:
-    """The annotations that a file made by `comining.data.sparse.make_sparse` lacks.
+def full_original(dataset: dict[str, Any], json_file: str | Path) -> Path | None:
+    """The file that a data set is a sparse version of.
 
     Args:
-        json_file: the sparse file. Its full original, which it names, lies in the same folder.
+        dataset: a data set in COCO format.
+        json_file: what it was read from. The original belongs into the same folder.
 
     Returns:
-        By image id, the COCO annotations that only the original has.
+        None if the data set names no original: it is no sparse version, or was made without
+        ``--record-name``.
+    """
+    info = dataset.get("info")
+    sparse = info.get("sparse") if isinstance(info, dict) else None
+    name = sparse.get("input") if isinstance(sparse, dict) else None
+    return Path(json_file).with_name(Path(name).name) if isinstance(name, str) else None
+
+
+def withheld_annotations(
+    dataset: dict[str, Any], original_file: str | Path
+) -> dict[int, list[dict[str, Any]]]:
+    """The annotations that a data set made by `comining.data.sparse.make_sparse` lacks.
+
+    Args:
+        dataset: the sparse data set.
+        original_file: its full original.
+
+    Returns:
+        By image id, the COCO annotations that only the original has, without crowds.
 
     Raises:
-        InputError: the file is not a sparse version of another, or that is not beside it.
+        InputError: the original can't be read.
     """
-    json_file = Path(json_file)
-    sparse = json.loads(json_file.read_text())
-    name = sparse.get("info", {}).get("sparse", {}).get("input")
-    if name is None:
-        raise InputError(
-            f"{json_file} does not say what it is a sparse version of: make it with "
-            "make_sparse_coco.py --record-name"
-        )
-    original_file = json_file.with_name(Path(name).name)
-    if not original_file.is_file():
-        raise InputError(f"{json_file} is a sparse version of {original_file}: put that beside it")
-    known = {annotation["id"] for annotation in sparse["annotations"]}
+    known = {annotation["id"] for annotation in dataset["annotations"]}
     withheld: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
-    for annotation in json.loads(original_file.read_text())["annotations"]:
-        if annotation["id"] not in known:
+    original, _ = read_coco(original_file)
+    for annotation in original["annotations"]:
+        if annotation["id"] not in known and not annotation.get("iscrowd"):
             withheld[annotation["image_id"]].append(annotation)
     return withheld
+
+
+class WithheldMapper:
+    """A mapper's wrapper that takes withheld annotations along, to judge mined labels by.
+
+    A record's ``withheld_annotations`` go through the mapper's augmentation like the others and
+    come out apart, as ``withheld`` beside ``instances``. No record needs to have any.
+    """
+
+    def __init__(self, mapper: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """
+        Args:
+            mapper: for training, such as detectron2's ``DatasetMapper``.
+        """
+        self.mapper = mapper
+
+    def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
+        record = dict(record)
+        withheld = record.pop("withheld_annotations", None)
+        if withheld is None:
+            return self.mapper(record)
+        marked = [{**x, "category_id": x["category_id"] + WITHHELD_CLASSES} for x in withheld]
+        item = self.mapper({**record, "annotations": [*record["annotations"], *marked]})
+        instances = item["instances"]
+        is_withheld = instances.gt_classes >= WITHHELD_CLASSES
+        item["instances"], item["withheld"] = instances[~is_withheld], instances[is_withheld]
+        item["withheld"].gt_classes -= WITHHELD_CLASSES
+        return item

@@ -23,7 +23,7 @@ from detectron2.solver.build import get_default_optimizer_params, maybe_add_grad
 from detectron2.utils import comm
 from torch import distributed, nn
 
-from comining.data import TrainLoader, build_train_loader, check_num_classes
+from comining.data import TrainLoader, WithheldMapper, build_train_loader, check_num_classes
 from comining.errors import InputError
 from comining.evaluation import COCOBoxEvaluator
 
@@ -140,7 +140,7 @@ class Trainer(DefaultTrainer):
         mapper = DatasetMapper.from_config(cfg, is_train=True)
         if cfg.INPUT.VERTICAL_FLIP:
             mapper["augmentations"].append(RandomFlip(horizontal=False, vertical=True))
-        return build_train_loader(cfg, DatasetMapper(**mapper))
+        return build_train_loader(cfg, WithheldMapper(DatasetMapper(**mapper)))
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:

@@ -18,6 +18,7 @@ from torch import Tensor
 from comining.errors import InputError
 
 from .labels import Labels, annotated_labels, flip_boxes, merge_labels
+from .quality import MiningQuality
 from .transfer import move_batch
 from .view import SecondView, random_seed, view_rng
 
@@ -29,22 +30,33 @@ class TwoViews(ImageList):
     """A padded batch of 2N images: N originals, then their second views in the same order."""
 
     def __init__(
-        self, tensor: Tensor, image_sizes: list[tuple[int, int]], flipped: list[bool]
+        self,
+        tensor: Tensor,
+        image_sizes: list[tuple[int, int]],
+        flipped: list[bool],
+        withheld: list[Instances | None],
     ) -> None:
         """
         Args:
             tensor: (2N, C, H, W).
             image_sizes: 2N times (height, width) before padding, in pixels.
             flipped: N flags, whether an image's second view is mirrored left to right.
+            withheld: of the N originals, the objects that are known not to be annotated; None
+                where that is not known.
         """
         super().__init__(tensor, image_sizes)
         self.flipped = flipped
+        self.withheld = withheld
         if any(flipped):
             mirrors = [
                 width if flip else math.nan
                 for (_, width), flip in zip(image_sizes, flipped * 2, strict=True)
             ]
             self._mirrors = torch.tensor(mirrors, device=tensor.device)
+
+    def in_both_views(self, labels: Labels) -> Labels:
+        """Labels on the N originals, followed by the same on their second views."""
+        return Labels.cat((labels, self.to_other_view(labels)))
 
     def to_other_view(self, labels: Labels) -> Labels:
         """Labels on any of the 2N images, moved to the other view of the same image."""
@@ -103,6 +115,7 @@ class CoMining(DenseDetector):
         self.score_thresh = score_thresh
         self.iou_thresh = iou_thresh
         self.seed = seed if seed >= 0 else random_seed()
+        self.quality = MiningQuality()
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -128,11 +141,12 @@ class CoMining(DenseDetector):
         """
         raise NotImplementedError
 
-    def mine(self, outputs: Any) -> Labels:
+    def mine(self, outputs: Any, score_thresh: float) -> Labels:
         """What the detector is confident of, by its own rules of thresholding and suppression.
 
         Args:
             outputs: from `dense_outputs`.
+            score_thresh: class scores above count; in [0, 1].
 
         Returns:
             Labels of the 2N images, boxes in the frame of their view and not clipped to it.
@@ -167,7 +181,7 @@ class CoMining(DenseDetector):
         images = self.preprocess_image(batched_inputs)
         backbone_features = self.backbone(images.tensor)
         features = [backbone_features[name] for name in self.head_in_features]
-        mined = self.mine(self.dense_outputs(features, self.head(features)))
+        mined = self.mine(self.dense_outputs(features, self.head(features)), self.score_thresh)
         return mined.split(len(batched_inputs))
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
@@ -181,7 +195,7 @@ class CoMining(DenseDetector):
         if not self.training:
             return super().preprocess_image(batched_inputs)
         iteration, rank = get_event_storage().iter, comm.get_rank()
-        originals, views, flipped = [], [], []
+        originals, views, flipped, withheld = [], [], [], []
         for index, item in enumerate(batched_inputs):
             image = item["image"]
             name = item.get("file_name", f"image {index} of the batch")
@@ -203,8 +217,9 @@ class CoMining(DenseDetector):
             originals.append({"image": image})
             views.append({"image": view})
             flipped.append(flip)
+            withheld.append(item.get("withheld"))
         images = super().preprocess_image(originals + views)
-        return TwoViews(images.tensor, images.image_sizes, flipped)
+        return TwoViews(images.tensor, images.image_sizes, flipped, withheld)
 
     def forward_training(
         self,
@@ -224,14 +239,17 @@ class CoMining(DenseDetector):
         Returns:
             Each loss of the detector, and with the suffix "_aug" the same of the second view.
         """
-        annotated = annotated_labels(gt_instances)
+        num_images = len(gt_instances)
         outputs = self.dense_outputs(features, predictions)
         with torch.no_grad():
-            annotated = Labels.cat((annotated, images.to_other_view(annotated)))
-            mined = images.to_other_view(self.mine(outputs))
-            labels = merge_labels(annotated, mined, self.iou_thresh).split(len(gt_instances) * 2)
+            annotated = images.in_both_views(annotated_labels(gt_instances))
+            mined = images.to_other_view(self.mine(outputs, self.score_thresh))
+            merged = merge_labels(annotated, mined, self.iou_thresh)
+            labels = merged.split(2 * num_images)
+            new = Labels(*(field[len(annotated.boxes) :] for field in merged))
+            self._log_quality(new, images)
         for branch, suffix in enumerate(BRANCHES):
-            of_branch = labels[branch * len(gt_instances) :][: len(gt_instances)]
+            of_branch = labels[branch * num_images :][:num_images]
             num_new = [
                 len(x.boxes) - len(gt) for x, gt in zip(of_branch, gt_instances, strict=True)
             ]
@@ -242,3 +260,17 @@ class CoMining(DenseDetector):
             for branch, suffix in enumerate(BRANCHES)
             for name, values in losses.items()
         }
+
+    def _log_quality(self, mined: Labels, images: TwoViews) -> None:
+        """Log precision and recall of mined labels on images whose withheld objects are known."""
+        if None in images.withheld:
+            return
+        withheld = images.in_both_views(annotated_labels(images.withheld))
+        self.quality.update(mined, withheld, len(images.withheld))
+        for branch, suffix in enumerate(BRANCHES):
+            shares = self.quality.precision_and_recall(branch)
+            for name, share in zip(("precision", "recall"), shares, strict=True):
+                if share is not None:
+                    get_event_storage().put_scalar(
+                        f"comining/mined_{name}{suffix}", share, smoothing_hint=False
+                    )

@@ -138,12 +138,12 @@ class CoMiningFCOS(CoMining, FCOS):
             centerness=[x.float() for x in center],
         )
 
-    def mine(self, outputs: FCOSOutputs) -> Labels:
+    def mine(self, outputs: FCOSOutputs, score_thresh: float) -> Labels:
         # The class score alone decides what is confident, together with centerness it ranks.
         topk = self.test_topk_candidates
         candidates = top_candidates(
             confident_candidates(
-                outputs.logits, self.num_classes, self.score_thresh, topk, outputs.centerness
+                outputs.logits, self.num_classes, score_thresh, topk, outputs.centerness
             ),
             topk,
         )

@@ -107,11 +107,22 @@ def merge_labels(annotated: Labels, mined: Labels, iou_thresh: float) -> Labels:
     Returns:
         The M annotated rows, then the kept mined rows in their order.
     """
-    if len(annotated.boxes) == 0 or len(mined.boxes) == 0:
-        return Labels.cat((annotated, mined))
-    same = (mined.images[:, None] == annotated.images) & (
-        mined.classes[:, None] == annotated.classes
-    )
-    iou = pairwise_iou(mined.boxes, annotated.boxes)
-    known = ((iou > iou_thresh) & same).any(dim=1)
+    known = overlap_any(mined, annotated, iou_thresh)
     return Labels.cat((annotated, mined.select(~known)))
+
+
+def overlap_any(labels: Labels, others: Labels, iou_thresh: float) -> Tensor:
+    """Tell which labels overlap one of ``others`` in the same image and class.
+
+    Args:
+        labels, others: M and P rows in the same frame.
+        iou_thresh: two boxes overlap if their IoU is above; in [0, 1].
+
+    Returns:
+        (M,) bool.
+    """
+    if len(labels.boxes) == 0 or len(others.boxes) == 0:
+        return torch.zeros_like(labels.classes, dtype=torch.bool)
+    same = (labels.images[:, None] == others.images) & (labels.classes[:, None] == others.classes)
+    iou = pairwise_iou(labels.boxes, others.boxes)
+    return ((iou > iou_thresh) & same).any(dim=1)

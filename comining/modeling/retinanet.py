@@ -64,10 +64,10 @@ class CoMiningRetinaNet(CoMining, RetinaNet):
             deltas=torch.cat([permute_to_N_HWA_K(x, 4) for x in deltas], dim=1).float(),
         )
 
-    def mine(self, outputs: RetinaNetOutputs) -> Labels:
+    def mine(self, outputs: RetinaNetOutputs, score_thresh: float) -> Labels:
         topk = self.test_topk_candidates
         candidates = top_candidates(
-            confident_candidates(outputs.logits, self.num_classes, self.score_thresh, topk), topk
+            confident_candidates(outputs.logits, self.num_classes, score_thresh, topk), topk
         )
         boxes = self.box2box_transform.apply_deltas(
             outputs.deltas[candidates.images, candidates.anchors],

@@ -21,7 +21,7 @@ def move_batch(
 
     Args:
         batched_inputs: N items of a mapper, with ``image``, ``instances`` and perhaps
-            ``image_aug``; they are not changed.
+            ``image_aug`` and ``withheld``; they are not changed.
         device: where to.
 
     Returns:
@@ -32,11 +32,12 @@ def move_batch(
         holders = [item for item in items if key in item]
         for item, image in zip(holders, move([x[key] for x in holders], device), strict=True):
             item[key] = image
-    instances = [item["instances"] for item in items]
+    places = [(item, key) for key in ("instances", "withheld") for item in items if key in item]
+    instances = [item[key] for item, key in places]
     boxes = move([x.gt_boxes.tensor for x in instances], device)
     classes = move([x.gt_classes for x in instances], device)
-    for item, of_image, box, class_ in zip(items, instances, boxes, classes, strict=True):
-        item["instances"] = Instances(of_image.image_size, gt_boxes=Boxes(box), gt_classes=class_)
+    for (item, key), of_image, box, class_ in zip(places, instances, boxes, classes, strict=True):
+        item[key] = Instances(of_image.image_size, gt_boxes=Boxes(box), gt_classes=class_)
     return items
 
 

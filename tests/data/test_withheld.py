@@ -1,44 +1,106 @@
 import json
 
 import pytest
+from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog
+from detectron2.data.transforms import HFlipTransform, NoOpTransform
+from PIL import Image
 
+from comining.data import WithheldMapper, register_coco
 from comining.data.sparse import make_sparse
-from comining.data.withheld import withheld_annotations
-from comining.errors import InputError
 
 FULL = {
-    "images": [{"id": 1, "file_name": "1.png"}, {"id": 2, "file_name": "2.png"}],
-    "categories": [{"id": 1, "name": "cat"}],
+    "images": [
+        {"id": 1, "file_name": "1.png", "width": 20, "height": 10},
+        {"id": 2, "file_name": "2.png", "width": 20, "height": 10},
+    ],
+    "categories": [{"id": 3, "name": "cat"}, {"id": 7, "name": "dog"}],
     "annotations": [
-        {"id": id_, "image_id": image, "category_id": 1, "bbox": [0, 0, 5, id_], "iscrowd": 0}
-        for id_, image in ((1, 1), (2, 1), (3, 1), (4, 2))
+        {"id": 1, "image_id": 1, "category_id": 3, "bbox": [0, 0, 5, 4], "iscrowd": 0},
+        {"id": 2, "image_id": 1, "category_id": 7, "bbox": [1, 2, 6, 5], "iscrowd": 0},
+        {"id": 3, "image_id": 1, "category_id": 7, "bbox": [2, 1, 9, 9], "iscrowd": 0},
+        {"id": 4, "image_id": 2, "category_id": 3, "bbox": [3, 3, 3, 3], "iscrowd": 0},
+        {"id": 5, "image_id": 2, "category_id": 3, "bbox": [0, 0, 9, 9], "iscrowd": 1},
     ],
 }
 
 
-def write_pair(folder, **options):
-    sparse = make_sparse(FULL, "extreme", seed=0, file_name="full.json", **options)
-    (folder / "full.json").write_text(json.dumps(FULL))
-    (folder / "sparse.json").write_text(json.dumps(sparse))
-    return sparse
+@pytest.fixture
+def load(tmp_path):
+    """Write the full and a sparse file, register the sparse one and load it."""
+    (tmp_path / "full.json").write_text(json.dumps(FULL))
+    for image in FULL["images"]:
+        Image.new("RGB", (20, 10)).save(tmp_path / image["file_name"])
+
+    def write_and_load(**options):
+        sparse = make_sparse(FULL, "extreme", seed=0, file_name="full.json", **options)
+        (tmp_path / "sparse.json").write_text(json.dumps(sparse))
+        register_coco("sparse", tmp_path / "sparse.json", tmp_path)
+        return DatasetCatalog.get("sparse")
+
+    yield write_and_load
+    DatasetCatalog.remove("sparse")
+    MetadataCatalog.remove("sparse")
 
 
-def test_what_the_sparse_file_lacks(tmp_path):
-    (kept,) = [
-        a["id"] for a in write_pair(tmp_path, record_name=True)["annotations"] if a["id"] < 4
-    ]
-    withheld = withheld_annotations(tmp_path / "sparse.json")
-    assert withheld == {1: [a for a in FULL["annotations"][:3] if a["id"] != kept]}
+def boxes(annotations):
+    return sorted((x["category_id"], *x["bbox"]) for x in annotations)
 
 
-def test_original_not_recorded(tmp_path):
-    write_pair(tmp_path)
-    with pytest.raises(InputError, match="--record-name"):
-        withheld_annotations(tmp_path / "sparse.json")
+def test_records_have_what_the_sparse_file_lacks(load):
+    first, second = load(record_name=True)
+    everything = [(0, 0, 0, 5, 4), (1, 1, 2, 6, 5), (1, 2, 1, 9, 9)]
+    assert len(first["annotations"]) == 1
+    assert boxes(first["annotations"] + first["withheld_annotations"]) == everything
+    assert second["withheld_annotations"] == []
 
 
-def test_original_not_there(tmp_path):
-    write_pair(tmp_path, record_name=True)
+def test_original_not_recorded(load):
+    assert all("withheld_annotations" not in record for record in load())
+
+
+def test_original_not_there(load, tmp_path, caplog):
     (tmp_path / "full.json").unlink()
-    with pytest.raises(InputError, match=r"full\.json: put that beside it"):
-        withheld_annotations(tmp_path / "sparse.json")
+    with caplog.at_level("INFO"):
+        records = load(record_name=True)
+    assert all("withheld_annotations" not in record for record in records)
+    assert "full.json is not there" in caplog.text
+
+
+class TestMapper:
+    def mapped(self, record, transform):
+        mapper = DatasetMapper(
+            is_train=True, augmentations=[transform], image_format="BGR", use_instance_mask=False
+        )
+        return WithheldMapper(mapper)(record)
+
+    def record(self, tmp_path, **more):
+        Image.new("RGB", (20, 10)).save(tmp_path / "1.png")
+        annotation = {"bbox": [0, 0, 5, 4], "bbox_mode": 1, "category_id": 1, "iscrowd": 0}
+        return {
+            "file_name": str(tmp_path / "1.png"),
+            "image_id": 1,
+            "width": 20,
+            "height": 10,
+            "annotations": [annotation],
+            **more,
+        }
+
+    def test_takes_withheld_annotations_through_the_augmentation(self, tmp_path):
+        withheld = {"bbox": [2, 1, 9, 8], "bbox_mode": 1, "category_id": 0, "iscrowd": 0}
+        record = self.record(tmp_path, withheld_annotations=[withheld])
+        item = self.mapped(record, HFlipTransform(20))
+        assert item["instances"].gt_boxes.tensor.tolist() == [[15, 0, 20, 4]]
+        assert item["instances"].gt_classes.tolist() == [1]
+        assert item["withheld"].gt_boxes.tensor.tolist() == [[9, 1, 18, 9]]
+        assert item["withheld"].gt_classes.tolist() == [0]
+        assert record["withheld_annotations"] == [withheld]
+
+    def test_nothing_withheld(self, tmp_path):
+        item = self.mapped(self.record(tmp_path, withheld_annotations=[]), NoOpTransform())
+        assert len(item["instances"]) == 1
+        assert len(item["withheld"]) == 0
+
+    def test_withheld_annotations_not_known(self, tmp_path):
+        item = self.mapped(self.record(tmp_path), NoOpTransform())
+        assert len(item["instances"]) == 1
+        assert "withheld" not in item

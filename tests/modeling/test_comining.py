@@ -57,7 +57,7 @@ def labels_of(model, batch, mined):
         given.append(labels)
         return {"loss": torch.zeros(2)}
 
-    model.mine = lambda outputs: mined
+    model.mine = lambda outputs, score_thresh: mined
     model.branch_losses = branch_losses
     with EventStorage() as storage:
         model(batch)
@@ -293,7 +293,7 @@ class TestExchange:
         found = []
         model = tiny_model(*NO_JITTER, detector=detector)
         mine = model.mine
-        model.mine = lambda outputs: found.append(mine(outputs)) or found[-1]
+        model.mine = lambda *args: found.append(mine(*args)) or found[-1]
         step(model, two_items())
         per_image = found[0].split(4)
         assert len(per_image[0].boxes) > 1

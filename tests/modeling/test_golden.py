@@ -115,7 +115,8 @@ def test_mined_labels(case):
     with EventStorage(), torch.no_grad():
         images = model.preprocess_image(inputs)
         features = [model.backbone(images.tensor)[f] for f in model.head_in_features]
-        mined = model.mine(model.dense_outputs(features, model.head(features)))
+        outputs = model.dense_outputs(features, model.head(features))
+        mined = model.mine(outputs, model.score_thresh)
     per_image = mined.split(2 * len(inputs))
     for labels, want in zip(per_image, expected["original"] + expected["augmented"], strict=True):
         assert labels.classes.tolist() == want["classes"]

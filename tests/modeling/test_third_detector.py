@@ -106,7 +106,7 @@ def test_each_branch_gets_what_the_other_found(grid):
         return seen[-1]
 
     grid.label_cells = watch
-    grid.mine = lambda outputs: make_labels([[0, 0, 8, 8]], [1], images=[2])
+    grid.mine = lambda outputs, score_thresh: make_labels([[0, 0, 8, 8]], [1], images=[2])
     with EventStorage():
         grid(batch)
     foreground = [(classes < NUM_CLASSES).sum().item() for classes, _ in seen]

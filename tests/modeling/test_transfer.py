@@ -49,12 +49,14 @@ def test_the_number_of_copies_does_not_depend_on_the_batch(num_images, copies):
     batch = items(*[((64, 32 + 32 * i), [[1, 2, 30, 40]] * i, [0] * i) for i in range(num_images)])
     for item in batch:
         item["image_aug"] = item["image"].float()
+        item["withheld"] = item["instances"][:0]
     moved = move_batch(batch, META)
     assert len(copies) == 4  # images, second views, boxes, classes
     for item, before in zip(moved, batch, strict=True):
         assert item["image"].shape == before["image"].shape
         assert item["image_aug"].dtype == torch.float32
         assert item["instances"].gt_boxes.tensor.device == META
+        assert item["withheld"].gt_classes.device == META
         assert item["instances"].image_size == before["instances"].image_size
         assert before["image"].device.type == "cpu"
 

@@ -37,7 +37,7 @@ def test_mined_boxes_are_in_pixels_of_the_original_and_new(cfg, tmp_path):
     model = build_model(cfg).eval()
     # The shorter edge of 100 is resized to 256: one box on the annotated one, one elsewhere.
     scaled = torch.tensor([[10, 10, 30, 30], [50, 60, 70, 90]]) * 2.56
-    model.mine = lambda outputs: Labels(
+    model.mine = lambda outputs, score_thresh: Labels(
         scaled, torch.tensor([1, 1]), torch.tensor([0, 0]), torch.tensor([0.9, 0.75])
     )
     mapper = DatasetMapper(cfg, is_train=False)

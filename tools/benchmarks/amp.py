@@ -32,8 +32,8 @@ def benchmark_amp(config_file: str, weights: str, batches: int) -> None:
     mine = model.mine
     current = ""
 
-    def recorded(outputs):  # type: ignore[no-untyped-def]
-        found = mine(outputs)
+    def recorded(*args):  # type: ignore[no-untyped-def]
+        found = mine(*args)
         mined[current].append(found)
         return found
 
