@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,56 +16,16 @@ from torch import Tensor
 
 from comining.errors import InputError
 
-from .labels import Labels, annotated_labels, flip_boxes, merge_labels
+from .adaptive import CLOSE_IOU, FLOOR, HIT_IOU, AdaptiveThresholds, build_adaptive_thresholds
+from .labels import IGNORED_CLASS, Labels, annotated_labels, merge_labels
+from .mining import suppress
 from .quality import MiningQuality
 from .transfer import move_batch
+from .two_views import TwoViews
 from .view import SecondView, random_seed, view_rng
 
 #: Suffixes of the two branches' losses: of the original view and of the augmented one.
 BRANCHES = ("", "_aug")
-
-
-class TwoViews(ImageList):
-    """A padded batch of 2N images: N originals, then their second views in the same order."""
-
-    def __init__(
-        self,
-        tensor: Tensor,
-        image_sizes: list[tuple[int, int]],
-        flipped: list[bool],
-        withheld: list[Instances | None],
-    ) -> None:
-        """
-        Args:
-            tensor: (2N, C, H, W).
-            image_sizes: 2N times (height, width) before padding, in pixels.
-            flipped: N flags, whether an image's second view is mirrored left to right.
-            withheld: of the N originals, the objects that are known not to be annotated; None
-                where that is not known.
-        """
-        super().__init__(tensor, image_sizes)
-        self.flipped = flipped
-        self.withheld = withheld
-        if any(flipped):
-            mirrors = [
-                width if flip else math.nan
-                for (_, width), flip in zip(image_sizes, flipped * 2, strict=True)
-            ]
-            self._mirrors = torch.tensor(mirrors, device=tensor.device)
-
-    def in_both_views(self, labels: Labels) -> Labels:
-        """Labels on the N originals, followed by the same on their second views."""
-        return Labels.cat((labels, self.to_other_view(labels)))
-
-    def to_other_view(self, labels: Labels) -> Labels:
-        """Labels on any of the 2N images, moved to the other view of the same image."""
-        num_images = len(self.flipped)
-        images = (labels.images + num_images) % (2 * num_images)
-        if not any(self.flipped):
-            return labels._replace(images=images)
-        widths = self._mirrors[images]
-        boxes = torch.where(widths.isnan()[:, None], labels.boxes, flip_boxes(labels.boxes, widths))
-        return labels._replace(boxes=boxes, images=images)
 
 
 class CoMining(DenseDetector):
@@ -85,7 +44,9 @@ class CoMining(DenseDetector):
         *,
         view: SecondView,
         score_thresh: float = 0.6,
+        adaptive: AdaptiveThresholds | None = None,
         iou_thresh: float = 0.4,
+        crosswise: bool = True,
         seed: int = -1,
         **detector: Any,
     ) -> None:
@@ -93,8 +54,10 @@ class CoMining(DenseDetector):
         Args:
             view: makes the second view of images that do not bring one.
             score_thresh: predictions scored above become labels of the other branch; in [0, 1].
+            adaptive: finds the threshold instead of it, and what to ignore.
             iou_thresh: a mined box whose IoU with an annotated one of its class is above is no
                 news and dropped; in [0, 1].
+            crosswise: whether each branch labels the other one; else itself.
             seed: of the second views; below 0, a random one.
             detector: arguments of the detector.
 
@@ -113,7 +76,9 @@ class CoMining(DenseDetector):
             )
         self.view = view
         self.score_thresh = score_thresh
+        self.adaptive = adaptive
         self.iou_thresh = iou_thresh
+        self.crosswise = crosswise
         self.seed = seed if seed >= 0 else random_seed()
         self.quality = MiningQuality()
 
@@ -124,11 +89,14 @@ class CoMining(DenseDetector):
                 "the config lacks MODEL.COMINING: call comining.add_comining_config(cfg) before "
                 "merging files into it"
             )
+        detector = super().from_config(cfg)
         return {
-            **super().from_config(cfg),
+            **detector,
             "view": SecondView(cfg),
             "score_thresh": cfg.MODEL.COMINING.SCORE_THRESH,
+            "adaptive": build_adaptive_thresholds(cfg, detector["num_classes"]),
             "iou_thresh": cfg.MODEL.COMINING.IOU_THRESH,
+            "crosswise": cfg.MODEL.COMINING.CROSSWISE,
             "seed": cfg.SEED,
         }
 
@@ -170,19 +138,45 @@ class CoMining(DenseDetector):
     def mine_images(self, batched_inputs: list[dict[str, Any]]) -> list[Labels]:
         """What mining finds in the given images by themselves, in evaluation mode.
 
+        Adaptive thresholds are those that the training ended with.
+
         Args:
             batched_inputs: N items with ``image``, as for inference.
 
         Returns:
-            N labels by descending score, in the frame of ``image`` and not clipped to it.
+            N labels by descending score, in the frame of ``image`` and not clipped to it. `merge`
+            tells which of them are new.
         """
         if self.training:
             raise RuntimeError("mine_images works in evaluation mode: call eval() first")
         images = self.preprocess_image(batched_inputs)
         backbone_features = self.backbone(images.tensor)
         features = [backbone_features[name] for name in self.head_in_features]
-        mined = self.mine(self.dense_outputs(features, self.head(features)), self.score_thresh)
+        outputs = self.dense_outputs(features, self.head(features))
+        if self.adaptive is None:
+            mined = self.mine(outputs, self.score_thresh)
+        else:
+            found = self._one_per_place(outputs)
+            mined = found.select(found.scores > self.adaptive.thresholds()[0][found.classes])
         return mined.split(len(batched_inputs))
+
+    def merge(self, annotated: Labels, mined: Labels) -> Labels:
+        """Annotated boxes plus the mined ones that are new.
+
+        Args:
+            annotated, mined: labels in the same frame, M and P rows.
+
+        Returns:
+            The M annotated rows, then the kept mined rows in their order.
+        """
+        if self.adaptive is None:
+            return merge_labels(annotated, mined, self.iou_thresh)
+        return merge_labels(annotated, mined, CLOSE_IOU, class_wise=False)
+
+    def _one_per_place(self, outputs: Any) -> Labels:
+        """Detections of all 2N images, of every place but the best-scored class."""
+        found = self.mine(outputs, FLOOR)
+        return suppress(found, HIT_IOU, max_per_image=len(found.boxes), class_wise=False)
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
         """detectron2's ``DenseDetector.forward``."""
@@ -243,23 +237,49 @@ class CoMining(DenseDetector):
         outputs = self.dense_outputs(features, predictions)
         with torch.no_grad():
             annotated = images.in_both_views(annotated_labels(gt_instances))
-            mined = images.to_other_view(self.mine(outputs, self.score_thresh))
-            merged = merge_labels(annotated, mined, self.iou_thresh)
-            labels = merged.split(2 * num_images)
+            mined, ignored = self._confident(outputs, annotated)
+            if self.crosswise:
+                mined, ignored = images.to_other_view(mined), images.to_other_view(ignored)
+            merged = self.merge(annotated, mined)
+            # As of 2N images more, what is ignored is split off without another wait.
+            ignored = ignored._replace(images=ignored.images + 2 * num_images)
+            parts = Labels.cat((merged, ignored)).split(4 * num_images)
             new = Labels(*(field[len(annotated.boxes) :] for field in merged))
             self._log_quality(new, images)
+        labels = parts[: 2 * num_images]
         for branch, suffix in enumerate(BRANCHES):
             of_branch = labels[branch * num_images :][:num_images]
             num_new = [
                 len(x.boxes) - len(gt) for x, gt in zip(of_branch, gt_instances, strict=True)
             ]
             get_event_storage().put_scalar(f"comining/mined_per_image{suffix}", np.mean(num_new))
+        if self.adaptive is not None:
+            labels = [
+                Labels.cat(pair) for pair in zip(labels, parts[2 * num_images :], strict=True)
+            ]
         losses = self.branch_losses(outputs, labels)
         return {
             name + suffix: values[branch]
             for branch, suffix in enumerate(BRANCHES)
             for name, values in losses.items()
         }
+
+    def _confident(self, outputs: Any, annotated: Labels) -> tuple[Labels, Labels]:
+        """What every view of the batch finds that is to be mined, and what is to be ignored."""
+        if self.adaptive is None:
+            mined = self.mine(outputs, self.score_thresh)
+            return mined, Labels(*(field[:0] for field in mined))
+        found = self._one_per_place(outputs)
+        mine_above, ignore_above = self.adaptive.thresholds()
+        far = self.adaptive.observe(found, annotated)
+        is_mined = found.scores > mine_above[found.classes]
+        ignored = found.select(far & ~is_mined & (found.scores > ignore_above))
+        for name, score in (("mining", mine_above), ("ignoring", ignore_above)):
+            mean = score.clamp(max=1).mean()
+            get_event_storage().put_scalar(f"comining/{name}_above", mean)
+        return found.select(is_mined), ignored._replace(
+            classes=torch.full_like(ignored.classes, IGNORED_CLASS)
+        )
 
     def _log_quality(self, mined: Labels, images: TwoViews) -> None:
         """Log precision and recall of mined labels on images whose withheld objects are known."""
