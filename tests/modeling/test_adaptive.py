@@ -5,6 +5,8 @@ import math
 import pytest
 import torch
 from detectron2.utils.events import EventStorage
+from torch import distributed
+from torch.multiprocessing import spawn
 
 from comining.errors import InputError
 from comining.modeling.adaptive import (
@@ -73,6 +75,20 @@ class TestObserve:
         assert adaptive.observe(nothing, ANNOTATED).tolist() == []
         assert adaptive.observe(ANNOTATED, nothing).tolist() == [True]
         assert adaptive.counts.sum() == 1
+
+
+def observe_in_a_process_of_its_own(rank, folder):
+    distributed.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
+    adaptive = AdaptiveThresholds(NUM_CLASSES)
+    adaptive.observe(make_labels([[0, 0, 10, 10]], classes=[rank], scores=[0.5]), ANNOTATED)
+    torch.save(adaptive.counts, folder / f"{rank}.pt")
+
+
+def test_every_process_counts_what_all_see(tmp_path):
+    spawn(observe_in_a_process_of_its_own, (tmp_path,), nprocs=2)
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    assert torch.equal(first, second)
+    assert first[:, :, 50].tolist() == [[0, 1, 0], [1, 1, 0], [1, 1, 0], [0, 0, 0]]
 
 
 class TestThresholds:
