@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.modeling.meta_arch.dense_detector import DenseDetector
@@ -19,7 +18,7 @@ from comining.errors import InputError
 from .adaptive import CLOSE_IOU, FLOOR, HIT_IOU, AdaptiveThresholds, build_adaptive_thresholds
 from .labels import IGNORED_CLASS, Labels, annotated_labels, merge_labels
 from .mining import suppress
-from .quality import MiningQuality
+from .mining_log import MiningLog
 from .transfer import move_batch
 from .two_views import TwoViews
 from .view import SecondView, random_seed, view_rng
@@ -48,6 +47,7 @@ class CoMining(DenseDetector):
         iou_thresh: float = 0.4,
         crosswise: bool = True,
         seed: int = -1,
+        vis_period: int = 0,
         **detector: Any,
     ) -> None:
         """
@@ -59,6 +59,7 @@ class CoMining(DenseDetector):
                 news and dropped; in [0, 1].
             crosswise: whether each branch labels the other one; else itself.
             seed: of the second views; below 0, a random one.
+            vis_period: a picture is logged every so many iterations; 0 for never.
             detector: arguments of the detector.
 
         Raises:
@@ -80,7 +81,7 @@ class CoMining(DenseDetector):
         self.iou_thresh = iou_thresh
         self.crosswise = crosswise
         self.seed = seed if seed >= 0 else random_seed()
-        self.quality = MiningQuality()
+        self.mining_log = MiningLog(BRANCHES, self.num_classes, vis_period)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -98,6 +99,7 @@ class CoMining(DenseDetector):
             "iou_thresh": cfg.MODEL.COMINING.IOU_THRESH,
             "crosswise": cfg.MODEL.COMINING.CROSSWISE,
             "seed": cfg.SEED,
+            "vis_period": cfg.VIS_PERIOD,
         }
 
     def dense_outputs(self, features: list[Tensor], predictions: list[list[Tensor]]) -> Any:
@@ -233,30 +235,23 @@ class CoMining(DenseDetector):
         Returns:
             Each loss of the detector, and with the suffix "_aug" the same of the second view.
         """
-        num_images = len(gt_instances)
         outputs = self.dense_outputs(features, predictions)
         with torch.no_grad():
             annotated = images.in_both_views(annotated_labels(gt_instances))
-            mined, ignored = self._confident(outputs, annotated)
+            confident, ignored = self._confident(outputs, annotated)
+            found = confident
             if self.crosswise:
-                mined, ignored = images.to_other_view(mined), images.to_other_view(ignored)
-            merged = self.merge(annotated, mined)
-            # As of 2N images more, what is ignored is split off without another wait.
-            ignored = ignored._replace(images=ignored.images + 2 * num_images)
-            parts = Labels.cat((merged, ignored)).split(4 * num_images)
-            new = Labels(*(field[len(annotated.boxes) :] for field in merged))
-            self._log_quality(new, images)
-        labels = parts[: 2 * num_images]
-        for branch, suffix in enumerate(BRANCHES):
-            of_branch = labels[branch * num_images :][:num_images]
-            num_new = [
-                len(x.boxes) - len(gt) for x, gt in zip(of_branch, gt_instances, strict=True)
-            ]
-            get_event_storage().put_scalar(f"comining/mined_per_image{suffix}", np.mean(num_new))
-        if self.adaptive is not None:
-            labels = [
-                Labels.cat(pair) for pair in zip(labels, parts[2 * num_images :], strict=True)
-            ]
+                found, ignored = images.to_other_view(found), images.to_other_view(ignored)
+            merged = self.merge(annotated, found)
+            labels = Labels.cat((merged, ignored)).split(len(images))
+            self.mining_log(
+                images,
+                self._to_rgb,
+                confident=confident,
+                annotated=annotated,
+                mined=Labels(*(field[len(annotated.boxes) :] for field in merged)),
+                ignored=ignored,
+            )
         losses = self.branch_losses(outputs, labels)
         return {
             name + suffix: values[branch]
@@ -265,7 +260,7 @@ class CoMining(DenseDetector):
         }
 
     def _confident(self, outputs: Any, annotated: Labels) -> tuple[Labels, Labels]:
-        """What every view of the batch finds that is to be mined, and what is to be ignored."""
+        """What each view's detector is confident of, and what of the rest is to be ignored."""
         if self.adaptive is None:
             mined = self.mine(outputs, self.score_thresh)
             return mined, Labels(*(field[:0] for field in mined))
@@ -281,16 +276,7 @@ class CoMining(DenseDetector):
             classes=torch.full_like(ignored.classes, IGNORED_CLASS)
         )
 
-    def _log_quality(self, mined: Labels, images: TwoViews) -> None:
-        """Log precision and recall of mined labels on images whose withheld objects are known."""
-        if None in images.withheld:
-            return
-        withheld = images.in_both_views(annotated_labels(images.withheld))
-        self.quality.update(mined, withheld, len(images.withheld))
-        for branch, suffix in enumerate(BRANCHES):
-            shares = self.quality.precision_and_recall(branch)
-            for name, share in zip(("precision", "recall"), shares, strict=True):
-                if share is not None:
-                    get_event_storage().put_scalar(
-                        f"comining/mined_{name}{suffix}", share, smoothing_hint=False
-                    )
+    def _to_rgb(self, views: Tensor) -> Tensor:
+        """The model's input (N, 3, H, W) as pictures, uint8."""
+        pixels = (views * self.pixel_std + self.pixel_mean).clamp(0, 255).to(torch.uint8)
+        return pixels.flip(1) if self.view.is_bgr else pixels
