@@ -16,7 +16,7 @@ from torch import Tensor
 from comining.errors import InputError
 
 from .adaptive import CLOSE_IOU, FLOOR, HIT_IOU, AdaptiveThresholds, build_adaptive_thresholds
-from .labels import IGNORED_CLASS, Labels, annotated_labels, merge_labels
+from .labels import IGNORED_CLASS, Labels, annotated_labels, overlap_any
 from .mining import suppress
 from .mining_log import MiningLog
 from .transfer import move_batch
@@ -137,17 +137,18 @@ class CoMining(DenseDetector):
         raise NotImplementedError
 
     @torch.no_grad()
-    def mine_images(self, batched_inputs: list[dict[str, Any]]) -> list[Labels]:
+    def mine_images(
+        self, batched_inputs: list[dict[str, Any]], score_thresh: float | None = None
+    ) -> list[Labels]:
         """What mining finds in the given images by themselves, in evaluation mode.
-
-        Adaptive thresholds are those that the training ended with.
 
         Args:
             batched_inputs: N items with ``image``, as for inference.
+            score_thresh: in [0, 1]; None for the thresholds of the training, `score_thresholds`.
 
         Returns:
-            N labels by descending score, in the frame of ``image`` and not clipped to it. `merge`
-            tells which of them are new.
+            N labels by descending score, in the frame of ``image`` and not clipped to it.
+            `is_known` tells which of them are no news.
         """
         if self.training:
             raise RuntimeError("mine_images works in evaluation mode: call eval() first")
@@ -156,28 +157,39 @@ class CoMining(DenseDetector):
         features = [backbone_features[name] for name in self.head_in_features]
         outputs = self.dense_outputs(features, self.head(features))
         if self.adaptive is None:
-            mined = self.mine(outputs, self.score_thresh)
+            mined = self.mine(outputs, self.score_thresh if score_thresh is None else score_thresh)
+        elif score_thresh is not None:
+            mined = self._one_per_place(outputs, score_thresh)
         else:
-            found = self._one_per_place(outputs)
-            mined = found.select(found.scores > self.adaptive.thresholds()[0][found.classes])
+            mined = self._one_per_place(outputs, FLOOR)
+            mined = mined.select(mined.scores > self.adaptive.thresholds()[0][mined.classes])
         return mined.split(len(batched_inputs))
 
-    def merge(self, annotated: Labels, mined: Labels) -> Labels:
-        """Annotated boxes plus the mined ones that are new.
+    def score_thresholds(self) -> list[float]:
+        """By class, the score above which predictions are mined; 1 where nothing is.
 
-        Args:
-            annotated, mined: labels in the same frame, M and P rows.
-
-        Returns:
-            The M annotated rows, then the kept mined rows in their order.
+        Adaptive ones are those that the training has come to.
         """
         if self.adaptive is None:
-            return merge_labels(annotated, mined, self.iou_thresh)
-        return merge_labels(annotated, mined, CLOSE_IOU, class_wise=False)
+            return [self.score_thresh] * self.num_classes
+        return self.adaptive.thresholds()[0].clamp(max=1).tolist()
 
-    def _one_per_place(self, outputs: Any) -> Labels:
-        """Detections of all 2N images, of every place but the best-scored class."""
-        found = self.mine(outputs, FLOOR)
+    def is_known(self, mined: Labels, annotated: Labels) -> Tensor:
+        """Tell which mined boxes are no news, since something is annotated there.
+
+        Args:
+            mined, annotated: labels in the same frame, P and M rows.
+
+        Returns:
+            (P,) bool.
+        """
+        if self.adaptive is None:
+            return overlap_any(mined, annotated, self.iou_thresh)
+        return overlap_any(mined, annotated, CLOSE_IOU, class_wise=False)
+
+    def _one_per_place(self, outputs: Any, score_thresh: float) -> Labels:
+        """Detections of all images, of every place but the best-scored class."""
+        found = self.mine(outputs, score_thresh)
         return suppress(found, HIT_IOU, max_per_image=len(found.boxes), class_wise=False)
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
@@ -242,14 +254,14 @@ class CoMining(DenseDetector):
             found = confident
             if self.crosswise:
                 found, ignored = images.to_other_view(found), images.to_other_view(ignored)
-            merged = self.merge(annotated, found)
-            labels = Labels.cat((merged, ignored)).split(len(images))
+            mined = found.select(~self.is_known(found, annotated))
+            labels = Labels.cat((annotated, mined, ignored)).split(len(images))
             self.mining_log(
                 images,
                 self._to_rgb,
                 confident=confident,
                 annotated=annotated,
-                mined=Labels(*(field[len(annotated.boxes) :] for field in merged)),
+                mined=mined,
                 ignored=ignored,
             )
         losses = self.branch_losses(outputs, labels)
@@ -264,7 +276,7 @@ class CoMining(DenseDetector):
         if self.adaptive is None:
             mined = self.mine(outputs, self.score_thresh)
             return mined, Labels(*(field[:0] for field in mined))
-        found = self._one_per_place(outputs)
+        found = self._one_per_place(outputs, FLOOR)
         mine_above, ignore_above = self.adaptive.thresholds()
         far = self.adaptive.observe(found, annotated)
         is_mined = found.scores > mine_above[found.classes]

@@ -97,30 +97,12 @@ def pairwise_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     return intersection.div_(union.clamp_(min=torch.finfo(union.dtype).tiny))
 
 
-def merge_labels(
-    annotated: Labels, mined: Labels, iou_thresh: float, *, class_wise: bool = True
-) -> Labels:
-    """Annotated boxes plus the mined ones that are new (Co-mining, section "Co-mining").
-
-    A mined box is dropped if its IoU with an annotated box of the same class and image is above
-    ``iou_thresh``. Mined boxes are never compared with each other.
-
-    Args:
-        annotated, mined: labels in the same frame, M and P rows.
-        iou_thresh: in [0, 1].
-        class_wise: or whether an annotated box of any class counts.
-
-    Returns:
-        The M annotated rows, then the kept mined rows in their order.
-    """
-    known = overlap_any(mined, annotated, iou_thresh, class_wise=class_wise)
-    return Labels.cat((annotated, mined.select(~known)))
-
-
 def overlap_any(
     labels: Labels, others: Labels, iou_thresh: float, *, class_wise: bool = True
 ) -> Tensor:
     """Tell which labels overlap one of ``others`` in the same image.
+
+    A mined box that overlaps an annotated one so is no news (Co-mining, section "Co-mining").
 
     Args:
         labels, others: M and P rows in the same frame.

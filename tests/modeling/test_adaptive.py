@@ -263,3 +263,37 @@ def test_unknown_kind_of_threshold():
         InputError, match="THRESHOLD is 'dynamic'; it must be 'fixed' or 'adaptive'"
     ):
         tiny_model("MODEL.COMINING.THRESHOLD", "dynamic")
+
+
+def test_mining_by_itself_above_another_score():
+    model = tiny_model(*TestTraining.ADAPTIVE).eval()
+    given = []
+    model.mine = lambda outputs, score_thresh: given.append(score_thresh) or TestTraining.FOUND
+    (labels,) = model.mine_images(items(((64, 96), [], [])), score_thresh=0.05)
+    assert given == [0.05]
+    assert labels.scores.tolist() == pytest.approx([0.95, 0.9, 0.5, 0.3])
+
+
+def test_score_thresholds_by_class():
+    assert tiny_model().score_thresholds() == [0.5] * NUM_CLASSES
+    model = tiny_model(*TestTraining.ADAPTIVE)
+    assert model.score_thresholds() == [1] * NUM_CLASSES
+    many = {0.7: 1000, 0.4: 1000}
+    model.adaptive = with_counts(1, right={0.7: 1000}, on_object=many, close=many, far=many)
+    assert model.score_thresholds() == pytest.approx([0.41] * NUM_CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("box", "class_", "fixed", "adaptive"),
+    [
+        ([0, 0, 10, 9], 1, True, True),
+        ([0, 0, 10, 9], 0, False, True),  # another class where something is annotated
+        ([0, 0, 10, 3], 1, False, True),  # IoU 0.3
+        ([0, 0, 10, 2], 1, False, False),
+    ],
+)
+def test_what_is_known(box, class_, fixed, adaptive):
+    mined = make_labels([box], classes=[class_])
+    assert tiny_model().is_known(mined, ANNOTATED).tolist() == [fixed]
+    model = tiny_model(*TestTraining.ADAPTIVE)
+    assert model.is_known(mined, ANNOTATED).tolist() == [adaptive]

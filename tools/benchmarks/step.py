@@ -145,7 +145,7 @@ def _timed_phases(model: nn.Module, device: str) -> Iterator[dict[str, float]]:
         time_phase("backbone", model.backbone, "forward")
         time_phase("head", model.head, "forward")
         time_phase("mining", model, "mine")
-        time_phase("merging and labelling", mechanism, "merge_labels")
+        time_phase("merging and labelling", mechanism, "overlap_any")
         time_phase("merging and labelling", retinanet, "label_anchors")
         time_phase("losses", retinanet, "dense_focal_loss")
         time_phase("losses", retinanet, "box_loss")
