@@ -95,9 +95,10 @@ def load_lazy_config(config_file: str, overrides: Iterable[str] = ()) -> DictCon
         try:
             LazyConfig.apply_overrides(config, [override])
         except Exception as error:  # of Hydra's parser, or of OmegaConf
-            message = str(error).splitlines()[0]
+            message, *_ = str(error).splitlines()
             raise InputError(
-                f"command line: {override!r} is no key=value of {config_file}: {message}"
+                f"command line: {override!r}: {message}. {config_file} takes key=value of the "
+                "keys that it has and +key=value of new ones"
             ) from error
     OmegaConf.set_struct(config, False)
     return config

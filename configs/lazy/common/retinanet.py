@@ -25,7 +25,7 @@ model = LazyCall(RetinaNet)(
         top_block=LazyCall(LastLevelP6P7)(in_channels=2048, out_channels="${..out_channels}"),
     ),
     head=LazyCall(RetinaNetHead)(
-        input_shape=[LazyCall(ShapeSpec)(channels=256)] * 5,
+        input_shape=[LazyCall(ShapeSpec)(channels="${....backbone.out_channels}")] * 5,
         num_classes="${..num_classes}",
         num_anchors=9,
         conv_dims=[256] * 4,

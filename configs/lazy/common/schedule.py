@@ -14,7 +14,7 @@ train = dict(
     device="cuda",
     # Mixed precision, "float16" (GPU only) or "bfloat16".
     amp=dict(enabled=False, dtype="float16"),
-    clip_gradients=dict(enabled=False, clip_type="norm", clip_value=10.0, norm_type=2.0),
+    clip_gradients=dict(enabled=False, clip_type="value", clip_value=1.0, norm_type=2.0),
     # Of the periodic checkpoints, the newest are kept; 0 keeps all.
     checkpointer=dict(period=5000, max_to_keep=0),
     # 0 evaluates at the end alone.

@@ -25,8 +25,6 @@ def shrink(model):
     model.head.conv_dims = [64, 64]
     model.head.norm = "BN"
     model.head.input_shape = model.head.input_shape[: len(model.head_in_features)]
-    for shape in model.head.input_shape:
-        shape.channels = 64
     model.pixel_std = [57.375, 57.12, 58.395]
 
 
@@ -34,7 +32,7 @@ train.init_checkpoint = ""
 train.max_iter = 1000
 train.seed = 0
 train.amp = dict(enabled=True, dtype="bfloat16")
-train.clip_gradients.enabled = True
+train.clip_gradients = dict(enabled=True, clip_type="norm", clip_value=10.0, norm_type=2.0)
 
 optimizer._target_ = torch.optim.AdamW
 del optimizer.momentum
