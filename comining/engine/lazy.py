@@ -128,20 +128,16 @@ def setup_lazy(args: argparse.Namespace) -> tuple[CfgNode, type[LazyTrainer]]:
         InputError: a file is missing, a key unknown, a value illegal.
     """
     config = load_lazy_config(args.config_file, args.opts)
-    cfg = _common_settings(config, args.config_file)
+    cfg = common_settings(config, args.config_file)
     if args.eval_only:
         check_named(cfg, "TEST", args.config_file)
     complete(cfg, args)
     config.train.seed, config.train.device = cfg.SEED, cfg.MODEL.DEVICE
     default_setup(config, args)
-
-    class TrainerOfConfig(LazyTrainer):
-        lazy = config
-
-    return cfg, TrainerOfConfig
+    return cfg, trainer_of(config)
 
 
-def _common_settings(config: DictConfig, config_file: str) -> CfgNode:
+def common_settings(config: DictConfig, config_file: str) -> CfgNode:
     """The `SETTINGS` of a Lazy config, and detectron2's defaults for those it does not have."""
     cfg = load_config("")
     for lazy_key, key in SETTINGS.items():
@@ -212,6 +208,15 @@ class LazyTrainer(Trainer):
         if "evaluator" not in cls.lazy.dataloader:
             return super().build_evaluator(cfg, dataset_name)
         return _build("dataloader.evaluator", cls.lazy.dataloader.evaluator)
+
+
+def trainer_of(config: DictConfig) -> type[LazyTrainer]:
+    """The trainer of a Lazy config's parts."""
+
+    class TrainerOfConfig(LazyTrainer):
+        lazy = config
+
+    return TrainerOfConfig
 
 
 def _build(name: str, node: DictConfig, params: dict[str, Any] | None = None) -> Any:

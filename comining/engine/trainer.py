@@ -23,7 +23,7 @@ from detectron2.solver.build import get_default_optimizer_params, maybe_add_grad
 from detectron2.utils import comm
 from torch import distributed, nn
 
-from comining.data import TrainLoader, WithheldMapper, build_train_loader, check_num_classes
+from comining.data import WithheldMapper, build_train_loader, check_num_classes
 from comining.errors import InputError
 from comining.evaluation import COCOBoxEvaluator
 
@@ -135,7 +135,7 @@ class Trainer(DefaultTrainer):
         )
 
     @classmethod
-    def build_train_loader(cls, cfg: CfgNode) -> TrainLoader:
+    def build_train_loader(cls, cfg: CfgNode) -> Iterable[list[dict[str, Any]]]:
         mapper = DatasetMapper.from_config(cfg, is_train=True)
         if cfg.INPUT.VERTICAL_FLIP:
             mapper["augmentations"].append(RandomFlip(horizontal=False, vertical=True))
