@@ -15,8 +15,10 @@ from detectron2.engine import default_setup
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.solver import LRMultiplier
 from detectron2.solver.build import maybe_add_gradient_clipping
+from detectron2.utils.file_io import PathManager
 from fvcore.common.param_scheduler import ParamScheduler
 from omegaconf import DictConfig, OmegaConf, SCMode
+from omegaconf.errors import OmegaConfBaseException
 from torch import nn, optim
 
 from comining.data import check_num_classes
@@ -77,10 +79,10 @@ def load_lazy_config(config_file: str, overrides: Iterable[str] = ()) -> DictCon
     Raises:
         InputError: the file is missing, fails or lacks a node; a key is unknown.
     """
+    if not PathManager.isfile(config_file):
+        raise InputError(f"config file {config_file} does not exist")
     try:
         config = LazyConfig.load(config_file)
-    except FileNotFoundError as error:
-        raise InputError(f"config file {error.filename} does not exist") from error
     except Exception as error:  # it is code, which may fail in any way
         raise InputError(f"config file {config_file} {_failure(error)}") from error
     missing = [name for name in NODES if name not in config]
@@ -95,10 +97,9 @@ def load_lazy_config(config_file: str, overrides: Iterable[str] = ()) -> DictCon
         try:
             LazyConfig.apply_overrides(config, [override])
         except Exception as error:  # of Hydra's parser, or of OmegaConf
-            message, *_ = str(error).splitlines()
             raise InputError(
-                f"command line: {override!r}: {message}. {config_file} takes key=value of the "
-                "keys that it has and +key=value of new ones"
+                f"command line: {override!r}: {_first_line(error)}. {config_file} takes "
+                "key=value of the keys that it has and +key=value of new ones"
             ) from error
     OmegaConf.set_struct(config, False)
     return config
@@ -107,11 +108,16 @@ def load_lazy_config(config_file: str, overrides: Iterable[str] = ()) -> DictCon
 def _failure(error: Exception) -> str:
     """What an error in a config says, and the line of a config that it comes from."""
     if isinstance(error, SyntaxError):
-        return f"is no Python: {error.__cause__ or error}"  # detectron2 wraps it
+        return (
+            f"is no Python: {error} {error.__cause__ or ''}"  # of which detectron2 names the file
+        )
     frames = traceback.extract_tb(error.__traceback__)
     lines = [f"{x.filename}, line {x.lineno}" for x in frames if x.name == "<module>"]
-    first, *_ = str(error).splitlines() or [""]
-    return f"fails in {lines[-1]}: {type(error).__name__}: {first}"
+    return f"fails in {lines[-1]}: {type(error).__name__}: {_first_line(error)}"
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "")
 
 
 def setup_lazy(args: argparse.Namespace) -> tuple[CfgNode, type[LazyTrainer]]:
@@ -132,6 +138,9 @@ def setup_lazy(args: argparse.Namespace) -> tuple[CfgNode, type[LazyTrainer]]:
     if args.eval_only:
         check_named(cfg, "TEST", args.config_file)
     complete(cfg, args)
+    for key in _leaves(config.train, "train"):
+        if key not in SETTINGS and key not in OF_DETECTRON2:
+            logger.warning(f"{args.config_file}: {key} has no effect")
     config.train.seed, config.train.device = cfg.SEED, cfg.MODEL.DEVICE
     default_setup(config, args)
     return cfg, trainer_of(config)
@@ -141,20 +150,18 @@ def common_settings(config: DictConfig, config_file: str) -> CfgNode:
     """The `SETTINGS` of a Lazy config, and detectron2's defaults for those it does not have."""
     cfg = load_config("")
     for lazy_key, key in SETTINGS.items():
-        value = OmegaConf.select(config, lazy_key)
-        if OmegaConf.is_config(value):
-            value = OmegaConf.to_container(value)
-        if lazy_key.endswith("names") and isinstance(value, str):
-            value = [value]
-        if value is None:
-            continue
         try:
-            cfg.merge_from_list([key, value])
-        except (ValueError, AssertionError) as error:
-            raise InputError(f"config file {config_file} or command line: {error}") from error
-    for lazy_key in _leaves(config.train, "train"):
-        if lazy_key not in SETTINGS and lazy_key not in OF_DETECTRON2:
-            logger.warning(f"{config_file}: {lazy_key} has no effect")
+            value = OmegaConf.select(config, lazy_key)
+            if OmegaConf.is_config(value):
+                value = OmegaConf.to_container(value)
+            if lazy_key.endswith("names") and isinstance(value, str):
+                value = [value]
+            if value is not None:
+                cfg.merge_from_list([key, value])
+        except (ValueError, AssertionError, OmegaConfBaseException) as error:
+            raise InputError(
+                f"{lazy_key} in {config_file} or on the command line: {_first_line(error)}"
+            ) from error
     return cfg
 
 

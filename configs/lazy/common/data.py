@@ -40,7 +40,7 @@ dataloader = dict(
             augmentations=[LazyCall(T.ResizeShortestEdge)(short_edge_length=800, max_size=1333)],
             image_format="BGR",
         ),
-        num_workers="${..train.num_workers}",
+        num_workers=4,
     ),
     evaluator=LazyCall(COCOBoxEvaluator)(
         dataset_name="${..test.dataset.names}",

@@ -9,6 +9,6 @@ dataloader.register = [
 dataloader.train.dataset.names = "scenes_hard"
 dataloader.train.mapper.mapper.augmentations[0].short_edge_length = [128]
 dataloader.train.total_batch_size = 8
-dataloader.train.num_workers = 1
+dataloader.train.num_workers = dataloader.test.num_workers = 1
 dataloader.test.dataset.names = "scenes_val"
 dataloader.test.mapper.augmentations[0].short_edge_length = 128
