@@ -135,6 +135,15 @@ def test_the_number_of_waits_does_not_depend_on_the_batch(detector, num_images, 
             return original(*args, **kwargs)
 
         monkeypatch.setattr(torch.Tensor, name, counted)
+    for name in ("__getitem__", "__setitem__"):
+        original = getattr(torch.Tensor, name)
+
+        def masked(self, index, *args, original=original, name=name):
+            if isinstance(index, torch.Tensor) and index.dtype == torch.bool:
+                waits.append(name)
+            return original(self, index, *args)
+
+        monkeypatch.setattr(torch.Tensor, name, masked)
     model = tiny_model(detector=detector)
     with EventStorage():
         images = model.preprocess_image(two_items()[:1] * num_images)

@@ -122,8 +122,8 @@ def _imitate_training(model: nn.Module, batch: list[dict[str, Any]], confident: 
     passing = ((scores - scores.mean()) / spread).topk(confident * len(images)).values[-1]
     # A standard deviation of one logit, and the wanted number above the threshold's.
     threshold = torch.logit(torch.tensor(model.score_thresh, device=scores.device))
+    layer.bias.copy_(threshold - passing - (scores.mean() - layer.bias) / spread)
     layer.weight /= spread
-    layer.bias.fill_(0).add_(threshold - passing - (scores.mean() - layer.bias) / spread)
 
 
 def _apply_layout(model: nn.Module, layout: str) -> None:

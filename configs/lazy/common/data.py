@@ -37,7 +37,11 @@ dataloader = dict(
         dataset=LazyCall(get_detection_dataset_dicts)(names="coco_2017_val", filter_empty=False),
         mapper=LazyCall(DatasetMapper)(
             is_train=False,
-            augmentations=[LazyCall(T.ResizeShortestEdge)(short_edge_length=800, max_size=1333)],
+            augmentations=[
+                LazyCall(T.ResizeShortestEdge)(
+                    short_edge_length=800, max_size=1333, sample_style="choice"
+                )
+            ],
             image_format="BGR",
         ),
         num_workers=4,
