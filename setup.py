@@ -14,6 +14,9 @@ REQUIREMENTS = [
     "numpy>=1.24,<3",
     "Pillow>=10",
     "PyYAML>=6,<7",
+    # For Lazy configs, as detectron2 itself requires them.
+    "omegaconf>=2.1,<2.4",
+    "hydra-core>=1.1,<2",
     "matplotlib>=3.7,<4",
     "tqdm>=4.65,<5",
     # detectron2's model_zoo imports pkg_resources, which setuptools 81 dropped.

@@ -15,6 +15,9 @@ from comining.engine import load_config
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
+#: By detector, its small config.
+DEMOS = {"RetinaNet": "demo", "FCOS": "fcos_demo"}
+
 
 @pytest.fixture(autouse=True)
 def _same_registry_and_loggers_afterwards():
@@ -106,6 +109,8 @@ def own_overrides(own_data, tmp_path):
         "MODEL.RETINANET.NUM_CLASSES": 2,
         "MODEL.FPN.OUT_CHANNELS": 16,
         "MODEL.RETINANET.NUM_CONVS": 1,
+        "MODEL.FCOS.NUM_CLASSES": 2,
+        "MODEL.FCOS.NUM_CONVS": 1,
         "DATASETS.REGISTER": [entry],
         "DATASETS.TRAIN": ["own"],
         "DATASETS.TEST": ["own"],
@@ -120,6 +125,12 @@ def own_overrides(own_data, tmp_path):
 
 
 @pytest.fixture
-def own_config(own_overrides):
+def detector():
+    """The detector of `own_config`; `each_detector` puts both in its place."""
+    return "RetinaNet"
+
+
+@pytest.fixture
+def own_config(own_overrides, detector):
     """The config that `own_overrides` make of the demo's."""
-    return load_config(str(CONFIGS / "demo.yaml"), own_overrides)
+    return load_config(str(CONFIGS / f"{DEMOS[detector]}.yaml"), own_overrides)

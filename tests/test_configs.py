@@ -3,15 +3,22 @@
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
-from detectron2.config import get_cfg
+from detectron2.config import get_cfg, instantiate
+from detectron2.data import DatasetMapper
 from detectron2.modeling import build_model
+from detectron2.utils.events import EventStorage
 
 from comining import CoMiningFCOS, CoMiningRetinaNet, add_comining_config
+from comining.engine import Trainer, load_lazy_config
+from comining.engine.lazy import SETTINGS, common_settings, trainer_of
+from tests.modeling.helpers import two_items
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 LEAVES = sorted(p.stem for p in CONFIGS.glob("*.yaml") if not p.stem.startswith("Base-"))
 BASELINES = [name for name in LEAVES if name.startswith("baseline_")]
+LAZY = sorted(p.stem for p in (CONFIGS / "lazy").glob("*.py"))
 SMALL = ["demo", "fcos_demo", "trees_full", "trees_hard", "trees_extreme"]
 
 #: Data set, depth of the backbone, pseudo-score threshold.
@@ -159,9 +166,6 @@ def test_published_config_has_the_papers_settings(name):
         "MODEL.COMINING.SCORE_THRESH": score_thresh,
     }
 
-    def plain(item):
-        return list(item) if isinstance(item, tuple) else item
-
     assert {key: plain(value(cfg, key)) for key in expected} == {
         key: plain(item) for key, item in expected.items()
     }
@@ -197,3 +201,80 @@ def test_small_config_builds(name):
     model = build_model(cfg)
     assert isinstance(model, CoMiningFCOS if name.startswith("fcos_") else CoMiningRetinaNet)
     assert sum(p.numel() for p in model.parameters()) < 13e6
+
+
+class TestLazy:
+    """Each config in configs/lazy says what the YAML config of its name says."""
+
+    def both(self, name):
+        """The YAML config with its trainer, and what stands for them in the Lazy one."""
+        path = str(CONFIGS / "lazy" / f"{name}.py")
+        config = load_lazy_config(path, ["train.device=cpu"])
+        cfg = load(name)
+        cfg.MODEL.DEVICE = "cpu"
+        return (cfg, Trainer), (common_settings(config, path), trainer_of(config))
+
+    def test_each_detector_is_there_with_its_baseline(self):
+        assert set(LAZY) <= set(LEAVES)
+        for name in ("hard_R50", "fcos_hard_R50", "demo", "fcos_demo"):
+            assert {name, f"baseline_{name}"} <= set(LAZY)
+
+    @pytest.mark.parametrize("name", LAZY)
+    def test_settings(self, name):
+        (cfg, _), (ours, trainer) = self.both(name)
+        assert Path(ours.OUTPUT_DIR) == Path("output", "lazy", name)
+        for key in set(SETTINGS.values()) - {"OUTPUT_DIR"}:
+            assert plain(value(ours, key)) == plain(value(cfg, key)), key
+        assert trainer.lazy.model._target_.__name__ == cfg.MODEL.META_ARCHITECTURE
+        loaders = trainer.lazy.dataloader
+        assert loaders.train.total_batch_size == cfg.SOLVER.IMS_PER_BATCH
+        assert loaders.train.max_unreadable == cfg.DATALOADER.MAX_UNREADABLE
+        assert loaders.train.num_workers == loaders.test.num_workers == cfg.DATALOADER.NUM_WORKERS
+        for mapper, is_train in ((loaders.train.mapper.mapper, True), (loaders.test.mapper, False)):
+            mappers = instantiate(mapper), DatasetMapper(cfg, is_train=is_train)
+            assert mappers[0].image_format == mappers[1].image_format
+            assert mappers[0].is_train == mappers[1].is_train == is_train
+            augmentations = [
+                [(type(x), {k: plain(v) for k, v in vars(x).items()}) for x in y.augmentations.augs]
+                for y in mappers
+            ]
+            assert augmentations[0] == augmentations[1]
+
+    @pytest.mark.parametrize("name", ["demo", "fcos_demo", "hard_R50", "fcos_hard_R50"])
+    def test_losses_optimizer_and_schedule(self, name):
+        found, schedules = [], []
+        for cfg, trainer in self.both(name):
+            cfg.SEED = 3
+            if trainer is not Trainer:
+                trainer.lazy.train.seed = 3
+            torch.manual_seed(0)
+            model = trainer.build_model(cfg).train()
+            with EventStorage():
+                losses = {key: loss.item() for key, loss in model(two_items()).items()}
+            assert all(losses.values())
+            optimizer = trainer.build_optimizer(cfg, model)
+            scheduler = trainer.build_lr_scheduler(cfg, optimizer)
+            names = {parameter: key for key, parameter in model.named_parameters()}
+            of_parameters = {
+                names[parameter]: {key: v for key, v in group.items() if key != "params"}
+                for group in optimizer.param_groups
+                for parameter in group["params"]
+            }
+            rates = []
+            for share in (0, 0.001, 0.01, 0.04, 0.1, 0.65, 0.7, 0.85, 0.9, 0.999):
+                scheduler.last_epoch = share * cfg.SOLVER.MAX_ITER
+                rates.append(scheduler.get_lr()[0])
+            mining = (model.score_thresh, model.iou_thresh, model.crosswise)
+            shares = (
+                (model.adaptive.precision, model.adaptive.object_precision)
+                if model.adaptive
+                else None
+            )
+            found.append((losses, type(optimizer).__name__, of_parameters, mining, shares))
+            schedules.append(rates)
+        assert found[0] == found[1]
+        assert schedules[0] == pytest.approx(schedules[1])
+
+
+def plain(item):
+    return list(item) if isinstance(item, tuple) else item

@@ -16,6 +16,8 @@ import torch
 from detectron2.modeling import build_model
 
 from comining.engine import load_config
+from comining.modeling.comining import BRANCHES
+from tests.modeling.helpers import LOSSES
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "train_net.py"
@@ -27,6 +29,7 @@ PUBLISHED = {
     "hard_R50": ("instances_train2017_hard", 50),
     "extreme_R50": ("instances_train2017_extreme", 50),
     "miss50p_R101": ("coco_missing_50p", 101),
+    "fcos_hard_R50": ("instances_train2017_hard", 50),
 }
 
 SMALL = {
@@ -37,6 +40,7 @@ SMALL = {
     "DATALOADER.NUM_WORKERS": "0",
     # Nothing is detected confidently, but something shall be evaluated.
     "MODEL.RETINANET.SCORE_THRESH_TEST": "0.0",
+    "MODEL.FCOS.SCORE_THRESH_TEST": "0.0",
 }
 
 
@@ -110,7 +114,8 @@ def test_published_config_trains_and_evaluates(config, coco_root, weights, outpu
     done = run(coco_root, config, output, **{"MODEL.WEIGHTS": weights(depth)})
     assert done.returncode == 0, done.stderr
     assert "No GPU is available: running on the CPU" in done.stdout
-    assert "CoMiningRetinaNet: " in done.stdout
+    detector = "FCOS" if config.startswith("fcos") else "RetinaNet"
+    assert f"CoMining{detector}: " in done.stdout
     annotations = read(coco_root / "coco" / "annotations" / f"{json_file}.json")["annotations"]
     assert int(re.findall(r"total +\| *(\d+)", done.stdout)[0]) == len(annotations)
 
@@ -118,7 +123,7 @@ def test_published_config_trains_and_evaluates(config, coco_root, weights, outpu
     assert checkpoint["iteration"] == 1
     blocks = {key.split(".")[3] for key in checkpoint["model"] if "bottom_up.res4" in key}
     assert len(blocks) == {50: 6, 101: 23}[depth]
-    assert loss_names(output) == {"loss_cls", "loss_box_reg", "loss_cls_aug", "loss_box_reg_aug"}
+    assert loss_names(output) == {name + x for name in LOSSES[detector] for x in BRANCHES}
 
     results = read(output / "results.json")["bbox"]
     assert 0 <= results["AP"] <= 100
@@ -188,6 +193,14 @@ def error_of(own_overrides, monkeypatch):
 
     monkeypatch.chdir(ROOT)
     return error
+
+
+def test_help_warns_of_code_in_configs(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), "--help"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+    assert end.value.code == 0
+    assert "a Python program" in " ".join(capsys.readouterr().out.split())
 
 
 def test_missing_config_file(error_of):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Measure the project against its references, both sides in one run, and print ratios.
 
-python tools/benchmark.py step      a training step, against detectron2's RetinaNet on 2N images
+python tools/benchmark.py step      a training step, against detectron2's detector on 2N images
 python tools/benchmark.py amp       losses and mined labels in bfloat16, against float32
 python tools/benchmark.py view      the second view, against torchvision's ColorJitter on PIL images
 python tools/benchmark.py loader    the project's train loader, against detectron2's
@@ -15,6 +15,7 @@ import argparse
 
 import torch
 from benchmarks.amp import benchmark_amp
+from benchmarks.data import FULL_CONFIGS
 from benchmarks.evaluation import benchmark_eval
 from benchmarks.loader import benchmark_loader
 from benchmarks.startup import benchmark_startup
@@ -40,6 +41,7 @@ def main() -> None:
                        metavar="HxW", help="image sizes in pixels")  # fmt: skip
 
     step = what.add_parser("step", parents=[sizes])
+    step.add_argument("--detector", choices=FULL_CONFIGS, default="RetinaNet")
     step.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4], help="images N")
     step.add_argument("--classes", type=int, nargs="+", default=[80], help="number of classes")
     step.add_argument("--confident", type=int, nargs="+", default=[50],
@@ -65,6 +67,7 @@ def main() -> None:
             options.batches,
             options.classes,
             options.confident,
+            detector=options.detector,
             layout=options.layout,
             repeats=options.repeats,
         )

@@ -7,7 +7,7 @@ import os
 
 from .datasets import check_datasets, check_num_classes, register_coco, register_from_config
 from .datasets import register_sparse_coco as _register_sparse_coco
-from .loader import TrainLoader, build_train_loader
+from .loader import TrainLoader, build_train_loader, load_datasets
 from .withheld import WithheldMapper
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "build_train_loader",
     "check_datasets",
     "check_num_classes",
+    "load_datasets",
     "register_coco",
     "register_from_config",
 ]

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import torch
-from detectron2.config import CfgNode
+from detectron2.config import CfgNode, configurable
 from detectron2.data import DatasetFromList, DatasetMapper, get_detection_dataset_dicts
 from detectron2.data.detection_utils import SizeMismatchError
 from detectron2.data.samplers import RepeatFactorTrainingSampler, TrainingSampler
@@ -195,54 +195,100 @@ def _seeded(counters: Sequence[int]) -> Iterator[None]:
         torch.set_rng_state(states[2])
 
 
-def build_train_loader(
-    cfg: CfgNode, mapper: Callable[[dict[str, Any]], dict[str, Any]] | None = None
-) -> TrainLoader:
-    """The loader that ``cfg`` describes, for this process.
+def load_datasets(names: str | Sequence[str], *, filter_empty: bool = True) -> list[dict[str, Any]]:
+    """The images of registered data sets, to train on.
 
     Args:
-        cfg: with the keys of `comining.add_comining_config`.
-        mapper: instead of detectron2's ``DatasetMapper``.
+        names: of the data sets.
+        filter_empty: whether images without annotations are left out.
+
+    Raises:
+        InputError: the data can't be used.
+    """
+    try:
+        return get_detection_dataset_dicts(names, filter_empty=filter_empty)
+    except AssertionError as error:  # how detectron2 refuses data
+        raise InputError(f"DATASETS.TRAIN can't be used: {error}") from error
+
+
+def _from_config(
+    cfg: CfgNode, mapper: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    repeat_thresh = {
+        "TrainingSampler": 0.0,
+        "RepeatFactorTrainingSampler": cfg.DATALOADER.REPEAT_THRESHOLD,
+    }
+    if cfg.DATALOADER.SAMPLER_TRAIN not in repeat_thresh:
+        raise InputError(
+            f"DATALOADER.SAMPLER_TRAIN is {cfg.DATALOADER.SAMPLER_TRAIN!r}; it must be "
+            "'TrainingSampler' or 'RepeatFactorTrainingSampler'"
+        )
+    return {
+        "dataset": load_datasets(
+            cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
+        ),
+        "mapper": mapper or DatasetMapper(cfg, is_train=True),
+        "total_batch_size": cfg.SOLVER.IMS_PER_BATCH,
+        "seed": cfg.SEED,
+        "repeat_thresh": repeat_thresh[cfg.DATALOADER.SAMPLER_TRAIN],
+        "aspect_ratio_grouping": cfg.DATALOADER.ASPECT_RATIO_GROUPING,
+        "num_workers": cfg.DATALOADER.NUM_WORKERS,
+        "max_unreadable": cfg.DATALOADER.MAX_UNREADABLE,
+    }
+
+
+@configurable(from_config=_from_config)
+def build_train_loader(
+    dataset: list[dict[str, Any]],
+    *,
+    mapper: Callable[[dict[str, Any]], dict[str, Any]],
+    total_batch_size: int,
+    seed: int = -1,
+    repeat_thresh: float = 0.0,
+    aspect_ratio_grouping: bool = True,
+    num_workers: int = 0,
+    max_unreadable: int = 10,
+) -> TrainLoader:
+    """The loader of this process.
+
+    As with detectron2's ``build_detection_train_loader``, a config with the keys of
+    `comining.add_comining_config` may stand for the arguments:
+    ``build_train_loader(cfg, mapper=None)``, with detectron2's ``DatasetMapper`` by default.
+
+    Args:
+        dataset: images in detectron2's data set format.
+        mapper: makes of one of them what the model takes.
+        total_batch_size: of all processes; a multiple of their number.
+        seed: of order and augmentation; below 0, one that the processes draw.
+        repeat_thresh: images with a category that a smaller share of the images shows come more
+            often, as in LVIS; 0 for none.
+        aspect_ratio_grouping, num_workers, max_unreadable: of `TrainLoader`.
 
     Raises:
         InputError: a setting is not legal, or the data can't be used.
     """
     world_size = comm.get_world_size()
-    if cfg.SOLVER.IMS_PER_BATCH < 1 or cfg.SOLVER.IMS_PER_BATCH % world_size:
+    if total_batch_size < 1 or total_batch_size % world_size:
         raise InputError(
-            f"SOLVER.IMS_PER_BATCH is {cfg.SOLVER.IMS_PER_BATCH}; it must be a multiple of the "
-            f"number of processes, {world_size}"
+            f"SOLVER.IMS_PER_BATCH is {total_batch_size}; it must be a multiple of the number of "
+            f"processes, {world_size}"
         )
-    try:
-        images = get_detection_dataset_dicts(
-            cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
-        )
-    except AssertionError as error:  # how detectron2 refuses data
-        raise InputError(f"DATASETS.TRAIN can't be used: {error}") from error
-    seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
-    sampler = _build_sampler(cfg, images, seed)
-    return TrainLoader(
-        images,
-        mapper or DatasetMapper(cfg, is_train=True),
-        sampler,
-        batch_size=cfg.SOLVER.IMS_PER_BATCH // world_size,
-        seed=seed,
-        aspect_ratio_grouping=cfg.DATALOADER.ASPECT_RATIO_GROUPING,
-        num_workers=cfg.DATALOADER.NUM_WORKERS,
-        max_unreadable=cfg.DATALOADER.MAX_UNREADABLE,
-    )
-
-
-def _build_sampler(cfg: CfgNode, images: list[dict[str, Any]], seed: int) -> Iterable[int]:
-    name = cfg.DATALOADER.SAMPLER_TRAIN
-    if name == "TrainingSampler":
-        return TrainingSampler(len(images), seed=seed)
-    if name == "RepeatFactorTrainingSampler":
+    if seed < 0:
+        seed = comm.shared_random_seed()
+    if repeat_thresh > 0:
         factors = RepeatFactorTrainingSampler.repeat_factors_from_category_frequency(
-            images, cfg.DATALOADER.REPEAT_THRESHOLD
+            dataset, repeat_thresh
         )
-        return RepeatFactorTrainingSampler(factors, seed=seed)
-    raise InputError(
-        f"DATALOADER.SAMPLER_TRAIN is {name!r}; it must be 'TrainingSampler' or "
-        "'RepeatFactorTrainingSampler'"
+        sampler = RepeatFactorTrainingSampler(factors, seed=seed)
+    else:
+        sampler = TrainingSampler(len(dataset), seed=seed)
+    return TrainLoader(
+        dataset,
+        mapper,
+        sampler,
+        batch_size=total_batch_size // world_size,
+        seed=seed,
+        aspect_ratio_grouping=aspect_ratio_grouping,
+        num_workers=num_workers,
+        max_unreadable=max_unreadable,
     )

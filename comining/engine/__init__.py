@@ -2,7 +2,17 @@
 
 from .checkpoint import Checkpointer
 from .launch import launch
+from .lazy import lazy_keys, load_lazy_config, setup_lazy
 from .setup import load_config, setup
 from .trainer import Trainer
 
-__all__ = ["Checkpointer", "Trainer", "launch", "load_config", "setup"]
+__all__ = [
+    "Checkpointer",
+    "Trainer",
+    "launch",
+    "lazy_keys",
+    "load_config",
+    "load_lazy_config",
+    "setup",
+    "setup_lazy",
+]

@@ -34,12 +34,27 @@ def setup(args: argparse.Namespace) -> CfgNode:
         InputError: a file is missing, a key unknown, a value illegal.
     """
     cfg = load_config(args.config_file, args.opts)
+    check_named(cfg, "TEST" if args.eval_only else "TRAIN", args.config_file)
+    complete(cfg, args)
+    default_setup(cfg, args)
+    return cfg
+
+
+def complete(cfg: CfgNode, args: argparse.Namespace) -> None:
+    """Register and check a run's data sets, check its weights, choose device and seed; freeze.
+
+    Raises:
+        InputError: a file is missing.
+    """
     on_cpu = cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available()
     if on_cpu:
         cfg.MODEL.DEVICE = "cpu"
     register_from_config(cfg)
-    _check_data(cfg, args)
+    names = cfg.DATASETS.TEST if args.eval_only else (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
+    check_datasets(sorted(set(names)))
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="comining")
+    if on_cpu:
+        logging.getLogger(__name__).info("No GPU is available: running on the CPU.")
     checkpoint = last_checkpoint(cfg.OUTPUT_DIR) if args.resume else None
     if checkpoint is None:
         check_weights(cfg.MODEL.WEIGHTS, args.config_file)
@@ -48,10 +63,6 @@ def setup(args: argparse.Namespace) -> CfgNode:
         seed = saved_seed(checkpoint) if checkpoint else None
         cfg.SEED = comm.shared_random_seed() if seed is None else seed
     cfg.freeze()
-    default_setup(cfg, args)
-    if on_cpu:
-        logging.getLogger(__name__).info("No GPU is available: running on the CPU.")
-    return cfg
 
 
 def load_config(config_file: str, overrides: list[str] | None = None) -> CfgNode:
@@ -64,6 +75,11 @@ def load_config(config_file: str, overrides: list[str] | None = None) -> CfgNode
     Raises:
         InputError: the file is missing or no YAML, a key unknown, a value of the wrong type.
     """
+    if config_file.endswith(".py"):
+        raise InputError(
+            f"config file {config_file} is a Lazy config, which train_net.py alone takes: name a "
+            "YAML one"
+        )
     cfg = get_cfg()
     add_comining_config(cfg)
     try:
@@ -82,15 +98,17 @@ def load_config(config_file: str, overrides: list[str] | None = None) -> CfgNode
     return cfg
 
 
-def _check_data(cfg: CfgNode, args: argparse.Namespace) -> None:
-    """Check that the data sets of a run are known and in place."""
-    key = "TEST" if args.eval_only else "TRAIN"
+def check_named(cfg: CfgNode, key: str, config_file: str) -> None:
+    """Check that ``cfg.DATASETS`` names a data set under ``key``.
+
+    Raises:
+        InputError: it does not.
+    """
     if not cfg.DATASETS[key]:
         raise InputError(
-            f"DATASETS.{key} names no data set: set it in {args.config_file or 'a config file'} "
+            f"DATASETS.{key} names no data set: set it in {config_file or 'a config file'} "
             "or on the command line"
         )
-    check_datasets(sorted({*cfg.DATASETS[key], *cfg.DATASETS.TEST}))
 
 
 def check_weights(weights: str, config_file: str) -> None:

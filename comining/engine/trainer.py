@@ -23,7 +23,7 @@ from detectron2.solver.build import get_default_optimizer_params, maybe_add_grad
 from detectron2.utils import comm
 from torch import distributed, nn
 
-from comining.data import TrainLoader, WithheldMapper, build_train_loader, check_num_classes
+from comining.data import WithheldMapper, build_train_loader, check_num_classes
 from comining.errors import InputError
 from comining.evaluation import COCOBoxEvaluator
 
@@ -58,7 +58,7 @@ class Trainer(DefaultTrainer):
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
         data_loader = self.build_train_loader(cfg)
-        _check_num_classes(cfg, [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST])
+        self.check_num_classes(cfg, [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST])
         on_gpu = torch.device(cfg.MODEL.DEVICE).type == "cuda"
         model = create_ddp_model(
             model,
@@ -111,8 +111,7 @@ class Trainer(DefaultTrainer):
                 "registered; CoMiningRetinaNet, CoMiningFCOS, RetinaNet and FCOS are"
             )
         model = super().build_model(cfg)
-        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        logger.info(f"{cfg.MODEL.META_ARCHITECTURE}: {trained / 1e6:.1f} M trained parameters")
+        log_size(model)
         return model
 
     @classmethod
@@ -136,11 +135,24 @@ class Trainer(DefaultTrainer):
         )
 
     @classmethod
-    def build_train_loader(cls, cfg: CfgNode) -> TrainLoader:
+    def build_train_loader(cls, cfg: CfgNode) -> Iterable[list[dict[str, Any]]]:
         mapper = DatasetMapper.from_config(cfg, is_train=True)
         if cfg.INPUT.VERTICAL_FLIP:
             mapper["augmentations"].append(RandomFlip(horizontal=False, vertical=True))
         return build_train_loader(cfg, WithheldMapper(DatasetMapper(**mapper)))
+
+    @classmethod
+    def check_num_classes(cls, cfg: CfgNode, datasets: Iterable[str]) -> None:
+        """Check that the model has as many classes as the data sets.
+
+        Raises:
+            InputError: it does not.
+        """
+        # Other detectors keep their number of classes elsewhere.
+        for name in ("RetinaNet", "FCOS"):
+            if cfg.MODEL.META_ARCHITECTURE.endswith(name):
+                key = f"MODEL.{name.upper()}.NUM_CLASSES"
+                check_num_classes(datasets, cfg.MODEL[name.upper()].NUM_CLASSES, key)
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
@@ -156,7 +168,7 @@ class Trainer(DefaultTrainer):
             detectron2's results: by task and metric, with one data set; by data set, task and
             metric with several. AP in 0..100; NaN where nothing can be computed, null in the file.
         """
-        _check_num_classes(cfg, cfg.DATASETS.TEST)
+        cls.check_num_classes(cfg, cfg.DATASETS.TEST)
         if comm.get_world_size() > 1:
             # Each process has statistics of its own in its normalisation layers. Those of the main
             # one are in the checkpoint.
@@ -171,12 +183,9 @@ class Trainer(DefaultTrainer):
         return results
 
 
-def _check_num_classes(cfg: CfgNode, datasets: Iterable[str]) -> None:
-    # Other detectors keep their number of classes elsewhere.
-    for name in ("RetinaNet", "FCOS"):
-        if cfg.MODEL.META_ARCHITECTURE.endswith(name):
-            key = f"MODEL.{name.upper()}.NUM_CLASSES"
-            check_num_classes(datasets, cfg.MODEL[name.upper()].NUM_CLASSES, key)
+def log_size(model: nn.Module) -> None:
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    logger.info(f"{type(model).__name__}: {trained / 1e6:.1f} M trained parameters")
 
 
 def _nan_to_none(results: Any) -> Any:

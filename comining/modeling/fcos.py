@@ -70,7 +70,7 @@ class FCOS(fcos.FCOS):
                 input_shape=input_shape,
                 num_classes=settings.NUM_CLASSES,
                 conv_dims=[input_shape[0].channels] * settings.NUM_CONVS,
-                norm=_head_norm(settings.NORM),
+                norm=head_norm(settings.NORM),
                 prior_prob=settings.PRIOR_PROB,
             ),
             "head_in_features": settings.IN_FEATURES,
@@ -87,7 +87,8 @@ class FCOS(fcos.FCOS):
         }
 
 
-def _head_norm(name: str) -> str | Callable[[int], nn.Module]:
+def head_norm(name: str) -> str | Callable[[int], nn.Module]:
+    """What detectron2's heads take as ``norm``, for a name as in ``MODEL.FCOS.NORM``."""
     # detectron2's 0.6 release first tries a head's norm on one channel, too few for 32 groups.
     if name != "GN":
         return name

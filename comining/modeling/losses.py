@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,12 +14,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
-from torchvision.ops import generalized_box_iou_loss
 
-#: Losses on boxes, by the names of ``MODEL.RETINANET.BBOX_REG_LOSS_TYPE``. fvcore's GIoU computes
-#: the same as torchvision's, but stops at a prediction that is not a number and waits to see it.
-IOU_LOSSES = {"giou": generalized_box_iou_loss, "diou": diou_loss, "ciou": ciou_loss}
-BOX_LOSSES = ("smooth_l1", *IOU_LOSSES)
+EPSILON = 1e-7  # as fvcore and torchvision have it
 
 
 def focal_loss(logits: Tensor, classes: Tensor, *, alpha: float, gamma: float) -> Tensor:
@@ -140,7 +137,46 @@ def box_loss(
     if kind == "smooth_l1":
         wanted = transform.get_deltas(anchors, targets)
         return smooth_l1_loss(deltas, wanted, beta=smooth_l1_beta, reduction="none").sum(1)
-    return IOU_LOSSES[kind](transform.apply_deltas(deltas, anchors), targets, reduction="none")
+    return IOU_LOSSES[kind](transform.apply_deltas(deltas, anchors), targets)
+
+
+def giou_loss(boxes: Tensor, targets: Tensor) -> Tensor:
+    """Generalised IoU loss of pairs of boxes (Rezatofighi et al., CVPR 2019).
+
+    fvcore and torchvision compute the same, but select the pairs that overlap, for which the host
+    waits for a GPU ten times in a step.
+
+    Args:
+        boxes, targets: (F, 4) XYXY.
+
+    Returns:
+        (F,) in [0, 2]; not finite where a box is not.
+    """
+    overlap = torch.minimum(boxes[:, 2:], targets[:, 2:])
+    overlap = (overlap - torch.maximum(boxes[:, :2], targets[:, :2])).relu()
+    hull = torch.maximum(boxes[:, 2:], targets[:, 2:])
+    hull = hull - torch.minimum(boxes[:, :2], targets[:, :2])
+    areas = (_area(sides) for sides in (overlap, hull, _sides(boxes), _sides(targets)))
+    intersection, of_hull, of_boxes, of_targets = areas
+    union = of_boxes + of_targets - intersection
+    return 1 - intersection / (union + EPSILON) + (of_hull - union) / (of_hull + EPSILON)
+
+
+def _sides(boxes: Tensor) -> Tensor:
+    return boxes[:, 2:] - boxes[:, :2]
+
+
+def _area(sides: Tensor) -> Tensor:
+    return sides[:, 0] * sides[:, 1]
+
+
+#: Losses on boxes, by the names of ``MODEL.RETINANET.BBOX_REG_LOSS_TYPE``.
+IOU_LOSSES = {
+    "giou": giou_loss,
+    "diou": partial(diou_loss, reduction="none"),
+    "ciou": partial(ciou_loss, reduction="none"),
+}
+BOX_LOSSES = ("smooth_l1", *IOU_LOSSES)
 
 
 def centerness(distances: Tensor) -> Tensor:

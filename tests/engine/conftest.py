@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.conftest import coco_dataset
+from tests.conftest import CONFIGS, DEMOS, coco_dataset
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,9 +20,10 @@ ROOT = Path(__file__).parents[2]
 class Training:
     """Eight iterations of a tiny detector on wide and tall images, a checkpoint after every two."""
 
-    def __init__(self, data, output):
+    def __init__(self, data, output, detector="RetinaNet"):
         self.data = data
         self.output = output
+        self.config = CONFIGS / f"{DEMOS[detector]}.yaml"
         entry = ["mixed", str(data / "annotations.json"), str(data)]
         self.settings = {
             "MODEL.RETINANET.NUM_CLASSES": 2,
@@ -32,6 +34,9 @@ class Training:
             "MODEL.COMINING.SCORE_THRESH": 0.012,
             "MODEL.COMINING.VIEW.FLIP_PROB": 0.5,
             "MODEL.RETINANET.SCORE_THRESH_TEST": 0.0,
+            "MODEL.FCOS.NUM_CLASSES": 2,
+            "MODEL.FCOS.NUM_CONVS": 1,
+            "MODEL.FCOS.SCORE_THRESH_TEST": 0.0,
             "DATASETS.REGISTER": [entry],
             "DATASETS.TRAIN": ["mixed"],
             "DATASETS.TEST": ["mixed"],
@@ -52,14 +57,43 @@ class Training:
         annotations = [x for x in dataset["annotations"] if x["image_id"] == image_id]
         return {**dataset, "images": images, "annotations": annotations}
 
-    def start(self, *options, script=(ROOT / "train_net.py",), launcher=(), **settings):
-        """Start a process; settings with __ for the dots."""
+    def lazy_overrides(self):
+        """What the settings say, to a Lazy config of FCOS."""
+        augmentation = "dataloader.train.mapper.mapper.augmentations.0"
+        settings = {
+            "model.num_classes": 2,
+            "model.backbone.out_channels": 16,
+            "model.head.conv_dims": [16],
+            "model.score_thresh": 0.012,
+            "model.view.flip_prob": 0.5,
+            "model.test_score_thresh": 0.0,
+            "dataloader.register": f"[[mixed,{self.data / 'annotations.json'},{self.data}]]",
+            "dataloader.train.dataset.names": "mixed",
+            "dataloader.test.dataset.names": "mixed",
+            f"{augmentation}.short_edge_length": [48, 64],
+            "dataloader.test.mapper.augmentations.0.short_edge_length": 64,
+            "dataloader.train.total_batch_size": 2,
+            "train.max_iter": 8,
+            "lr_multiplier.warmup_length": 1.0,  # longer than these eight
+            "train.checkpointer.period": 2,
+            "train.device": "cpu",
+            "train.output_dir": self.output,
+            "train.seed": 5,
+        }
+        return [f"{key}={value}" for key, value in settings.items()]
+
+    def start(self, *options, script=(ROOT / "train_net.py",), launcher=(), lazy=False, **settings):
+        """Start a process; settings with __ for the dots, not for a Lazy config."""
         overrides = {key.replace("__", "."): value for key, value in settings.items()}
+        config = self.config
         words = [str(x) for pair in {**self.settings, **overrides}.items() for x in pair]
-        config = ("--config-file", str(ROOT / "configs" / "demo.yaml"))
+        if lazy:
+            config = config.parent / "lazy" / f"{config.stem}.py"
+            words = self.lazy_overrides()
         paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
         return subprocess.Popen(
-            [sys.executable, *launcher, *map(str, script), *config, *options, *words],
+            [sys.executable, *launcher, *map(str, script), "--config-file", str(config), *options,
+             *words],
             cwd=ROOT,
             env={
                 **os.environ,
@@ -70,7 +104,7 @@ class Training:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        )
+        )  # fmt: skip
 
     def run(self, *options, **settings):
         """Run to the end or to the kill, as `start`."""
@@ -110,14 +144,24 @@ def mixed_data(tmp_path_factory):
 
 
 @pytest.fixture
-def training(mixed_data, tmp_path):
-    return Training(mixed_data, tmp_path / "run")
+def training(detector, mixed_data, tmp_path):
+    return Training(mixed_data, tmp_path / "run", detector)
 
 
 @pytest.fixture(scope="session")
-def undisturbed(mixed_data, tmp_path_factory):
-    """The output folder of a training that nothing interrupted."""
-    output = tmp_path_factory.mktemp("undisturbed")
-    done = Training(mixed_data, output).run(DATALOADER__NUM_WORKERS=2)
-    assert done.returncode == 0, done.stderr
-    return output
+def undisturbed_by_detector(mixed_data, tmp_path_factory):
+    """By detector, the output folder of a training that nothing interrupted."""
+
+    @cache
+    def train(detector):
+        output = tmp_path_factory.mktemp("undisturbed")
+        done = Training(mixed_data, output, detector).run(DATALOADER__NUM_WORKERS=2)
+        assert done.returncode == 0, done.stderr
+        return output
+
+    return train
+
+
+@pytest.fixture
+def undisturbed(detector, undisturbed_by_detector):
+    return undisturbed_by_detector(detector)

@@ -88,14 +88,19 @@ from detectron2.utils.events import EventStorage
 def main(args):
     cfg = load_config(args.config_file, args.opts)
     register_from_config(cfg)
-    torch.manual_seed(0)
-    trainer = Trainer(cfg)
-    batch = next(iter(trainer.data_loader))
-    with EventStorage():
-        losses = trainer.model(batch)
-    sum(losses.values()).backward()
-    model = trainer.model.module if comm.get_world_size() > 1 else trainer.model
-    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    gradients = {}
+    for architecture in ("CoMiningRetinaNet", "CoMiningFCOS"):
+        cfg.MODEL.META_ARCHITECTURE = architecture
+        torch.manual_seed(0)
+        trainer = Trainer(cfg)
+        batch = next(iter(trainer.data_loader))
+        with EventStorage():
+            losses = trainer.model(batch)
+        sum(losses.values()).backward()
+        model = trainer.model.module if comm.get_world_size() > 1 else trainer.model
+        for name, parameter in model.named_parameters():
+            if parameter.grad is not None:
+                gradients[f"{architecture} {name}"] = parameter.grad
     content = {"images": [item["image_id"] for item in batch], "gradients": gradients}
     torch.save(content, f"{cfg.OUTPUT_DIR}/{comm.get_world_size()}_{comm.get_rank()}.pth")
 
@@ -118,6 +123,8 @@ def test_gradients_are_the_average_of_those_of_single_processes(training, tmp_pa
         "MODEL__FPN__NORM": "GN",
         "MODEL__FPN__OUT_CHANNELS": 32,
         "MODEL__RETINANET__NORM": "",
+        "MODEL__FCOS__NORM": "",
+        "MODEL__FCOS__IN_FEATURES": ["p3", "p4", "p5"],
         "DATALOADER__ASPECT_RATIO_GROUPING": False,
         "SOLVER__AMP__ENABLED": False,
     }
@@ -139,6 +146,7 @@ def test_gradients_are_the_average_of_those_of_single_processes(training, tmp_pa
         singles.append(torch.load(training.output / "1_0.pth"))
         assert singles[-1]["images"] == [image]
     assert singles[0]["images"] != singles[1]["images"]
+    assert any("CoMiningFCOS head.ctrness" in name for name in both[0]["gradients"])
     for name, gradient in both[0]["gradients"].items():
         mean = sum(single["gradients"][name] for single in singles) / 2
         torch.testing.assert_close(gradient, mean, rtol=1e-4, atol=1e-6)

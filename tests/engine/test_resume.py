@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from tests.engine.conftest import assert_same_end
+from tests.modeling.helpers import each_detector
 
 DRIVER = Path(__file__).with_name("run_until.py")
 
 
+@each_detector
 def test_undisturbed_training_mines(undisturbed):
     """Else the comparisons below would not show what they are for."""
     lines = map(json.loads, (undisturbed / "metrics.json").read_text().splitlines())
@@ -23,7 +25,6 @@ def test_killed_again_and_again(training, undisturbed):
         ("in a step", 1, []),  # nothing to resume from yet
         ("while a checkpoint is written", 3, ["model_0000001.pth"]),
         ("before a checkpoint is pointed to", 3, ["model_0000001.pth", "model_0000003.pth"]),
-        ("in a step", 5, ["model_0000001.pth", "model_0000003.pth"]),
         ("before a checkpoint is in place", 5, ["model_0000001.pth", "model_0000003.pth"]),
     ]
     for number, (moment, iteration, left) in enumerate(kills):
@@ -35,6 +36,18 @@ def test_killed_again_and_again(training, undisturbed):
         assert done.returncode == -signal.SIGKILL, done.stderr
         assert sorted(path.name for path in training.output.glob("*.pth")) == left
     done = training.run("--resume", DATALOADER__NUM_WORKERS=0)
+    assert done.returncode == 0, done.stderr
+    assert "Starting training from iteration 4" in done.stdout
+    assert_same_end(training.output, undisturbed)
+
+
+@each_detector
+def test_killed_in_a_step(training, undisturbed, detector):
+    """FCOS goes on by a Lazy config that says the same as its YAML config."""
+    lazy = detector == "FCOS"
+    done = training.run("--resume", script=(DRIVER, "in a step", 5, 0), lazy=lazy)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    done = training.run("--resume", lazy=lazy)
     assert done.returncode == 0, done.stderr
     assert "Starting training from iteration 4" in done.stdout
     assert_same_end(training.output, undisturbed)

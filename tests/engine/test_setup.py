@@ -74,6 +74,11 @@ def test_missing_config_file():
         load_config("gone.yaml")
 
 
+def test_lazy_config_is_no_yaml_config():
+    with pytest.raises(InputError, match=r"my\.py is a Lazy config, which train_net\.py alone"):
+        load_config("my.py")
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

@@ -14,6 +14,8 @@ from comining.data import register_coco, register_from_config
 from comining.engine import Trainer
 from comining.engine.step import TrainStep
 from comining.errors import InputError
+from comining.modeling.comining import BRANCHES
+from tests.modeling.helpers import LOSSES, each_detector
 
 
 @pytest.fixture
@@ -34,8 +36,12 @@ def train(cfg, resume=False):
 
 
 @pytest.mark.parametrize(
-    ("name", "optimizer", "state"),
-    [("SGD", torch.optim.SGD, "momentum_buffer"), ("AdamW", torch.optim.AdamW, "exp_avg_sq")],
+    ("detector", "name", "optimizer", "state"),
+    [
+        ("RetinaNet", "SGD", torch.optim.SGD, "momentum_buffer"),
+        ("RetinaNet", "AdamW", torch.optim.AdamW, "exp_avg_sq"),
+        ("FCOS", "AdamW", torch.optim.AdamW, "exp_avg_sq"),
+    ],
 )
 def test_training_changes_weights_and_keeps_the_optimizers_state(name, optimizer, state, cfg):
     cfg.SOLVER.OPTIMIZER = name
@@ -81,6 +87,7 @@ def test_mixed_precision_that_does_not_work_is_refused(dtype, message, cfg):
         Trainer(cfg)
 
 
+@each_detector
 @pytest.mark.parametrize("enabled", [True, False])
 def test_bfloat16_trains_single_precision_weights(enabled, cfg):
     cfg.merge_from_list(["SOLVER.AMP.ENABLED", enabled, "SOLVER.AMP.DTYPE", "bfloat16"])
@@ -95,11 +102,12 @@ def test_bfloat16_trains_single_precision_weights(enabled, cfg):
     assert all(value.isfinite().all() for value in load_checkpoint(cfg)["model"].values())
 
 
-def test_losses_and_mined_boxes_are_logged(cfg, tmp_path):
+@each_detector
+def test_losses_and_mined_boxes_are_logged(detector, cfg, tmp_path):
     train(cfg)
     lines = (tmp_path / "output" / "metrics.json").read_text().splitlines()
     metrics = json.loads(lines[0])
-    losses = {"loss_cls", "loss_box_reg", "loss_cls_aug", "loss_box_reg_aug"}
+    losses = {name + suffix for name in LOSSES[detector] for suffix in BRANCHES}
     assert losses | {"comining/mined_per_image", "comining/mined_per_image_aug"} <= set(metrics)
     assert {"data_time", "lr", "iteration"} <= set(metrics)
     assert metrics["total_loss"] == pytest.approx(sum(metrics[name] for name in losses))
@@ -124,8 +132,11 @@ def test_annotations_without_area_and_iscrowd_are_evaluated(cfg, own_data, tmp_p
     assert str(Trainer.test(cfg, model)["bbox"]) == str(complete)
 
 
+@each_detector
 def test_results_are_json_with_null_for_what_cannot_be_computed(cfg, tmp_path):
-    cfg.MODEL.RETINANET.SCORE_THRESH_TEST = 1.0  # nothing is detected
+    cfg.MODEL.RETINANET.SCORE_THRESH_TEST = cfg.MODEL.FCOS.SCORE_THRESH_TEST = (
+        1.0  # nothing is detected
+    )
     results = Trainer.test(cfg, Trainer.build_model(cfg))
     assert math.isnan(results["bbox"]["AP"])
 
@@ -152,6 +163,7 @@ def test_results_are_per_category_and_per_data_set(cfg, own_data):
     assert results["own"]["bbox"] == pytest.approx(results["more"]["bbox"], nan_ok=True)
 
 
+@each_detector
 def test_resumed_run_equals_an_uninterrupted_one(cfg, own_data, tmp_path):
     # One image and no random flip: every iteration sees the same.
     dataset = json.loads((own_data / "annotations.json").read_text())
@@ -224,20 +236,22 @@ def test_weights_alone_start_a_new_run(cfg, tmp_path):
     torch.testing.assert_close(dict(trainer.model.state_dict()), load_checkpoint(cfg)["model"])
 
 
-def spoil_loss(trainer, iteration):
+def spoil_loss(trainer, name, iteration):
     def spoil(model, inputs, losses):
         if get_event_storage().iter == iteration:
-            return {**losses, "loss_cls_aug": losses["loss_cls_aug"] * math.nan}
+            return {**losses, name: losses[name] * math.nan}
         return losses
 
     trainer.model.register_forward_hook(spoil)
 
 
-def test_losses_that_are_not_finite_stop_the_run(cfg, tmp_path):
+@each_detector
+def test_losses_that_are_not_finite_stop_the_run(detector, cfg, tmp_path):
     cfg.merge_from_list(["SOLVER.MAX_ITER", 5, "SOLVER.CHECKPOINT_PERIOD", 2])
     trainer = Trainer(cfg)
-    spoil_loss(trainer, iteration=3)
-    with pytest.raises(FloatingPointError, match=r"iteration 3: loss_cls_aug is nan \(") as error:
+    name, *_ = LOSSES[detector]
+    spoil_loss(trainer, f"{name}_aug", iteration=3)
+    with pytest.raises(FloatingPointError, match=rf"iteration 3: {name}_aug is nan \(") as error:
         trainer.train()
     # The update was not made, and the last checkpoint is there.
     assert all(parameter.isfinite().all() for parameter in trainer.model.parameters())
@@ -246,8 +260,8 @@ def test_losses_that_are_not_finite_stop_the_run(cfg, tmp_path):
     path = tmp_path / "output" / "non_finite_0000003_rank0.json"
     assert str(path) in str(error.value)
     described = json.loads(path.read_text())
-    assert described["losses"]["loss_cls_aug"] == "nan"
-    assert math.isfinite(described["losses"]["loss_cls"])
+    assert described["losses"][f"{name}_aug"] == "nan"
+    assert math.isfinite(described["losses"][name])
     assert len(described["images"]) == 2
     for image in described["images"]:
         assert image["file_name"].endswith(f"{image['image_id']:012}.jpg")
@@ -288,9 +302,9 @@ def test_steps_that_mixed_precision_skips_are_counted(caplog, tmp_path):
 
 
 @pytest.mark.parametrize("use", [Trainer, lambda cfg: Trainer.test(cfg, nn.Identity())])
-@pytest.mark.parametrize("detector", ["CoMiningRetinaNet", "RetinaNet", "CoMiningFCOS", "FCOS"])
-def test_wrong_number_of_classes_is_refused(use, detector, cfg):
-    cfg.MODEL.META_ARCHITECTURE = detector
+@pytest.mark.parametrize("architecture", ["CoMiningRetinaNet", "RetinaNet", "CoMiningFCOS", "FCOS"])
+def test_wrong_number_of_classes_is_refused(use, architecture, cfg):
+    cfg.MODEL.META_ARCHITECTURE = architecture
     cfg.MODEL.RETINANET.NUM_CLASSES = cfg.MODEL.FCOS.NUM_CLASSES = 80
     cfg.merge_from_list(["MODEL.FCOS.IN_FEATURES", ["p3", "p4", "p5"], "MODEL.FCOS.NORM", ""])
     with pytest.raises(InputError, match=r"own .*2 categories but .*: set .*NUM_CLASSES 2"):

@@ -16,7 +16,12 @@ from comining.modeling.labels import Labels, overlap_any
 BASE_SMALL = Path(__file__).parents[2] / "configs" / "Base-Small.yaml"
 NUM_CLASSES = 3
 
-each_detector = pytest.mark.parametrize("detector", ["RetinaNet", "FCOS"])
+#: By detector; the first is of the classes, the second of the boxes.
+LOSSES = {
+    "RetinaNet": ("loss_cls", "loss_box_reg"),
+    "FCOS": ("loss_fcos_cls", "loss_fcos_loc", "loss_fcos_ctr"),
+}
+each_detector = pytest.mark.parametrize("detector", LOSSES)
 
 
 def plain(detector):

@@ -12,6 +12,7 @@ from comining.modeling import SecondView
 from comining.modeling.comining import BRANCHES
 from comining.modeling.labels import Labels
 from tests.modeling.helpers import (
+    LOSSES,
     NUM_CLASSES,
     each_detector,
     items,
@@ -22,11 +23,6 @@ from tests.modeling.helpers import (
     two_items,
 )
 
-#: By detector; the first is of the classes, the second of the boxes.
-LOSSES = {
-    "RetinaNet": ("loss_cls", "loss_box_reg"),
-    "FCOS": ("loss_fcos_cls", "loss_fcos_loc", "loss_fcos_ctr"),
-}
 NOTHING_MINED = ("MODEL.COMINING.SCORE_THRESH", 1.0)
 EVERYTHING_MINED = ("MODEL.COMINING.SCORE_THRESH", 0.0)
 ALWAYS_FLIPPED = ("MODEL.COMINING.VIEW.FLIP_PROB", 1.0)
@@ -168,16 +164,18 @@ class TestLosses:
         for name in losses.keys() - {f"{LOSSES[detector][1]}_aug"}:
             assert losses[name].isfinite(), name
 
-    def test_seed_and_iteration_decide(self):
+    @each_detector
+    def test_seed_and_iteration_decide(self, detector):
         batch = two_items()
         losses = [
-            step(tiny_model("SEED", seed), batch, iteration)
+            step(tiny_model("SEED", seed, detector=detector), batch, iteration)
             for seed, iteration in ((1, 5), (1, 5), (2, 5), (1, 6))
         ]
-        same, again, other_seed, other_iteration = (x["loss_cls_aug"].item() for x in losses)
+        of_classes, of_boxes, *_ = LOSSES[detector]
+        same, again, other_seed, other_iteration = (x[f"{of_classes}_aug"].item() for x in losses)
         assert same == again
         assert len({same, other_seed, other_iteration}) == 3
-        assert losses[0]["loss_box_reg"] == losses[1]["loss_box_reg"]
+        assert losses[0][of_boxes] == losses[1][of_boxes]
 
     def test_images_of_a_batch_draw_different_views(self):
         batch = items(((64, 64), [], []))
@@ -336,24 +334,28 @@ class TestGivenView:
 
 
 class TestInference:
-    def test_makes_no_second_view(self, monkeypatch):
+    @each_detector
+    def test_makes_no_second_view(self, detector, monkeypatch):
         monkeypatch.setattr(SecondView, "make", refuse)
         monkeypatch.setattr(SecondView, "draw", refuse)
-        model = tiny_model().eval()
+        model = tiny_model(detector=detector).eval()
         assert len(seen_by_backbone(model, two_items())) == 2
         with torch.no_grad():
             assert len(model(two_items())) == 2  # nor an event storage
 
-    def test_training_sees_both_views(self):
-        assert len(seen_by_backbone(tiny_model(), two_items())) == 4
+    @each_detector
+    def test_training_sees_both_views(self, detector):
+        assert len(seen_by_backbone(tiny_model(detector=detector), two_items())) == 4
 
-    def test_mine_images(self):
-        model, batch = tiny_model().eval(), two_items()
+    @each_detector
+    def test_mine_images(self, detector):
+        model, batch = tiny_model(detector=detector).eval(), two_items()
         mined = model.mine_images(batch)
         assert len(mined) == 2
         for labels in mined:
             assert len(labels.boxes) > 1
-            assert (labels.scores > model.score_thresh).all()
+            # FCOS's threshold is of the class score alone, not of what ranks.
+            assert detector == "FCOS" or (labels.scores > model.score_thresh).all()
             assert labels.scores.tolist() == sorted(labels.scores.tolist(), reverse=True)
             assert (labels.boxes[:, 2:] > labels.boxes[:, :2]).all()
 

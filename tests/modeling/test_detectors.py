@@ -122,6 +122,40 @@ def test_outputs_have_single_precision_under_autocast(detector):
         assert {x.dtype for x in field} == {torch.float32}
 
 
+@each_detector
+@pytest.mark.parametrize("num_images", [1, 4])
+def test_the_number_of_waits_does_not_depend_on_the_batch(detector, num_images, monkeypatch):
+    """Of those that PyTorch code can ask for by itself."""
+    waits = []
+    for name in ("nonzero", "item", "tolist", "unique", "__bool__"):
+        original = getattr(torch.Tensor, name)
+
+        def counted(*args, original=original, name=name, **kwargs):
+            waits.append(name)
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(torch.Tensor, name, counted)
+    for name in ("__getitem__", "__setitem__"):
+        original = getattr(torch.Tensor, name)
+
+        def masked(self, index, *args, original=original, name=name):
+            if isinstance(index, torch.Tensor) and index.dtype == torch.bool:
+                waits.append(name)
+            return original(self, index, *args)
+
+        monkeypatch.setattr(torch.Tensor, name, masked)
+    model = tiny_model(detector=detector)
+    with EventStorage():
+        images = model.preprocess_image(two_items()[:1] * num_images)
+        features = [model.backbone(images.tensor)[name] for name in model.head_in_features]
+        given = model.dense_outputs(features, model.head(features))
+        waits.clear()
+        mined = model.mine(given, model.score_thresh)
+        assert len(mined.boxes) > num_images
+        model.branch_losses(given, mined.split(2 * num_images))
+    assert 0 < len(waits) <= 8, waits
+
+
 class TestStepAgainstStockParts:
     """A whole training step, and the same one put together slowly from detectron2's parts."""
 

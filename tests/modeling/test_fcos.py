@@ -14,7 +14,6 @@ from tests.modeling.helpers import (
     plain,
     tiny_config,
     tiny_model,
-    two_items,
 )
 
 
@@ -103,30 +102,6 @@ class TestBranchLosses:
         assert given.logits[0].grad.all()
         assert not given.deltas.grad.any()
         assert not given.centerness[0].grad.any()
-
-
-@pytest.mark.parametrize("num_images", [1, 4])
-def test_the_number_of_waits_does_not_depend_on_the_batch(num_images, monkeypatch):
-    """Of those that PyTorch code can ask for by itself."""
-    waits = []
-    for name in ("nonzero", "item", "tolist", "unique", "__bool__"):
-        original = getattr(torch.Tensor, name)
-
-        def counted(*args, original=original, name=name, **kwargs):
-            waits.append(name)
-            return original(*args, **kwargs)
-
-        monkeypatch.setattr(torch.Tensor, name, counted)
-    model = tiny_model(detector="FCOS")
-    with EventStorage():
-        images = model.preprocess_image(two_items()[:1] * num_images)
-        features = [model.backbone(images.tensor)[name] for name in model.head_in_features]
-        given = model.dense_outputs(features, model.head(features))
-        waits.clear()
-        mined = model.mine(given, model.score_thresh)
-        assert len(mined.boxes) > num_images
-        model.branch_losses(given, mined.split(2 * num_images))
-    assert 0 < len(waits) <= 8, waits
 
 
 class TestPlainFCOS:

@@ -3,6 +3,7 @@ import torch
 from detectron2.modeling.box_regression import Box2BoxTransform, Box2BoxTransformLinear
 from detectron2.modeling.meta_arch.dense_detector import permute_to_N_HWA_K
 from torch.nn import functional as F
+from torchvision.ops import generalized_box_iou_loss
 
 from comining.modeling.losses import (
     BOX_LOSSES,
@@ -10,6 +11,7 @@ from comining.modeling.losses import (
     centerness,
     dense_focal_loss,
     focal_loss,
+    giou_loss,
     sum_per_branch,
 )
 
@@ -134,6 +136,19 @@ class TestBoxLoss:
         loss = box_loss(deltas, anchors, targets, TRANSFORM, kind="giou", smooth_l1_beta=0.1)
         # 1 - IoU + empty share of the hull: half overlapping; apart, with a third empty.
         assert loss.tolist() == pytest.approx([0, 1 - 50 / 150, 1 + 100 / 300], abs=1e-5)
+
+    def test_giou_is_torchvisions(self):
+        """Value and gradient, also of boxes that touch, lie apart or are empty."""
+        generator = torch.Generator().manual_seed(0)
+        boxes = torch.randint(6, (200, 2, 2), generator=generator).float()
+        boxes = torch.cat((boxes.amin(1), boxes.amax(1)), dim=1)
+        ours, theirs = (boxes[:100].clone().requires_grad_() for _ in range(2))
+        loss = giou_loss(ours, boxes[100:])
+        expected = generalized_box_iou_loss(theirs, boxes[100:], reduction="none")
+        torch.testing.assert_close(loss, expected)
+        loss.sum().backward()
+        expected.sum().backward()
+        torch.testing.assert_close(ours.grad, theirs.grad)
 
     @pytest.mark.parametrize("kind", ["diou", "ciou"])
     def test_centre_distance_by_hand(self, kind):

@@ -13,13 +13,15 @@ from comining.errors import InputError
 from comining.modeling.labels import Labels
 
 
-@pytest.fixture(scope="module")
-def cfg(tmp_path_factory):
+@pytest.fixture(scope="module", params=["demo", "fcos_demo"])
+def cfg(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("scenes") / "scenes"
     write_scenes(folder, train=3, val=1)
-    cfg = load_config("configs/demo.yaml", ["MODEL.DEVICE", "cpu", "INPUT.MIN_SIZE_TEST", "256"])
-    cfg.DATASETS.REGISTER = [["shown", str(folder / "train_hard.json"), str(folder / "train")]]
-    cfg.DATASETS.TRAIN = ["shown"]
+    overrides = ["MODEL.DEVICE", "cpu", "INPUT.MIN_SIZE_TEST", "256"]
+    cfg = load_config(f"configs/{request.param}.yaml", overrides)
+    name = f"shown by {request.param}"
+    cfg.DATASETS.REGISTER = [[name, str(folder / "train_hard.json"), str(folder / "train")]]
+    cfg.DATASETS.TRAIN = [name]
     show_mined.register_from_config(cfg)
     return cfg
 
@@ -57,7 +59,7 @@ def test_picture_shows_annotated_and_withheld_boxes(cfg, tmp_path, monkeypatch):
 
     monkeypatch.setattr(show_mined, "draw_boxes", count)
     show_mined.show_mined(cfg, tmp_path / "mined.png", num_images=3)
-    records = show_mined.DatasetCatalog.get("shown")
+    records = show_mined.DatasetCatalog.get(cfg.DATASETS.TRAIN[0])
     kept = sum(len(record["annotations"]) for record in records)
     assert drawn["annotated"] == kept
     # Of n annotations hard drops n / 2, rounded down.
@@ -68,6 +70,6 @@ def test_picture_shows_annotated_and_withheld_boxes(cfg, tmp_path, monkeypatch):
 
 def test_plain_detector_is_refused(cfg, tmp_path):
     plain = cfg.clone()
-    plain.MODEL.META_ARCHITECTURE = "RetinaNet"
-    with pytest.raises(InputError, match="RetinaNet does not mine"):
+    plain.MODEL.META_ARCHITECTURE = cfg.MODEL.META_ARCHITECTURE.removeprefix("CoMining")
+    with pytest.raises(InputError, match=r"^(RetinaNet|FCOS) does not mine"):
         show_mined.show_mined(plain, tmp_path / "mined.png", num_images=1)

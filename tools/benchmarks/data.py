@@ -9,7 +9,10 @@ import numpy as np
 import torch
 from detectron2.structures import Boxes, Instances
 
-CONFIG = str(Path(__file__).parents[2] / "configs" / "full_R50.yaml")
+CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIG = str(CONFIGS / "full_R50.yaml")
+#: By detector.
+FULL_CONFIGS = {"RetinaNet": CONFIG, "FCOS": str(CONFIGS / "fcos_full_R50.yaml")}
 ANNOTATED_PER_IMAGE = 7  # as in COCO
 
 

@@ -1,4 +1,4 @@
-"""A training step: Co-mining on N images against detectron2's RetinaNet on 2N."""
+"""A training step: Co-mining on N images against detectron2's detector on 2N."""
 
 from __future__ import annotations
 
@@ -22,12 +22,18 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from comining.engine import load_config
 from comining.modeling import comining as mechanism
-from comining.modeling import retinanet
+from comining.modeling import fcos, retinanet
 
-from .data import CONFIG, make_batch
+from .data import FULL_CONFIGS, make_batch
 from .timing import interleaved, synchronize
 
 LAYOUTS = ("plain", "channels_last", "compiled")
+
+#: By detector: its module, and the functions there that label and that make losses.
+PARTS = {
+    "RetinaNet": (retinanet, "label_anchors", ("dense_focal_loss", "box_loss")),
+    "FCOS": (fcos, "label_locations", ("dense_focal_loss", "box_loss", "centerness")),
+}
 
 
 def benchmark_step(
@@ -36,19 +42,23 @@ def benchmark_step(
     classes: list[int],
     confident: list[int],
     *,
+    detector: str,
     layout: str,
     repeats: int,
 ) -> None:
     """Print the ratio, the phases, the peak memory and the host waits of every combination."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    print(f"{device}, {torch.get_num_threads()} thread(s), layout {layout}, median of {repeats}")
+    print(
+        f"{detector}, {device}, {torch.get_num_threads()} thread(s), layout {layout}, median of "
+        f"{repeats}"
+    )
     for (height, width), num_images, num_classes, num_confident in itertools.product(
         sizes, batches, classes, confident
     ):
         batch = make_batch(num_images, height, width, num_classes)
-        ours = _build("CoMiningRetinaNet", num_classes, device)
+        ours = _build(detector, "CoMining", num_classes, device)
         _imitate_training(ours, batch, num_confident)
-        stock = _build("RetinaNet", num_classes, device)
+        stock = _build(detector, "", num_classes, device)
         stock.load_state_dict(ours.state_dict())
         _apply_layout(ours, layout)
         _apply_layout(stock, layout)
@@ -58,30 +68,32 @@ def benchmark_step(
         }
         took = interleaved(steps, repeats, device)
         peaks = {name: _peak_memory(step, device) for name, step in steps.items()}
-        shares = _phase_shares(ours, batch, repeats, device)
+        shares = _phase_shares(ours, detector, batch, repeats, device)
         mined, waits = _count_host_waits(ours, batch)
         print(
             f"{height}x{width}, {num_images} image(s), {num_classes} classes, "
             f"{mined:g} mined boxes per image and branch:\n"
-            f"  seconds    RetinaNet on 2N {took['stock']:.3f}, Co-mining on N {took['ours']:.3f}, "
-            f"ratio {took['ours'] / took['stock']:.3f}\n"
+            f"  seconds    {detector} on 2N {took['stock']:.3f}, Co-mining on N "
+            f"{took['ours']:.3f}, ratio {took['ours'] / took['stock']:.3f}\n"
             f"  phases     {', '.join(f'{name} {share:.1%}' for name, share in shares.items())}\n"
-            f"  peak MiB   RetinaNet {peaks['stock'] / 2**20:.0f}, Co-mining "
+            f"  peak MiB   {detector} {peaks['stock'] / 2**20:.0f}, Co-mining "
             f"{peaks['ours'] / 2**20:.0f}, ratio {peaks['ours'] / peaks['stock']:.3f}\n"
             f"  host waits {sum(waits.values())} ({dict(waits)})",
             flush=True,
         )
 
 
-def _build(architecture: str, num_classes: int, device: str) -> nn.Module:
-    """A model with random weights, the same whatever the architecture."""
+def _build(detector: str, prefix: str, num_classes: int, device: str) -> nn.Module:
+    """A model with random weights, the same whatever the prefix of its architecture."""
     overrides = {
-        "MODEL.META_ARCHITECTURE": architecture,
-        "MODEL.RETINANET.NUM_CLASSES": num_classes,
+        "MODEL.META_ARCHITECTURE": prefix + detector,
+        f"MODEL.{detector.upper()}.NUM_CLASSES": num_classes,
         "MODEL.DEVICE": device,
         "SEED": 0,
     }
-    cfg = load_config(CONFIG, [str(word) for pair in overrides.items() for word in pair])
+    cfg = load_config(
+        FULL_CONFIGS[detector], [str(word) for pair in overrides.items() for word in pair]
+    )
     torch.manual_seed(0)
     return build_model(cfg).train()
 
@@ -104,14 +116,14 @@ def _imitate_training(model: nn.Module, batch: list[dict[str, Any]], confident: 
     with EventStorage():  # iteration 0, as in the measured steps: the second views are theirs
         images = model.preprocess_image(batch)
     features = model.backbone(images.tensor)
-    logits, _ = model.head([features[name] for name in model.head_in_features])
+    logits, *_ = model.head([features[name] for name in model.head_in_features])
     scores = torch.cat([x.flatten() for x in logits])
     spread = scores.std()
     passing = ((scores - scores.mean()) / spread).topk(confident * len(images)).values[-1]
     # A standard deviation of one logit, and the wanted number above the threshold's.
     threshold = torch.logit(torch.tensor(model.score_thresh, device=scores.device))
+    layer.bias.copy_(threshold - passing - (scores.mean() - layer.bias) / spread)
     layer.weight /= spread
-    layer.bias.fill_(0).add_(threshold - passing - (scores.mean() - layer.bias) / spread)
 
 
 def _apply_layout(model: nn.Module, layout: str) -> None:
@@ -123,9 +135,10 @@ def _apply_layout(model: nn.Module, layout: str) -> None:
 
 
 @contextmanager
-def _timed_phases(model: nn.Module, device: str) -> Iterator[dict[str, float]]:
+def _timed_phases(model: nn.Module, detector: str, device: str) -> Iterator[dict[str, float]]:
     """Collect the seconds that the phases of a Co-mining step take, by name."""
     seconds: defaultdict[str, float] = defaultdict(float)
+    module, labels, losses = PARTS[detector]
     with ExitStack() as stack:
 
         def time_phase(name: str, owner: Any, attribute: str) -> None:
@@ -146,20 +159,20 @@ def _timed_phases(model: nn.Module, device: str) -> Iterator[dict[str, float]]:
         time_phase("head", model.head, "forward")
         time_phase("mining", model, "mine")
         time_phase("merging and labelling", mechanism, "overlap_any")
-        time_phase("merging and labelling", retinanet, "label_anchors")
-        time_phase("losses", retinanet, "dense_focal_loss")
-        time_phase("losses", retinanet, "box_loss")
+        time_phase("merging and labelling", module, labels)
+        for loss in losses:
+            time_phase("losses", module, loss)
         time_phase("backward", torch.Tensor, "backward")
         yield seconds
 
 
 def _phase_shares(
-    model: nn.Module, batch: list[dict[str, Any]], repeats: int, device: str
+    model: nn.Module, detector: str, batch: list[dict[str, Any]], repeats: int, device: str
 ) -> dict[str, float]:
     """The median share of each phase in a step."""
     shares: defaultdict[str, list[float]] = defaultdict(list)
     for _ in range(repeats):
-        with _timed_phases(model, device) as seconds:
+        with _timed_phases(model, detector, device) as seconds:
             start = time.perf_counter()
             _run_step(model, batch)
             total = time.perf_counter() - start
