@@ -58,7 +58,7 @@ class Trainer(DefaultTrainer):
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
         data_loader = self.build_train_loader(cfg)
-        _check_num_classes(cfg, [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST])
+        check_categories(cfg, [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST])
         on_gpu = torch.device(cfg.MODEL.DEVICE).type == "cuda"
         model = create_ddp_model(
             model,
@@ -156,7 +156,7 @@ class Trainer(DefaultTrainer):
             detectron2's results: by task and metric, with one data set; by data set, task and
             metric with several. AP in 0..100; NaN where nothing can be computed, null in the file.
         """
-        _check_num_classes(cfg, cfg.DATASETS.TEST)
+        check_categories(cfg, cfg.DATASETS.TEST)
         if comm.get_world_size() > 1:
             # Each process has statistics of its own in its normalisation layers. Those of the main
             # one are in the checkpoint.
@@ -171,7 +171,12 @@ class Trainer(DefaultTrainer):
         return results
 
 
-def _check_num_classes(cfg: CfgNode, datasets: Iterable[str]) -> None:
+def check_categories(cfg: CfgNode, datasets: Iterable[str]) -> None:
+    """Check that data sets have as many categories as the config's model has classes.
+
+    Raises:
+        InputError: they have not.
+    """
     # Other detectors keep their number of classes elsewhere.
     for name in ("RetinaNet", "FCOS"):
         if cfg.MODEL.META_ARCHITECTURE.endswith(name):
