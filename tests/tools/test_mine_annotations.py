@@ -16,7 +16,7 @@ from comining.data.completion import MINED
 from comining.engine import mining_run
 from comining.engine.miner import Mined
 from comining.errors import InputError
-from tests.modeling.helpers import NUM_CLASSES, tiny_config, tiny_model
+from tests.modeling.helpers import tiny_config, tiny_model
 
 ROOT = Path(__file__).parents[2]
 SIZES = [(64, 48), (48, 64), (64, 48), (64, 48), (48, 64), (64, 48)]
@@ -158,7 +158,7 @@ def test_two_processes(trained, completed, tmp_path):
     assert done.returncode == 0, done.stderr
     assert json.loads(output.read_text()) == completed
     assert os.listdir(tmp_path) == ["out.json"]
-    assert f"all                  6  {len(added(completed)):7}" in done.stdout
+    assert ["all", "6", str(len(added(completed)))] in map(str.split, done.stdout.splitlines())
 
 
 @pytest.fixture
@@ -286,7 +286,3 @@ def test_input_is_never_overwritten(trained):
     with pytest.raises(InputError, match="is the input file"):
         run(trained, trained / "sparse.json")
     assert (trained / "sparse.json").read_bytes() == before
-
-
-def test_number_of_classes():
-    assert len(CATEGORY_IDS) == NUM_CLASSES
