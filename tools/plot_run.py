@@ -126,7 +126,7 @@ def plot_runs(folders: Sequence[Path], output: Path) -> list[Path]:
         axis.set_title(title, fontsize="medium")
         axis.set_xlabel("iteration")
         axis.set_xlim(0, 1.03 * max(last, 1))
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.05 * (axis.dataLim.ymax or 1))
         axis.grid(alpha=0.3)
 
     labels = [
