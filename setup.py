@@ -25,6 +25,7 @@ FAST_REQUIREMENTS = ["faster-coco-eval>=1.6,<2"]
 
 DEV_REQUIREMENTS = [
     "pytest>=8",
+    "selenium>=4.20,<5",
     "hypothesis>=6.100",
     "ruff>=0.15",
     "mypy>=1.15",

@@ -63,8 +63,9 @@ def gallery_data(
 
     Returns:
         ``kinds`` and ``classes``, lists of names, and ``images``, a list of ``name``, ``width``,
-        ``height`` and ``boxes``, that of the lowest score first: [index of the kind, index of the class, x, y, width, height,
-        score or None, whether a withheld box was found]. Crowds are left out.
+        ``height`` and ``boxes``: [index of the kind, index of the class, x, y, width, height,
+        score or None, 1 for a withheld box that was found]. The image with the lowest score comes
+        first. Crowds are left out.
 
     Raises:
         InputError: a file can't be used, or the two don't belong together.

@@ -227,7 +227,9 @@ function makeCard(position) {
   const counts = countsOf(boxes);
   const score = lowest < Infinity ? lowest.toFixed(2) : "";
 
-  const svg = svgElement("svg", { viewBox: `0 0 ${image.width} ${image.height}`, "aria-hidden": "true" });
+  const svg = svgElement("svg", {
+    class: "picture", viewBox: `0 0 ${image.width} ${image.height}`, "aria-hidden": "true",
+  });
   const picture = pictureOf(image);
   if (data.thumbnails) showThumbnail(image, picture);
   else picture.setAttribute("href", image.url);
