@@ -79,11 +79,12 @@ function passesButKind(box) {
 const lowestScore = (boxes) =>
   boxes.reduce((lowest, box) => (box.score === null ? lowest : Math.min(lowest, box.score)), Infinity);
 
+const NAMES = new Intl.Collator("en", { numeric: true });
 // All of them keep the file's order among equals.
 const ORDERS = {
   doubt: (a, b) => (a.lowest === b.lowest ? 0 : a.lowest - b.lowest),
   boxes: (a, b) => b.boxes.length - a.boxes.length,
-  name: (a, b) => (a.image.name < b.image.name ? -1 : a.image.name > b.image.name ? 1 : 0),
+  name: (a, b) => NAMES.compare(a.image.name, b.image.name),
 };
 
 function applyFilters() {
@@ -282,7 +283,7 @@ function moveTo(position) {
 
 // ---- large view ---------------------------------------------------------------------------------
 
-let large = null; // {position, boxes in the order of the list, chosen: index or null, zoom, groups}
+let large; // {position in `shown`, boxes as listed, chosen: index of a box or null, zoom: whether}
 
 function openLarge(position) {
   const { image, boxes } = shown[position];
@@ -319,8 +320,8 @@ function showPictures(image) {
   const original = pictureOf(image);
   original.addEventListener("error", () => {
     original.remove();
-    byId("note").textContent = `${decodeURIComponent(image.url)} can't be shown` +
-      (data.thumbnails ? ": this is its thumbnail." : ".");
+    byId("note").textContent = `${image.name} is not where it was, or of a kind that the browser ` +
+      `can't show${data.thumbnails ? ": this is its thumbnail." : "."}`;
   });
   const thumbnail = pictureOf(image);
   if (data.thumbnails) showThumbnail(image, thumbnail);
@@ -359,14 +360,16 @@ function choose(index) {
   byId("boxes").children[index]?.scrollIntoView({ block: "nearest" });
 }
 
-function step(images_, boxes) {
-  if (images_) {
-    const position = large.position + images_;
-    if (position >= 0 && position < shown.length) openLarge(position);
-  } else if (large.boxes.length) {
-    const from = large.chosen ?? (boxes > 0 ? -1 : large.boxes.length);
-    choose((from + boxes + large.boxes.length) % large.boxes.length);
-  }
+function stepImage(by) {
+  const position = large.position + by;
+  if (position >= 0 && position < shown.length) openLarge(position);
+}
+
+function stepBox(by) {
+  const number = large.boxes.length;
+  if (!number) return;
+  const from = large.chosen ?? (by > 0 ? -1 : number);
+  choose((from + by + number) % number);
 }
 
 function toggleZoom() {
@@ -388,10 +391,10 @@ const MOVES = { // of the keyboard in the grid: from the layout's columns and ro
   End: () => shown.length - 1,
 };
 const LARGE_KEYS = {
-  ArrowLeft: () => step(-1, 0),
-  ArrowRight: () => step(1, 0),
-  ArrowUp: () => step(0, -1),
-  ArrowDown: () => step(0, 1),
+  ArrowLeft: () => stepImage(-1),
+  ArrowRight: () => stepImage(1),
+  ArrowUp: () => stepBox(-1),
+  ArrowDown: () => stepBox(1),
   z: toggleZoom,
 };
 
@@ -444,8 +447,8 @@ listen("filters", "input", (event) => {
 });
 listen("help-button", "click", () => byId("help").showModal());
 listen("help-close", "click", () => byId("help").close());
-listen("previous", "click", () => step(-1, 0));
-listen("next", "click", () => step(1, 0));
+listen("previous", "click", () => stepImage(-1));
+listen("next", "click", () => stepImage(1));
 listen("zoom", "click", toggleZoom);
 listen("close", "click", () => byId("large").close());
 listen("large", "close", () => moveTo(large.position));
