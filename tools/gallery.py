@@ -44,7 +44,7 @@ from comining.data.coco_file import read_coco
 from comining.data.withheld import full_original, withheld_annotations
 from comining.errors import InputError
 from comining.modeling.labels import Labels, overlap_any
-from comining.modeling.quality import HIT_IOU
+from comining.modeling.statistics import HIT_IOU
 
 logger = logging.getLogger(__name__)
 
