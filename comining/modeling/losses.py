@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -171,7 +171,7 @@ def _area(sides: Tensor) -> Tensor:
 
 
 #: Losses on boxes, by the names of ``MODEL.RETINANET.BBOX_REG_LOSS_TYPE``.
-IOU_LOSSES = {
+IOU_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "giou": giou_loss,
     "diou": partial(diou_loss, reduction="none"),
     "ciou": partial(ciou_loss, reduction="none"),
