@@ -18,8 +18,17 @@ setup: $(STAMP)
 demo: setup
 	$(BIN)/python tools/demo.py
 
+# Some tests drive a browser. Without one they are left out, but not silently.
+HAS_BROWSER := $(shell command -v chromium >/dev/null && command -v chromedriver)
+
 test: setup
+ifeq ($(HAS_BROWSER),)
+	@echo "notice: no chromium and chromedriver here, so the tests in a browser are left out;" \
+		"on Debian: apt-get install chromium chromium-driver"
+	$(BIN)/python -m pytest -m 'not browser'
+else
 	$(BIN)/python -m pytest
+endif
 
 lint: setup
 	$(BIN)/ruff check .

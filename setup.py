@@ -12,7 +12,7 @@ REQUIREMENTS = [
     "fvcore>=0.1.5,<0.1.6",
     "pycocotools>=2.0.7,<3",
     "numpy>=1.24,<3",
-    "Pillow>=10",
+    "Pillow>=10.1",
     "PyYAML>=6,<7",
     # For Lazy configs, as detectron2 itself requires them.
     "omegaconf>=2.1,<2.4",
@@ -26,8 +26,12 @@ REQUIREMENTS = [
 # Evaluation by pycocotools takes many times longer.
 FAST_REQUIREMENTS = ["faster-coco-eval>=1.6,<2"]
 
+# tools/predict.py reads videos with PyAV.
+VIDEO_REQUIREMENTS = ["av>=14.2"]
+
 DEV_REQUIREMENTS = [
     "pytest>=8",
+    "selenium>=4.20,<5",
     "hypothesis>=6.100",
     "ruff>=0.15",
     "mypy>=1.15",
@@ -53,5 +57,9 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["comining", "comining.*"]),
     install_requires=REQUIREMENTS,
-    extras_require={"fast": FAST_REQUIREMENTS, "dev": FAST_REQUIREMENTS + DEV_REQUIREMENTS},
+    extras_require={
+        "fast": FAST_REQUIREMENTS,
+        "video": VIDEO_REQUIREMENTS,
+        "dev": FAST_REQUIREMENTS + VIDEO_REQUIREMENTS + DEV_REQUIREMENTS,
+    },
 )

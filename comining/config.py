@@ -12,6 +12,17 @@ def add_comining_config(cfg: CfgNode) -> None:
     # The paper uses 0.6, and 0.5 where a single annotation per image is left. Low values take
     # much memory: at 0, everything that the detector predicts is a candidate.
     cfg.MODEL.COMINING.SCORE_THRESH = 0.6
+    # "fixed": SCORE_THRESH. "adaptive": thresholds that follow from the precision which annotated
+    # objects show during the training (see comining/modeling/adaptive.py).
+    cfg.MODEL.COMINING.THRESHOLD = "fixed"
+    cfg.MODEL.COMINING.ADAPTIVE = CfgNode()
+    # The share of mined boxes that are to have the right class and place. In (0, 1).
+    cfg.MODEL.COMINING.ADAPTIVE.PRECISION = 0.9
+    # What scores too low for that is no background either, as long as this share of it is to lie on
+    # an object. In (0, 1).
+    cfg.MODEL.COMINING.ADAPTIVE.OBJECT_PRECISION = 0.5
+    # Whether each branch labels the other one, as published; else itself.
+    cfg.MODEL.COMINING.CROSSWISE = True
     # A mined box is dropped if its IoU with an annotated box of its class is above. In [0, 1].
     cfg.MODEL.COMINING.IOU_THRESH = 0.4
 

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from comining.data.coco_file import read_json
+from comining.data.output_file import check_output, write_atomically
 from comining.data.sparse import PROTOCOLS, encode, make_sparse
 from comining.errors import InputError
 
@@ -29,7 +29,7 @@ from comining.errors import InputError
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     try:
-        check_output(args.input, args.output)
+        check_output(args.output, args.input)
         dataset = read_json(args.input)
         sparse = make_sparse(
             dataset,
@@ -65,28 +65,6 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help="let the output name the input file, so that what was withheld can be shown",
     )
     return parser.parse_args(argv)
-
-
-def check_output(input_path: Path, output_path: Path) -> None:
-    """Refuse an output that can't be written, before the time is spent."""
-    if output_path.is_dir():
-        raise InputError(f"--output {output_path} is a folder: give a file name")
-    if not output_path.parent.is_dir():
-        raise InputError(f"the folder of --output {output_path} doesn't exist: create it first")
-    if output_path.exists() and input_path.exists() and output_path.samefile(input_path):
-        raise InputError(f"--output {output_path} is the input file: choose another name")
-
-
-def write_atomically(path: Path, pieces: Iterable[bytes]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.writelines(pieces)
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"{path} can't be written: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def summary(full: Mapping[str, Any], sparse: Mapping[str, Any]) -> str:

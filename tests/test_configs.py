@@ -264,7 +264,13 @@ class TestLazy:
             for share in (0, 0.001, 0.01, 0.04, 0.1, 0.65, 0.7, 0.85, 0.9, 0.999):
                 scheduler.last_epoch = share * cfg.SOLVER.MAX_ITER
                 rates.append(scheduler.get_lr()[0])
-            found.append((losses, type(optimizer).__name__, of_parameters))
+            mining = (model.score_thresh, model.iou_thresh, model.crosswise)
+            shares = (
+                (model.adaptive.precision, model.adaptive.object_precision)
+                if model.adaptive
+                else None
+            )
+            found.append((losses, type(optimizer).__name__, of_parameters, mining, shares))
             schedules.append(rates)
         assert found[0] == found[1]
         assert schedules[0] == pytest.approx(schedules[1])

@@ -20,62 +20,23 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, DatasetMapper
 from detectron2.data.detection_utils import read_image
-from detectron2.modeling import build_model
-from detectron2.structures import Boxes, BoxMode, Instances
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from comining import CoMining
 from comining.data import register_from_config
-from comining.engine import Checkpointer, load_config
+from comining.engine import load_config
+from comining.engine.miner import build_miner, mine_batch, without_crowds, xyxy
 from comining.errors import InputError
-from comining.modeling.labels import annotated_labels, merge_labels
 
 STYLES: dict[str, dict[str, Any]] = {
     "withheld": {"edgecolor": "red", "linestyle": "--", "linewidth": 1.6},
     "annotated": {"edgecolor": "lime", "linewidth": 1.6},
     "mined": {"edgecolor": "deepskyblue", "linewidth": 1.6},
 }
-
-
-def mined_boxes(
-    model: CoMining, mapper: DatasetMapper, record: dict[str, Any]
-) -> list[tuple[list[float], float]]:
-    """What the model mines on an image beyond its annotations.
-
-    Args:
-        model: in evaluation mode.
-        mapper: for inference.
-        record: the image's, in detectron2's standard form.
-
-    Returns:
-        (box, score) pairs, boxes XYXY in pixels of the original image.
-    """
-    item = mapper(record)
-    scale = item["image"].shape[2] / record["width"]
-    (mined,) = model.mine_images([item])
-    annotations = [a for a in record["annotations"] if not a.get("iscrowd")]
-    annotated = Instances(item["image"].shape[1:])
-    annotated.gt_boxes = Boxes(torch.tensor(xyxy(annotations)).reshape(-1, 4) * scale)
-    annotated.gt_classes = torch.tensor([a["category_id"] for a in annotations], dtype=torch.int64)
-    known = annotated_labels([annotated.to(model.device)])
-    merged = merge_labels(known, mined, model.iou_thresh)
-    new = slice(len(known.boxes), None)
-    return list(zip((merged.boxes[new] / scale).tolist(), merged.scores[new].tolist(), strict=True))
-
-
-def xyxy(annotations: Sequence[dict[str, Any]]) -> list[list[float]]:
-    """The boxes of annotations in detectron2's form, without crowds."""
-    return [
-        BoxMode.convert(a["bbox"], a["bbox_mode"], BoxMode.XYXY_ABS)
-        for a in annotations
-        if not a.get("iscrowd")
-    ]
 
 
 def draw_boxes(axis: Axes, kind: str, boxes: Sequence[Sequence[float]]) -> None:
@@ -94,10 +55,7 @@ def show_mined(cfg: CfgNode, output: Path, num_images: int) -> None:
     Raises:
         InputError: the model does not mine.
     """
-    model = build_model(cfg).eval()
-    if not isinstance(model, CoMining):
-        raise InputError(f"{cfg.MODEL.META_ARCHITECTURE} does not mine: name a Co-mining config")
-    Checkpointer(model).load(cfg.MODEL.WEIGHTS)
+    model = build_miner(cfg)
     mapper = DatasetMapper(cfg, is_train=False)
     # The mapper drops the annotations that inference has no use for.
     records = DatasetCatalog.get(cfg.DATASETS.TRAIN[0])[:num_images]
@@ -111,10 +69,12 @@ def show_mined(cfg: CfgNode, output: Path, num_images: int) -> None:
         axis.imshow(read_image(record["file_name"], "RGB"))
         # Of real data, nobody knows what is missing.
         draw_boxes(axis, "withheld", xyxy(record.get("withheld_annotations", [])))
-        draw_boxes(axis, "annotated", xyxy(record["annotations"]))
-        mined = mined_boxes(model, mapper, record)
-        draw_boxes(axis, "mined", [box for box, _ in mined])
-        for (x0, y0, _, _), score in mined:
+        draw_boxes(axis, "annotated", xyxy(without_crowds(record["annotations"])))
+        (mined,) = mine_batch(model, [mapper(record)], [record])
+        new = [i for i, is_new in enumerate(mined.is_new) if is_new]
+        draw_boxes(axis, "mined", [mined.boxes[i] for i in new])
+        for i in new:
+            (x0, y0, _, _), score = mined.boxes[i], mined.scores[i]
             axis.text(x0, y0, f"{score:.2f}", fontsize=6, color="white", backgroundcolor="navy",
                       bbox={"pad": 0.5, "facecolor": "navy", "linewidth": 0})  # fmt: skip
     legend = [
@@ -138,8 +98,6 @@ def main() -> None:
     options = parser.parse_args()
     try:
         cfg = load_config(options.config_file, options.opts)
-        if not torch.cuda.is_available():
-            cfg.MODEL.DEVICE = "cpu"
         register_from_config(cfg)
         show_mined(cfg, options.output, options.num_images)
     except InputError as error:

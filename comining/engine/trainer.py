@@ -21,6 +21,7 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.solver import build_optimizer
 from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
 from detectron2.utils import comm
+from detectron2.utils.events import CommonMetricPrinter, EventWriter
 from torch import distributed, nn
 
 from comining.data import WithheldMapper, build_train_loader, check_num_classes
@@ -28,6 +29,7 @@ from comining.errors import InputError
 from comining.evaluation import COCOBoxEvaluator
 
 from .checkpoint import Checkpointer
+from .printer import MinedLabelsPrinter
 from .step import TrainStep
 
 AMP_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -39,7 +41,8 @@ class Trainer(DefaultTrainer):
     """detectron2's ``DefaultTrainer``, on GPUs or the CPU, for any of its detectors.
 
     Besides, checkpoints hold the optimizer's state on every detectron2, AdamW can be chosen,
-    mixed precision works on the CPU, and COCO metrics are written to ``results.json``.
+    mixed precision works on the CPU, the console line shows the mined labels per image, and COCO
+    metrics are written to ``results.json``.
     """
 
     def __init__(self, cfg: CfgNode) -> None:
@@ -133,6 +136,12 @@ class Trainer(DefaultTrainer):
         raise InputError(
             f"SOLVER.OPTIMIZER is {cfg.SOLVER.OPTIMIZER!r}; it must be 'SGD' or 'AdamW'"
         )
+
+    def build_writers(self) -> list[EventWriter]:
+        return [
+            MinedLabelsPrinter(self.max_iter) if isinstance(writer, CommonMetricPrinter) else writer
+            for writer in super().build_writers()
+        ]
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Iterable[list[dict[str, Any]]]:

@@ -1,8 +1,9 @@
 """Detectors trained by Co-mining, and the mechanism they share."""
 
+from .adaptive import AdaptiveThresholds
 from .comining import CoMining
 from .fcos import CoMiningFCOS
 from .retinanet import CoMiningRetinaNet
 from .view import SecondView
 
-__all__ = ["CoMining", "CoMiningFCOS", "CoMiningRetinaNet", "SecondView"]
+__all__ = ["AdaptiveThresholds", "CoMining", "CoMiningFCOS", "CoMiningRetinaNet", "SecondView"]

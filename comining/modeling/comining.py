@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.modeling.meta_arch.dense_detector import DenseDetector
@@ -17,56 +15,16 @@ from torch import Tensor
 
 from comining.errors import InputError
 
-from .labels import Labels, annotated_labels, flip_boxes, merge_labels
-from .quality import MiningQuality
+from .adaptive import CLOSE_IOU, FLOOR, HIT_IOU, AdaptiveThresholds, build_adaptive_thresholds
+from .labels import IGNORED_CLASS, Labels, annotated_labels, overlap_any
+from .mining import suppress
+from .mining_log import MiningLog
 from .transfer import move_batch
+from .two_views import TwoViews
 from .view import SecondView, random_seed, view_rng
 
 #: Suffixes of the two branches' losses: of the original view and of the augmented one.
 BRANCHES = ("", "_aug")
-
-
-class TwoViews(ImageList):
-    """A padded batch of 2N images: N originals, then their second views in the same order."""
-
-    def __init__(
-        self,
-        tensor: Tensor,
-        image_sizes: list[tuple[int, int]],
-        flipped: list[bool],
-        withheld: list[Instances | None],
-    ) -> None:
-        """
-        Args:
-            tensor: (2N, C, H, W).
-            image_sizes: 2N times (height, width) before padding, in pixels.
-            flipped: N flags, whether an image's second view is mirrored left to right.
-            withheld: of the N originals, the objects that are known not to be annotated; None
-                where that is not known.
-        """
-        super().__init__(tensor, image_sizes)
-        self.flipped = flipped
-        self.withheld = withheld
-        if any(flipped):
-            mirrors = [
-                width if flip else math.nan
-                for (_, width), flip in zip(image_sizes, flipped * 2, strict=True)
-            ]
-            self._mirrors = torch.tensor(mirrors, device=tensor.device)
-
-    def in_both_views(self, labels: Labels) -> Labels:
-        """Labels on the N originals, followed by the same on their second views."""
-        return Labels.cat((labels, self.to_other_view(labels)))
-
-    def to_other_view(self, labels: Labels) -> Labels:
-        """Labels on any of the 2N images, moved to the other view of the same image."""
-        num_images = len(self.flipped)
-        images = (labels.images + num_images) % (2 * num_images)
-        if not any(self.flipped):
-            return labels._replace(images=images)
-        widths = self._mirrors[images]
-        boxes = torch.where(widths.isnan()[:, None], labels.boxes, flip_boxes(labels.boxes, widths))
-        return labels._replace(boxes=boxes, images=images)
 
 
 class CoMining(DenseDetector):
@@ -85,17 +43,23 @@ class CoMining(DenseDetector):
         *,
         view: SecondView,
         score_thresh: float = 0.6,
+        adaptive: AdaptiveThresholds | None = None,
         iou_thresh: float = 0.4,
+        crosswise: bool = True,
         seed: int = -1,
+        vis_period: int = 0,
         **detector: Any,
     ) -> None:
         """
         Args:
             view: makes the second view of images that do not bring one.
             score_thresh: predictions scored above become labels of the other branch; in [0, 1].
+            adaptive: finds the threshold instead of it, and what to ignore.
             iou_thresh: a mined box whose IoU with an annotated one of its class is above is no
                 news and dropped; in [0, 1].
+            crosswise: whether each branch labels the other one; else itself.
             seed: of the second views; below 0, a random one.
+            vis_period: a picture is logged every so many iterations; 0 for never.
             detector: arguments of the detector.
 
         Raises:
@@ -113,9 +77,11 @@ class CoMining(DenseDetector):
             )
         self.view = view
         self.score_thresh = score_thresh
+        self.adaptive = adaptive
         self.iou_thresh = iou_thresh
+        self.crosswise = crosswise
         self.seed = seed if seed >= 0 else random_seed()
-        self.quality = MiningQuality()
+        self.mining_log = MiningLog(BRANCHES, self.num_classes, vis_period)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -124,12 +90,16 @@ class CoMining(DenseDetector):
                 "the config lacks MODEL.COMINING: call comining.add_comining_config(cfg) before "
                 "merging files into it"
             )
+        detector = super().from_config(cfg)
         return {
-            **super().from_config(cfg),
+            **detector,
             "view": SecondView(cfg),
             "score_thresh": cfg.MODEL.COMINING.SCORE_THRESH,
+            "adaptive": build_adaptive_thresholds(cfg, detector["num_classes"]),
             "iou_thresh": cfg.MODEL.COMINING.IOU_THRESH,
+            "crosswise": cfg.MODEL.COMINING.CROSSWISE,
             "seed": cfg.SEED,
+            "vis_period": cfg.VIS_PERIOD,
         }
 
     def dense_outputs(self, features: list[Tensor], predictions: list[list[Tensor]]) -> Any:
@@ -167,22 +137,60 @@ class CoMining(DenseDetector):
         raise NotImplementedError
 
     @torch.no_grad()
-    def mine_images(self, batched_inputs: list[dict[str, Any]]) -> list[Labels]:
+    def mine_images(
+        self, batched_inputs: list[dict[str, Any]], score_thresh: float | None = None
+    ) -> list[Labels]:
         """What mining finds in the given images by themselves, in evaluation mode.
 
         Args:
             batched_inputs: N items with ``image``, as for inference.
+            score_thresh: in [0, 1]; None for the thresholds of the training, `score_thresholds`.
 
         Returns:
             N labels by descending score, in the frame of ``image`` and not clipped to it.
+            `is_known` tells which of them are no news.
         """
         if self.training:
             raise RuntimeError("mine_images works in evaluation mode: call eval() first")
         images = self.preprocess_image(batched_inputs)
         backbone_features = self.backbone(images.tensor)
         features = [backbone_features[name] for name in self.head_in_features]
-        mined = self.mine(self.dense_outputs(features, self.head(features)), self.score_thresh)
+        outputs = self.dense_outputs(features, self.head(features))
+        if self.adaptive is None:
+            mined = self.mine(outputs, self.score_thresh if score_thresh is None else score_thresh)
+        elif score_thresh is not None:
+            mined = self._one_per_place(outputs, score_thresh)
+        else:
+            mined = self._one_per_place(outputs, FLOOR)
+            mined = mined.select(mined.scores > self.adaptive.thresholds()[0][mined.classes])
         return mined.split(len(batched_inputs))
+
+    def score_thresholds(self) -> list[float]:
+        """By class, the score above which predictions are mined; 1 where nothing is.
+
+        Adaptive ones are those that the training has come to.
+        """
+        if self.adaptive is None:
+            return [self.score_thresh] * self.num_classes
+        return self.adaptive.thresholds()[0].clamp(max=1).tolist()
+
+    def is_known(self, mined: Labels, annotated: Labels) -> Tensor:
+        """Tell which mined boxes are no news, since something is annotated there.
+
+        Args:
+            mined, annotated: labels in the same frame, P and M rows.
+
+        Returns:
+            (P,) bool.
+        """
+        if self.adaptive is None:
+            return overlap_any(mined, annotated, self.iou_thresh)
+        return overlap_any(mined, annotated, CLOSE_IOU, class_wise=False)
+
+    def _one_per_place(self, outputs: Any, score_thresh: float) -> Labels:
+        """Detections of all images, of every place but the best-scored class."""
+        found = self.mine(outputs, score_thresh)
+        return suppress(found, HIT_IOU, max_per_image=len(found.boxes), class_wise=False)
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
         """detectron2's ``DenseDetector.forward``."""
@@ -239,21 +247,23 @@ class CoMining(DenseDetector):
         Returns:
             Each loss of the detector, and with the suffix "_aug" the same of the second view.
         """
-        num_images = len(gt_instances)
         outputs = self.dense_outputs(features, predictions)
         with torch.no_grad():
             annotated = images.in_both_views(annotated_labels(gt_instances))
-            mined = images.to_other_view(self.mine(outputs, self.score_thresh))
-            merged = merge_labels(annotated, mined, self.iou_thresh)
-            labels = merged.split(2 * num_images)
-            new = Labels(*(field[len(annotated.boxes) :] for field in merged))
-            self._log_quality(new, images)
-        for branch, suffix in enumerate(BRANCHES):
-            of_branch = labels[branch * num_images :][:num_images]
-            num_new = [
-                len(x.boxes) - len(gt) for x, gt in zip(of_branch, gt_instances, strict=True)
-            ]
-            get_event_storage().put_scalar(f"comining/mined_per_image{suffix}", np.mean(num_new))
+            confident, ignored = self._confident(outputs, annotated)
+            found = confident
+            if self.crosswise:
+                found, ignored = images.to_other_view(found), images.to_other_view(ignored)
+            mined = found.select(~self.is_known(found, annotated))
+            labels = Labels.cat((annotated, mined, ignored)).split(len(images))
+            self.mining_log(
+                images,
+                self._to_rgb,
+                confident=confident,
+                annotated=annotated,
+                mined=mined,
+                ignored=ignored,
+            )
         losses = self.branch_losses(outputs, labels)
         return {
             name + suffix: values[branch]
@@ -261,16 +271,24 @@ class CoMining(DenseDetector):
             for name, values in losses.items()
         }
 
-    def _log_quality(self, mined: Labels, images: TwoViews) -> None:
-        """Log precision and recall of mined labels on images whose withheld objects are known."""
-        if None in images.withheld:
-            return
-        withheld = images.in_both_views(annotated_labels(images.withheld))
-        self.quality.update(mined, withheld, len(images.withheld))
-        for branch, suffix in enumerate(BRANCHES):
-            shares = self.quality.precision_and_recall(branch)
-            for name, share in zip(("precision", "recall"), shares, strict=True):
-                if share is not None:
-                    get_event_storage().put_scalar(
-                        f"comining/mined_{name}{suffix}", share, smoothing_hint=False
-                    )
+    def _confident(self, outputs: Any, annotated: Labels) -> tuple[Labels, Labels]:
+        """What each view's detector is confident of, and what of the rest is to be ignored."""
+        if self.adaptive is None:
+            mined = self.mine(outputs, self.score_thresh)
+            return mined, Labels(*(field[:0] for field in mined))
+        found = self._one_per_place(outputs, FLOOR)
+        mine_above, ignore_above = self.adaptive.thresholds()
+        far = self.adaptive.observe(found, annotated)
+        is_mined = found.scores > mine_above[found.classes]
+        ignored = found.select(far & ~is_mined & (found.scores > ignore_above))
+        for name, score in (("mining", mine_above), ("ignoring", ignore_above)):
+            mean = score.clamp(max=1).mean()
+            get_event_storage().put_scalar(f"comining/{name}_above", mean)
+        return found.select(is_mined), ignored._replace(
+            classes=torch.full_like(ignored.classes, IGNORED_CLASS)
+        )
+
+    def _to_rgb(self, views: Tensor) -> Tensor:
+        """The model's input (N, 3, H, W) as pictures, uint8."""
+        pixels = (views * self.pixel_std + self.pixel_mean).clamp(0, 255).to(torch.uint8)
+        return pixels.flip(1) if self.view.is_bgr else pixels

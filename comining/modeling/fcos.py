@@ -164,7 +164,7 @@ class CoMiningFCOS(CoMining, FCOS):
             center_sampling_radius=self.center_sampling_radius,
             num_classes=self.num_classes,
         )
-        foreground = classes < self.num_classes
+        foreground = (classes >= 0) & (classes < self.num_classes)
         normalizer = foreground.view(num_branches, -1).sum(1).clamp(min=1)
         loss_cls = dense_focal_loss(
             outputs.logits,

@@ -13,13 +13,16 @@ import torch
 from detectron2.structures import Instances
 from torch import Tensor
 
+#: The class of boxes to which no loss applies: neither object nor background.
+IGNORED_CLASS = -1
+
 
 class Labels(NamedTuple):
     """Boxes of a batch in flat tensors; row m of each field belongs to box m of M.
 
     Attributes:
         boxes: (M, 4) XYXY in pixels of the image that the box belongs to.
-        classes: (M,) int64 in [0, K).
+        classes: (M,) int64 in [0, K), or `IGNORED_CLASS`.
         images: (M,) int64, the index of the image in the batch.
         scores: (M,) in [0, 1]; annotated boxes score 1.
     """
@@ -94,35 +97,24 @@ def pairwise_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     return intersection.div_(union.clamp_(min=torch.finfo(union.dtype).tiny))
 
 
-def merge_labels(annotated: Labels, mined: Labels, iou_thresh: float) -> Labels:
-    """Annotated boxes plus the mined ones that are new (Co-mining, section "Co-mining").
+def overlap_any(
+    labels: Labels, others: Labels, iou_thresh: float, *, class_wise: bool = True
+) -> Tensor:
+    """Tell which labels overlap one of ``others`` in the same image.
 
-    A mined box is dropped if its IoU with an annotated box of the same class and image is above
-    ``iou_thresh``. Mined boxes are never compared with each other.
-
-    Args:
-        annotated, mined: labels in the same frame, M and P rows.
-        iou_thresh: in [0, 1].
-
-    Returns:
-        The M annotated rows, then the kept mined rows in their order.
-    """
-    known = overlap_any(mined, annotated, iou_thresh)
-    return Labels.cat((annotated, mined.select(~known)))
-
-
-def overlap_any(labels: Labels, others: Labels, iou_thresh: float) -> Tensor:
-    """Tell which labels overlap one of ``others`` in the same image and class.
+    A mined box that overlaps an annotated one so is no news (Co-mining, section "Co-mining").
 
     Args:
         labels, others: M and P rows in the same frame.
         iou_thresh: two boxes overlap if their IoU is above; in [0, 1].
+        class_wise: whether they must be of the same class, too.
 
     Returns:
         (M,) bool.
     """
     if len(labels.boxes) == 0 or len(others.boxes) == 0:
         return torch.zeros_like(labels.classes, dtype=torch.bool)
-    same = (labels.images[:, None] == others.images) & (labels.classes[:, None] == others.classes)
-    iou = pairwise_iou(labels.boxes, others.boxes)
-    return ((iou > iou_thresh) & same).any(dim=1)
+    same = labels.images[:, None] == others.images
+    if class_wise:
+        same &= labels.classes[:, None] == others.classes
+    return ((pairwise_iou(labels.boxes, others.boxes) > iou_thresh) & same).any(dim=1)

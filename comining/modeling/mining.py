@@ -126,15 +126,18 @@ def top_candidates(candidates: Candidates, topk: int) -> Candidates:
     return by_score.select(_rank_in_group(group) < topk)
 
 
-def suppress(labels: Labels, iou_thresh: float, max_per_image: int) -> Labels:
-    """Class-wise non-maximum suppression of every image, all in one call.
+def suppress(
+    labels: Labels, iou_thresh: float, max_per_image: int, *, class_wise: bool = True
+) -> Labels:
+    """Non-maximum suppression of every image, all in one call.
 
     Boxes that are not finite, which a diverging detector predicts, are dropped.
 
     Args:
         labels: candidate boxes of a batch.
-        iou_thresh: a box is dropped if its IoU with a better one of its class is above.
+        iou_thresh: a box is dropped if its IoU with a better one is above.
         max_per_image: at most that many boxes stay per image, the best-scored.
+        class_wise: whether only a box of the same class suppresses.
 
     Returns:
         The kept rows by descending score.
@@ -145,7 +148,9 @@ def suppress(labels: Labels, iou_thresh: float, max_per_image: int) -> Labels:
     # precision the shift changes no IoU beyond single precision's own rounding.
     finite = labels.boxes.isfinite().all(dim=1)
     boxes = labels.boxes.masked_fill(~finite[:, None], 0).double()
-    group = labels.images * (labels.classes.max() + 1) + labels.classes
+    group = labels.images
+    if class_wise:
+        group = group * (labels.classes.max() + 1) + labels.classes
     span = boxes.max() - boxes.min() + 1
     apart, scores = boxes + (group * span)[:, None], labels.scores.double()
     if len(boxes) <= MAX_IN_ONE_NMS:

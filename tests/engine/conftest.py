@@ -30,6 +30,7 @@ class Training:
             "MODEL.FPN.OUT_CHANNELS": 16,
             "MODEL.RETINANET.NUM_CONVS": 1,
             # Random weights are confident enough for something to be mined.
+            "MODEL.COMINING.THRESHOLD": "fixed",
             "MODEL.COMINING.SCORE_THRESH": 0.012,
             "MODEL.COMINING.VIEW.FLIP_PROB": 0.5,
             "MODEL.RETINANET.SCORE_THRESH_TEST": 0.0,

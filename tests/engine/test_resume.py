@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.engine.conftest import assert_same_end
 from tests.modeling.helpers import each_detector
@@ -67,4 +68,20 @@ def test_goes_on_from_the_last_good_checkpoint(damage, training, undisturbed):
     assert done.returncode == 0, done.stderr
     assert "Starting training from iteration 4" in done.stdout
     assert ("model_0000005.pth is damaged" in done.stdout) == (damage == "truncated")
+    assert_same_end(training.output, undisturbed)
+
+
+def test_adaptive_thresholds_go_on(training, tmp_path):
+    adaptive = {
+        "MODEL__COMINING__THRESHOLD": "adaptive",
+        "MODEL__RETINANET__PRIOR_PROB": 0.2,  # so that there are detections to learn from
+    }
+    done = training.run(**adaptive)
+    assert done.returncode == 0, done.stderr
+    undisturbed = training.output.rename(tmp_path / "undisturbed")
+    assert torch.load(undisturbed / "model_final.pth")["model"]["adaptive.counts"].sum() > 0
+    training.run("--resume", script=(DRIVER, "in a step", 5, 0), **adaptive)
+    done = training.run("--resume", **adaptive)
+    assert done.returncode == 0, done.stderr
+    assert "Starting training from iteration 4" in done.stdout
     assert_same_end(training.output, undisturbed)

@@ -11,7 +11,7 @@ from detectron2.structures import Boxes, Instances
 from torch import nn
 
 from comining import add_comining_config
-from comining.modeling.labels import Labels
+from comining.modeling.labels import Labels, overlap_any
 
 BASE_SMALL = Path(__file__).parents[2] / "configs" / "Base-Small.yaml"
 NUM_CLASSES = 3
@@ -42,6 +42,8 @@ def tiny_config(*overrides, detector="RetinaNet"):
             "MODEL.FPN.NORM", "GN",
             "MODEL.RETINANET.NORM", "",
             "MODEL.RETINANET.NUM_CLASSES", NUM_CLASSES,
+            "MODEL.COMINING.THRESHOLD", "fixed",
+            "MODEL.COMINING.SCORE_THRESH", 0.5,
             "MODEL.FCOS.IN_FEATURES", ["p3", "p4", "p5"],
             "MODEL.FCOS.NUM_CONVS", 2,
             "MODEL.FCOS.NORM", "",
@@ -125,3 +127,8 @@ def random_labels(generator, number, num_images, num_classes):
 
 def logit(probability):
     return math.log(probability / (1 - probability))
+
+
+def merge(annotated, mined, iou_thresh):
+    """Annotated boxes and the mined ones that are new, as a branch gets them."""
+    return Labels.cat((annotated, mined.select(~overlap_any(mined, annotated, iou_thresh))))

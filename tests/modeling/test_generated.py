@@ -5,9 +5,8 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from comining.modeling.labels import merge_labels
 from comining.modeling.mining import suppress
-from tests.modeling.helpers import make_labels
+from tests.modeling.helpers import make_labels, merge
 
 corner = st.integers(0, 12)
 box = st.tuples(corner, corner, corner, corner).map(
@@ -60,6 +59,6 @@ def test_merging(annotated, mined, thresh):
     new = [
         m for m in mined if not any(m[1:] == a[1:] and iou(m[0], a[0]) > thresh for a in annotated)
     ]
-    merged = merge_labels(labels(annotated), labels(mined), thresh)
+    merged = merge(labels(annotated), labels(mined), thresh)
     assert merged.boxes.tolist() == [list(map(float, r[0])) for r in annotated + new]
     assert merged.images.tolist() == [r[2] for r in annotated + new]

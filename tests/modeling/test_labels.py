@@ -5,10 +5,9 @@ from comining.modeling.labels import (
     Labels,
     annotated_labels,
     flip_boxes,
-    merge_labels,
     pairwise_iou,
 )
-from tests.modeling.helpers import annotations, make_labels, random_boxes, random_labels
+from tests.modeling.helpers import annotations, make_labels, merge, random_boxes, random_labels
 
 
 def tensor(rows):
@@ -73,57 +72,57 @@ class TestFlipBoxes:
 class TestMergeLabels:
     def test_nothing_mined(self):
         annotated = make_labels([[0, 0, 9, 9]], classes=[2], images=[1])
-        assert_same(merge_labels(annotated, make_labels([]), 0.4), annotated)
+        assert_same(merge(annotated, make_labels([]), 0.4), annotated)
 
     def test_nothing_annotated(self):
         mined = make_labels([[0, 0, 9, 9], [0, 0, 9, 9]], classes=[2, 2], scores=[0.9, 0.8])
-        assert_same(merge_labels(make_labels([]), mined, 0.4), mined)
+        assert_same(merge(make_labels([]), mined, 0.4), mined)
 
     def test_neither(self):
-        merged = merge_labels(make_labels([]), make_labels([]), 0.4)
+        merged = merge(make_labels([]), make_labels([]), 0.4)
         assert merged.boxes.shape == (0, 4)
         assert merged.classes.dtype == torch.int64
 
     def test_all_known(self):
         annotated = make_labels([[0, 0, 10, 10], [40, 40, 60, 60]], classes=[0, 1])
         mined = make_labels([[40, 40, 60, 59], [0, 0, 10, 9], [1, 0, 10, 10]], classes=[1, 0, 0])
-        assert_same(merge_labels(annotated, mined, 0.4), annotated)
+        assert_same(merge(annotated, mined, 0.4), annotated)
 
     def test_new_ones_follow_in_their_order(self):
         annotated = make_labels([[0, 0, 10, 10]])
         mined = make_labels([[50, 0, 60, 10], [0, 0, 10, 8], [30, 0, 40, 10]], scores=[0.7, 0.9, 1])
         new = mined.select(torch.tensor([0, 2]))
-        assert_same(merge_labels(annotated, mined, 0.4), Labels.cat((annotated, new)))
+        assert_same(merge(annotated, mined, 0.4), Labels.cat((annotated, new)))
 
     @pytest.mark.parametrize(("threshold", "kept"), [(0.5, 1), (0.49, 0), (0.51, 1)])
     def test_only_above_the_threshold_is_known(self, threshold, kept):
         annotated = make_labels([[0, 0, 10, 10]])
         mined = make_labels([[0, 0, 10, 5]])  # IoU exactly 0.5
-        assert len(merge_labels(annotated, mined, threshold).boxes) == 1 + kept
+        assert len(merge(annotated, mined, threshold).boxes) == 1 + kept
 
     def test_threshold_one_keeps_even_an_identical_box(self):
         annotated = make_labels([[0, 0, 10, 10]])
-        assert len(merge_labels(annotated, annotated, 1.0).boxes) == 2
+        assert len(merge(annotated, annotated, 1.0).boxes) == 2
 
     def test_threshold_zero_drops_whatever_overlaps(self):
         annotated = make_labels([[0, 0, 10, 10]])
         mined = make_labels([[9, 9, 30, 30], [10, 0, 20, 10]])  # a single pixel; an edge
-        assert merge_labels(annotated, mined, 0.0).boxes[1:].tolist() == [[10, 0, 20, 10]]
+        assert merge(annotated, mined, 0.0).boxes[1:].tolist() == [[10, 0, 20, 10]]
 
     def test_another_class_is_new(self):
         annotated = make_labels([[0, 0, 10, 10]], classes=[0])
         mined = make_labels([[0, 0, 10, 10]], classes=[1])
-        assert merge_labels(annotated, mined, 0.4).classes.tolist() == [0, 1]
+        assert merge(annotated, mined, 0.4).classes.tolist() == [0, 1]
 
     def test_another_image_is_new(self):
         annotated = make_labels([[0, 0, 10, 10]], images=[0])
         mined = make_labels([[0, 0, 10, 10]], images=[1])
-        assert merge_labels(annotated, mined, 0.4).images.tolist() == [0, 1]
+        assert merge(annotated, mined, 0.4).images.tolist() == [0, 1]
 
     def test_mined_boxes_are_not_compared_with_each_other(self):
         annotated = make_labels([[0, 0, 10, 10]])
         mined = make_labels([[50, 50, 60, 60]] * 3, scores=[0.9, 0.8, 0.7])
-        assert len(merge_labels(annotated, mined, 0.4).boxes) == 4
+        assert len(merge(annotated, mined, 0.4).boxes) == 4
 
     def test_against_a_loop(self):
         generator = torch.Generator().manual_seed(3)
@@ -140,7 +139,7 @@ class TestMergeLabels:
             if not known:
                 kept.append(i)
         assert 10 < len(kept) < 70
-        merged = merge_labels(annotated, mined, 0.1)
+        merged = merge(annotated, mined, 0.1)
         assert_same(merged, Labels.cat((annotated, mined.select(torch.tensor(kept)))))
 
 

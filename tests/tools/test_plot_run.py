@@ -1,46 +1,176 @@
 import json
+import sys
 
 import plot_run
 import pytest
+from matplotlib.colors import to_hex
 from PIL import Image
 
 from comining.errors import InputError
 
 
-def write_metrics(folder):
-    records = [
-        {"iteration": i, "total_loss": 3.0 - i / 10, "comining/mined_per_image": i / 2, "lr": 0.1}
-        for i in range(0, 20, 5)
-    ]
-    records.append({"iteration": 19, "bbox/AP": 12.0, "bbox/AP50": 30.0})
-    (folder / "metrics.json").write_text("\n".join(map(json.dumps, records)))
+def write_metrics(folder, *records, more=""):
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(record) + "\n" for record in records]
+    (folder / "metrics.json").write_text("".join(lines) + more)
+    return folder
 
 
-def test_one_panel_for_each_kind_of_curve(tmp_path, monkeypatch):
-    write_metrics(tmp_path)
-    drawn = {}
-    save = plot_run.plt.Figure.savefig
+@pytest.fixture
+def plot(monkeypatch, tmp_path):
+    """Plots trainings; returns by panel the curves, (colour, style, points), and the legend."""
+    figures = []
+    close = plot_run.plt.close
+    monkeypatch.setattr(plot_run.plt, "close", lambda figure: (figures.append(figure), close()))
 
-    def remember(figure, *args, **kwargs):
-        for axis in figure.axes:
-            drawn[axis.get_title()] = {
-                line.get_label(): line.get_xydata().tolist() for line in axis.lines
-            }
-        save(figure, *args, **kwargs)
+    def run(*folders):
+        plot_run.plot_runs(folders, tmp_path / "picture.png")
+        figure = figures.pop()
+        panels = {
+            axis.get_title(): [
+                (to_hex(x.get_color()), x.get_linestyle(), x.get_xydata().tolist())
+                for x in axis.lines
+            ]
+            for axis in figure.axes
+        }
+        (legend,) = figure.legends
+        handles = legend.legend_handles
+        return panels, {x.get_label(): (to_hex(x.get_color()), x.get_linestyle()) for x in handles}
 
-    monkeypatch.setattr(plot_run.plt.Figure, "savefig", remember)
-    plot_run.plot_run(tmp_path, tmp_path / "curves.png")
-    assert drawn == {
-        "loss": {"total_loss": [[0, 3.0], [5, 2.5], [10, 2.0], [15, 1.5]]},
-        "mined boxes per image": {
-            "comining/mined_per_image": [[0, 0], [5, 2.5], [10, 5.0], [15, 7.5]]
+    return run
+
+
+BLUE, ORANGE = "#1f77b4", "#ff7f0e"
+
+
+def test_each_quantity_has_a_panel_and_each_training_a_colour(plot, tmp_path):
+    comining = write_metrics(
+        tmp_path / "comining" / "seed0",
+        {"iteration": 19, "lr": 0.1, "total_loss": 3.0, "loss_cls": 1.0, "loss_cls_aug": 2.0},
+        {
+            "iteration": 39,
+            "total_loss": 2.5,
+            "comining/mined_per_image": 0.5,
+            "comining/mined_per_image_aug": 0.75,
+            "comining/mined_precision": float("nan"),
+            "comining/mined_precision_aug": 0.9,
+            "comining/mined_recall": 0.2,
         },
-        "AP on the validation images": {"bbox/AP": [[19, 12]], "bbox/AP50": [[19, 30]]},
+        {"iteration": 40, "bbox/AP": 12.0, "bbox/AP50": 30.0, "bbox/AP-cat": 12.0},
+    )
+    plain = write_metrics(
+        tmp_path / "plain" / "seed0",
+        {"iteration": 19, "total_loss": 1.0, "loss_cls": 0.5},
+        {"iteration": 40, "bbox/AP": 10.0},
+    )
+    panels, legend = plot(comining, plain)
+    assert panels == {
+        "total_loss": [(BLUE, "-", [[19, 3], [39, 2.5]]), (ORANGE, "-", [[19, 1]])],
+        "loss_cls": [(BLUE, "-", [[19, 1]]), (BLUE, "--", [[19, 2]]), (ORANGE, "-", [[19, 0.5]])],
+        "mined labels per image": [(BLUE, "-", [[39, 0.5]]), (BLUE, "--", [[39, 0.75]])],
+        "precision of mined labels": [(BLUE, "--", [[39, 0.9]])],
+        "recall of withheld objects": [(BLUE, "-", [[39, 0.2]])],
+        "AP on the validation images": [(BLUE, "-", [[40, 12]]), (ORANGE, "-", [[40, 10]])],
+        "AP50 on the validation images": [(BLUE, "-", [[40, 30]])],
     }
-    with Image.open(tmp_path / "curves.png") as picture:
-        assert picture.width > picture.height
+    assert {name: colour for name, (colour, _) in legend.items() if "view" not in name} == {
+        "comining": BLUE,
+        "plain": ORANGE,
+    }
+    assert legend["original view"][1] != legend["second view"][1]
+
+
+def test_eleven_trainings_have_eleven_colours(plot, tmp_path):
+    folders = [
+        write_metrics(tmp_path / f"seed{i}", {"iteration": 19, "total_loss": i}) for i in range(11)
+    ]
+    panels, legend = plot(*folders)
+    assert len({colour for colour, _, _ in panels["total_loss"]}) == 11
+    assert list(legend) == [f"seed{i}" for i in range(11)]
+
+
+def test_training_that_has_logged_nothing_yet_is_left_out(plot, tmp_path):
+    started = write_metrics(tmp_path / "started")
+    other = write_metrics(tmp_path / "other", {"iteration": 19, "total_loss": 3.0})
+    panels, legend = plot(started, other)
+    assert panels == {"total_loss": [(ORANGE, "-", [[19, 3]])]}
+    assert list(legend) == ["started (nothing logged yet)", "other"]
+    with pytest.raises(InputError, match=rf"nothing to plot yet in {started}"):
+        plot(started)
+
+
+def test_of_a_resumed_training_the_last_iterations_count(tmp_path):
+    # Killed after 79, gone on from a checkpoint at 39, killed again and begun once more.
+    records = [{"iteration": i, "total_loss": x} for i, x in
+               ((19, 9), (39, 8), (59, 7), (79, 6), (59, 5), (69, 4), (59, 3))]  # fmt: skip
+    folder = write_metrics(tmp_path, *records)
+    assert [(x["iteration"], x["total_loss"]) for x in plot_run.read_metrics(folder)] == [
+        (19, 9), (39, 8), (59, 3)
+    ]  # fmt: skip
+
+
+def test_damaged_lines_are_left_out(tmp_path, capsys):
+    record = {"iteration": 19, "total_loss": 3.0}
+    folder = write_metrics(tmp_path, record, more='[1]\n{"total_loss": 1}\n{"iteration": 39, "to')
+    assert plot_run.read_metrics(folder) == [record]
+    assert f"{folder / 'metrics.json'}: damaged lines left out: 2, 3, 4" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"\x00\xff\x80", b"hello\n"])
+def test_file_that_holds_no_records(content, tmp_path):
+    (tmp_path / "metrics.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"metrics\.json is damaged"):
+        plot_run.read_metrics(tmp_path)
 
 
 def test_folder_without_a_training(tmp_path):
     with pytest.raises(InputError, match=r"metrics\.json does not exist"):
         plot_run.read_metrics(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("folders", "labels"),
+    [
+        (["/o/demo"], ["demo"]),
+        (["/o/hard/plain/seed0", "/o/hard/comining/seed0"], ["plain", "comining"]),
+        (["/o/hard/a/seed0", "/o/easy/b/seed1"], ["hard/a/seed0", "easy/b/seed1"]),
+        (["/o/a", "/o/a/b"], ["a", "a/b"]),
+    ],
+)
+def test_labels_are_what_tells_folders_apart(folders, labels):
+    assert plot_run.short_labels(list(map(plot_run.Path, folders))) == labels
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Runs the command; returns what it printed."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["plot_run.py", *map(str, words)])
+        plot_run.main()
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_pictures_of_one_training_are_in_its_folder(command, tmp_path):
+    run = write_metrics(tmp_path / "run", {"iteration": 19, "total_loss": 3.0})
+    assert command(run).splitlines() == [str(run / "curves.png"), str(run / "curves.svg")]
+    with Image.open(run / "curves.png") as picture:
+        assert picture.width > picture.height > 200
+    assert "<svg" in (run / "curves.svg").read_text()
+
+
+def test_pictures_of_several_trainings_are_where_the_user_says(command, capsys, tmp_path):
+    runs = [write_metrics(tmp_path / x, {"iteration": 19, "total_loss": 3.0}) for x in "ab"]
+    command(*runs, "--output", tmp_path / "new" / "v1.2.svg")
+    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["v1.2.png", "v1.2.svg"]
+    with pytest.raises(SystemExit):
+        command(*runs)
+    assert "several trainings need --output" in capsys.readouterr().err
+
+
+def test_error_ends_the_command(command, tmp_path):
+    run = write_metrics(tmp_path / "run", {"iteration": 19, "total_loss": 3.0})
+    with pytest.raises(SystemExit, match=r"^error: .*metrics\.json can't be written"):
+        command(run, "--output", run / "metrics.json" / "curves")

@@ -1,16 +1,10 @@
-import numpy as np
 import pytest
 import show_mined
-import torch
-from detectron2.data import DatasetMapper
-from detectron2.modeling import build_model
-from detectron2.structures import BoxMode
 from PIL import Image
 
 from comining.data.scenes import write_scenes
 from comining.engine import load_config
 from comining.errors import InputError
-from comining.modeling.labels import Labels
 
 
 @pytest.fixture(scope="module", params=["demo", "fcos_demo"])
@@ -24,29 +18,6 @@ def cfg(request, tmp_path_factory):
     cfg.DATASETS.TRAIN = [name]
     show_mined.register_from_config(cfg)
     return cfg
-
-
-def test_mined_boxes_are_in_pixels_of_the_original_and_new(cfg, tmp_path):
-    Image.fromarray(np.zeros((100, 120, 3), np.uint8)).save(tmp_path / "image.png")
-    record = {
-        "file_name": str(tmp_path / "image.png"),
-        "height": 100,
-        "width": 120,
-        "annotations": [
-            {"bbox": [10, 10, 20, 20], "bbox_mode": BoxMode.XYWH_ABS, "category_id": 1}
-        ],
-    }
-    model = build_model(cfg).eval()
-    # The shorter edge of 100 is resized to 256: one box on the annotated one, one elsewhere.
-    scaled = torch.tensor([[10, 10, 30, 30], [50, 60, 70, 90]]) * 2.56
-    model.mine = lambda outputs, score_thresh: Labels(
-        scaled, torch.tensor([1, 1]), torch.tensor([0, 0]), torch.tensor([0.9, 0.75])
-    )
-    mapper = DatasetMapper(cfg, is_train=False)
-    ((box, score),) = show_mined.mined_boxes(model, mapper, record)
-    # 120 * 2.56 is rounded to 307 pixels.
-    assert box == pytest.approx([50, 60, 70, 90], rel=2e-3)
-    assert score == 0.75
 
 
 def test_picture_shows_annotated_and_withheld_boxes(cfg, tmp_path, monkeypatch):

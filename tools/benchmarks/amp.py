@@ -20,7 +20,9 @@ def benchmark_amp(config_file: str, weights: str, batches: int) -> None:
         weights: its checkpoint.
         batches: how many to compare.
     """
-    cfg = load_config(config_file, ["DATALOADER.NUM_WORKERS", "0", "SEED", "0"])
+    # Labels are compared at a threshold that both precisions share.
+    fixed = ["MODEL.COMINING.THRESHOLD", "fixed"]
+    cfg = load_config(config_file, [*fixed, "DATALOADER.NUM_WORKERS", "0", "SEED", "0"])
     if not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"
     register_from_config(cfg)

@@ -158,7 +158,7 @@ def _timed_phases(model: nn.Module, detector: str, device: str) -> Iterator[dict
         time_phase("backbone", model.backbone, "forward")
         time_phase("head", model.head, "forward")
         time_phase("mining", model, "mine")
-        time_phase("merging and labelling", mechanism, "merge_labels")
+        time_phase("merging and labelling", mechanism, "overlap_any")
         time_phase("merging and labelling", module, labels)
         for loss in losses:
             time_phase("losses", module, loss)

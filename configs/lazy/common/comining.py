@@ -2,13 +2,14 @@
 
 from detectron2.config import LazyCall
 
-from comining.modeling import SecondView
+from comining.modeling import AdaptiveThresholds, SecondView
 
 comining = dict(
     view=LazyCall(SecondView)(
         jitter_prob=0.8, brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, flip_prob=0.0
     ),
     score_thresh=0.6,
+    adaptive=None,
     iou_thresh=0.4,
     seed="${train.seed}",
 )
@@ -18,7 +19,6 @@ comining_demo = dict(
     view=LazyCall(SecondView)(
         jitter_prob=0.8, brightness=0.3, contrast=0.3, saturation=0.3, hue=0.05, flip_prob=0.0
     ),
-    score_thresh=0.5,
-    iou_thresh=0.4,
+    adaptive=LazyCall(AdaptiveThresholds)(num_classes="${..num_classes}"),
     seed="${train.seed}",
 )

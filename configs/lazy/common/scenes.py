@@ -7,8 +7,8 @@ dataloader.register = [
     ["scenes_val", "datasets/scenes/val.json", "datasets/scenes/val"],
 ]
 dataloader.train.dataset.names = "scenes_hard"
-dataloader.train.mapper.mapper.augmentations[0].short_edge_length = [128]
+dataloader.train.mapper.mapper.augmentations[0].short_edge_length = [96]
 dataloader.train.total_batch_size = 8
 dataloader.train.num_workers = dataloader.test.num_workers = 1
 dataloader.test.dataset.names = "scenes_val"
-dataloader.test.mapper.augmentations[0].short_edge_length = 128
+dataloader.test.mapper.augmentations[0].short_edge_length = 96

@@ -31,7 +31,6 @@ def shrink(model):
 train.init_checkpoint = ""
 train.max_iter = 1000
 train.seed = 0
-train.amp = dict(enabled=True, dtype="bfloat16")
 train.clip_gradients = dict(enabled=True, clip_type="norm", clip_value=10.0, norm_type=2.0)
 
 optimizer._target_ = torch.optim.AdamW

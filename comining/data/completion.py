@@ -1,0 +1,65 @@
+"""Adding mined boxes to a data set in COCO format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from comining.errors import InputError
+
+#: What the field ``origin`` of an added annotation says.
+MINED = "mined"
+
+
+def complete(
+    dataset: Mapping[str, Any],
+    mined: Mapping[int, Sequence[Mapping[str, Any]]],
+    record: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Add mined boxes to a data set.
+
+    What is there stays as it is. An added annotation has a new id, ``bbox`` clipped to its image
+    and rounded to hundredths of a pixel, ``area``, ``iscrowd`` 0, ``score`` and ``origin`` "mined".
+    Boxes without area inside their image are left out.
+
+    Args:
+        dataset: in COCO format; it isn't changed.
+        mined: by image id, boxes with ``category_id``, ``score`` and ``box``, XYXY in pixels.
+        record: what ``info["mined"]`` will hold. If the input has one of an earlier completion,
+            that will stand under its ``input_mined``.
+
+    Raises:
+        InputError: ``info`` is not an object.
+    """
+    info = dataset.get("info", {})
+    if not isinstance(info, Mapping):
+        raise InputError("'info' of a data set in COCO format must be an object")
+    earlier = {"input_mined": info["mined"]} if "mined" in info else {}
+    annotations = list(dataset.get("annotations", []))
+    next_id = max((x["id"] for x in annotations if "id" in x), default=0) + 1
+    for image in dataset["images"]:
+        for found in mined.get(image["id"], []):
+            x0, y0, x1, y1 = found["box"]
+            left, right = (round(min(max(x, 0), image["width"]), 2) for x in (x0, x1))
+            top, bottom = (round(min(max(y, 0), image["height"]), 2) for y in (y0, y1))
+            width, height = round(right - left, 2), round(bottom - top, 2)
+            if width <= 0 or height <= 0:
+                continue
+            annotations.append(
+                {
+                    "id": next_id,
+                    "image_id": image["id"],
+                    "category_id": found["category_id"],
+                    "bbox": [left, top, width, height],
+                    "area": round(width * height, 4),
+                    "iscrowd": 0,
+                    "score": found["score"],
+                    "origin": MINED,
+                }
+            )
+            next_id += 1
+    return {
+        **dataset,
+        "info": {**info, "mined": {**record, **earlier}},
+        "annotations": annotations,
+    }

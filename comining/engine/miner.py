@@ -1,0 +1,108 @@
+"""What a trained Co-mining detector finds on images, and what of it is new there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.structures import BoxMode
+
+from comining.errors import InputError
+from comining.modeling import CoMining
+from comining.modeling.labels import Labels
+
+from .checkpoint import Checkpointer
+from .trainer import Trainer
+
+#: Finer differences come from the order in which a machine adds numbers up.
+SCORE_DIGITS = 4
+
+
+class Mined(NamedTuple):
+    """What was mined on an image: M boxes by descending score.
+
+    Attributes:
+        boxes: M times XYXY in pixels of the original image, not clipped to it.
+        classes: M classes in [0, K).
+        scores: M scores in [0, 1].
+        is_new: M flags, whether a box is a label in addition to the annotated ones, by
+            ``CoMining.is_known``.
+    """
+
+    boxes: list[list[float]]
+    classes: list[int]
+    scores: list[float]
+    is_new: list[bool]
+
+
+def build_miner(cfg: CfgNode) -> CoMining:
+    """The trained model of a config, in evaluation mode; without a GPU, on the CPU.
+
+    Args:
+        cfg: of a model trained by Co-mining, with its weights.
+
+    Raises:
+        InputError: the model does not mine, or its weights can't be read.
+    """
+    cfg = cfg.clone()
+    if not torch.cuda.is_available():
+        cfg.MODEL.DEVICE = "cpu"
+    model = Trainer.build_model(cfg).eval()
+    if not isinstance(model, CoMining):
+        raise InputError(f"{cfg.MODEL.META_ARCHITECTURE} does not mine: name a Co-mining config")
+    Checkpointer(model).load(cfg.MODEL.WEIGHTS)
+    return model
+
+
+def mine_batch(
+    model: CoMining,
+    items: Sequence[dict[str, Any]],
+    records: Sequence[dict[str, Any]],
+    score_thresh: float | None = None,
+) -> list[Mined]:
+    """Mine N images, and compare with their annotations as in training.
+
+    Args:
+        model: in evaluation mode.
+        items: what the model takes, made of ``records`` by a mapper for inference.
+        records: the images', in detectron2's standard form.
+        score_thresh: in [0, 1]; None for the thresholds of the training.
+    """
+    mined = model.mine_images(list(items), score_thresh)
+    return [
+        _compare(model, item, record, labels)
+        for item, record, labels in zip(items, records, mined, strict=True)
+    ]
+
+
+def _compare(model: CoMining, item: dict[str, Any], record: dict[str, Any], found: Labels) -> Mined:
+    height, width = item["image"].shape[1:]
+    scale = torch.tensor([record["width"] / width, record["height"] / height]).repeat(2)
+    classes, scores = found.classes.cpu(), found.scores.cpu()
+    mined = Labels(found.boxes.cpu() * scale, classes, torch.zeros_like(classes), scores)
+    objects = without_crowds(record["annotations"])
+    known_classes = torch.tensor([x["category_id"] for x in objects], dtype=torch.int64)
+    known = Labels(
+        boxes=torch.tensor(xyxy(objects), dtype=torch.float32).reshape(-1, 4),
+        classes=known_classes,
+        images=torch.zeros_like(known_classes),
+        scores=torch.ones(len(objects)),
+    )
+    return Mined(
+        boxes=mined.boxes.tolist(),
+        classes=classes.tolist(),
+        scores=[round(score, SCORE_DIGITS) for score in scores.tolist()],
+        is_new=(~model.is_known(mined, known)).tolist(),
+    )
+
+
+def without_crowds(annotations: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of an image's annotations that are single objects, as training sees them."""
+    return [x for x in annotations if not x.get("iscrowd")]
+
+
+def xyxy(annotations: Iterable[dict[str, Any]]) -> list[list[float]]:
+    """The boxes of annotations in detectron2's form."""
+    return [BoxMode.convert(x["bbox"], x["bbox_mode"], BoxMode.XYXY_ABS) for x in annotations]

@@ -1,0 +1,195 @@
+"""Mining a whole data set in one or several processes, so that a killed run can go on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from detectron2.data import DatasetFromList
+from detectron2.utils import comm
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from comining.data.loader import UNREADABLE
+from comining.errors import InputError
+from comining.modeling import CoMining
+
+from .miner import Mined, mine_batch
+
+
+class PartialResults:
+    """What a run has found so far: a folder beside its output, which is removed at the end."""
+
+    def __init__(self, output: Path, settings: dict[str, Any]) -> None:
+        """
+        Args:
+            output: the file that the run will write.
+            settings: JSON values by name; what the results depend on.
+        """
+        self.folder = output.with_name(f"{output.name}.partial")
+        self.settings = settings
+
+    def begin(self) -> None:
+        """In the main process, before all else: make the folder, or go on with the one there is.
+
+        Raises:
+            InputError: it holds the results of other settings, or can't be made.
+        """
+        path = self.folder / "settings.json"
+        try:
+            self.folder.mkdir(exist_ok=True)
+            if not path.exists():
+                path.write_text(json.dumps(self.settings))
+            before = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path} can't be used ({error}): remove {self.folder}") from error
+        changed = sorted(
+            name
+            for name in {*before, *self.settings}
+            if before.get(name) != self.settings.get(name)
+        )
+        if changed:
+            raise InputError(
+                f"{self.folder} holds the results of a run that was interrupted, and these have "
+                f"changed since: {', '.join(changed)}. Give the same again, or remove the folder "
+                "to begin anew"
+            )
+
+    def read(self, dataset: str) -> dict[int, Mined]:
+        """By image id, what all processes of all attempts have found in a data set."""
+        found = {}
+        for path in self._files(dataset):
+            for line in path.read_text().splitlines(keepends=True):
+                if line.endswith("\n"):  # the last one of a killed process may be cut off
+                    image_id, *fields = json.loads(line)
+                    found[image_id] = Mined(*fields)
+        return found
+
+    def new_file(self, dataset: str) -> Path:
+        """A file for this process in this attempt. All processes ask at the same time."""
+        attempts = [int(path.name.split("-")[-2]) for path in self._files(dataset)]
+        attempt = max(attempts, default=0) + 1
+        comm.synchronize()  # before another process makes its file
+        return self.folder / f"{dataset}-{attempt}-{comm.get_rank()}.jsonl"
+
+    def _files(self, dataset: str) -> list[Path]:
+        return sorted(self.folder.glob(f"{dataset}-*-*.jsonl"))
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder)
+
+
+def mine_dataset(
+    model: CoMining,
+    mapper: Callable[[dict[str, Any]], dict[str, Any]],
+    records: Sequence[dict[str, Any]],
+    results: PartialResults,
+    name: str,
+    *,
+    score_thresh: float | None = None,
+    batch_size: int,
+    num_workers: int,
+) -> None:
+    """Mine those images that ``results`` lacks, each in one of the processes.
+
+    Args:
+        model: in evaluation mode.
+        mapper: for inference.
+        records: of a data set, in detectron2's standard form.
+        results: gets what is found, batch after batch; complete when this returns.
+        name: of the data set in ``results``, letters alone.
+        score_thresh: in [0, 1]; None for the thresholds of the training.
+        batch_size: images at a time in this process.
+        num_workers: processes that read images; 0 reads in this one.
+
+    Raises:
+        InputError: an image can't be read.
+    """
+    done = results.read(name)
+    left = [record for record in records if record["image_id"] not in done]
+    batches = same_size_batches(left, batch_size)[comm.get_rank() :: comm.get_world_size()]
+    loader = DataLoader(
+        _Images(DatasetFromList([x for batch in batches for x in batch], copy=False), mapper),
+        batch_sampler=list(_consecutive(map(len, batches))),
+        num_workers=num_workers,
+        collate_fn=list,
+    )
+    of_process = f" (process 1 of {comm.get_world_size()})" if comm.get_world_size() > 1 else ""
+    with (
+        results.new_file(name).open("w") as file,
+        tqdm(
+            total=sum(map(len, batches)),
+            desc=f"mining {name}{of_process}",
+            unit=" images",
+            disable=None if comm.is_main_process() else True,
+        ) as bar,
+    ):
+        for batch, items in zip(batches, loader, strict=True):
+            for item in items:
+                if "unreadable" in item:
+                    raise InputError(
+                        f"{item['unreadable']}. Repair or remove the image and give the same "
+                        "command again: it goes on from here"
+                    )
+            found = mine_batch(model, items, batch, score_thresh)
+            for record, mined in zip(batch, found, strict=True):
+                file.write(json.dumps([record["image_id"], *mined]) + "\n")
+            file.flush()
+            bar.update(len(batch))
+    comm.synchronize()
+
+
+def same_size_batches(
+    records: Sequence[dict[str, Any]], batch_size: int
+) -> list[list[dict[str, Any]]]:
+    """Batches of images that need no padding, so that none changes what is found in another.
+
+    Args:
+        records: each with ``height`` and ``width``.
+        batch_size: at most that many make a batch.
+
+    Returns:
+        The batches in the order of their first images.
+    """
+    batches: list[list[dict[str, Any]]] = []
+    unfinished: defaultdict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
+    for record in records:
+        size = record["height"], record["width"]
+        batch = unfinished[size]
+        if not batch:
+            batches.append(batch)
+        batch.append(record)
+        if len(batch) == batch_size:
+            del unfinished[size]
+    return batches
+
+
+def _consecutive(lengths: Iterator[int]) -> Iterator[list[int]]:
+    start = 0
+    for length in lengths:
+        yield list(range(start, start + length))
+        start += length
+
+
+class _Images(Dataset):
+    """Reads images, in whatever process; what can't be read is told, not raised."""
+
+    def __init__(
+        self,
+        records: Sequence[dict[str, Any]],
+        mapper: Callable[[dict[str, Any]], dict[str, Any]],
+    ) -> None:
+        self.records = records
+        self.mapper = mapper
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        record = self.records[index]
+        try:
+            return self.mapper(record)
+        except UNREADABLE as error:
+            name, text = record["file_name"], str(error) or type(error).__name__
+            return {"unreadable": text if name in text else f"{name}: {text}"}

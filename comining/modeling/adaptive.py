@@ -1,0 +1,140 @@
+"""Score thresholds that follow from the precision which annotated objects show."""
+
+from __future__ import annotations
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.utils import comm
+from torch import Tensor, distributed, nn
+
+from comining.errors import InputError
+
+from .labels import Labels, overlap_any
+
+#: Detections with a lower class score are neither mined nor ignored.
+FLOOR = 0.1
+#: A detection is close to an annotated box if their IoU is above CLOSE_IOU, on it above HIT_IOU.
+CLOSE_IOU = 0.2
+HIT_IOU = 0.5
+NUM_BINS = 100
+#: The share of what was counted that is left after an iteration: about a hundred of them matter.
+DECAY = 0.99
+#: So many detections, in addition to those that were seen, speak for what was believed before: of
+#: all classes together for nothing right, of one class for the share of all.
+DOUBT = 5.0
+#: So many detections close to annotated boxes are needed to tell how many others to expect, and
+#: only more than SLACK times as many are too many.
+ENOUGH = 100.0
+SLACK = 1.5
+
+#: What is counted.
+RIGHT, ON_OBJECT, CLOSE, FAR = range(4)
+
+
+class AdaptiveThresholds(nn.Module):
+    """Learns, while a detector is trained, how far its scores can be trusted.
+
+    Where an object is annotated, it is known what should be detected. So among the detections
+    *close* to an annotated box that score above t, the share that has its class and place tells the
+    precision above t, and the share that has its place alone tells how many are on an object at
+    all. Annotated objects are a sample of all objects. So the same shares hold for the detections
+    *far* from annotated boxes, which are to be mined, but for those on plain background. These show
+    by their number: if above t there are many more far detections per close one than where that
+    ratio is lowest, the surplus is taken for background.
+
+    Nothing needs to be known of how many objects are missing, and no annotation is held out. The
+    estimate is too high by as much as the detector knows annotated objects by heart.
+    """
+
+    def __init__(
+        self, num_classes: int, precision: float = 0.9, object_precision: float = 0.5
+    ) -> None:
+        """
+        Args:
+            num_classes: K.
+            precision: the wanted share of mined boxes that have the right class and place.
+            object_precision: the wanted share of ignored or mined boxes that are on an object.
+
+        Raises:
+            InputError: a value is not between 0 and 1.
+        """
+        super().__init__()
+        for name, value in (("PRECISION", precision), ("OBJECT_PRECISION", object_precision)):
+            if not 0 < value < 1:
+                raise InputError(
+                    f"MODEL.COMINING.ADAPTIVE.{name} is {value}; it must be between 0 and 1"
+                )
+        self.precision = precision
+        self.object_precision = object_precision
+        # Saved with the model, so that a resumed training goes on alike.
+        self.counts: Tensor
+        self.register_buffer("counts", torch.zeros(4, num_classes, NUM_BINS))
+
+    @torch.no_grad()
+    def observe(self, detections: Labels, annotated: Labels) -> Tensor:
+        """Count an iteration's detections, of all processes.
+
+        Args:
+            detections: of a batch, one per place.
+            annotated: the annotated boxes of the same images in the same frames.
+
+        Returns:
+            (M,) bool: which detections are far from any annotated box.
+        """
+        close = overlap_any(detections, annotated, CLOSE_IOU, class_wise=False)
+        of_kind = torch.stack(
+            (
+                overlap_any(detections, annotated, HIT_IOU),
+                overlap_any(detections, annotated, HIT_IOU, class_wise=False),
+                close,
+                ~close,
+            )
+        )
+        bins = (detections.scores * NUM_BINS).long().clamp(0, NUM_BINS - 1)
+        seen = torch.zeros_like(self.counts)
+        seen.flatten(1).index_add_(
+            1, detections.classes * NUM_BINS + bins, of_kind.to(self.counts.dtype)
+        )
+        if comm.get_world_size() > 1:
+            distributed.all_reduce(seen)
+        self.counts.mul_(DECAY).add_(seen)
+        return ~close
+
+    def thresholds(self) -> tuple[Tensor, Tensor]:
+        """The scores above which a detection is to be mined and, if it is not mined, ignored.
+
+        Returns:
+            (K,), by class, and a scalar for all, in [0, 1), on the device; infinite while the
+            wanted share is reached nowhere.
+        """
+        above = self.counts.flip(2).cumsum(2).flip(2)  # (4, K, NUM_BINS)
+        right, on_object, close, far = above.sum(1)
+        ratio = far / close.clamp(min=1)
+        expected = SLACK * ratio.masked_fill(close < ENOUGH, torch.inf).amin()
+        foreground = torch.where(ratio > expected, expected / ratio, 1)
+        of_all = right / (close + DOUBT)
+        of_class = (above[RIGHT] + DOUBT * of_all) / (above[CLOSE] + DOUBT)
+        mine = _first_score(of_class * foreground >= self.precision)
+        ignore = _first_score(on_object / (close + DOUBT) * foreground >= self.object_precision)
+        return mine, ignore
+
+
+def _first_score(reached: Tensor) -> Tensor:
+    """The lowest score of those (..., NUM_BINS) that are ``reached``; infinite if none is."""
+    scores = torch.arange(NUM_BINS, device=reached.device) / NUM_BINS
+    return torch.where(reached, scores, torch.inf).amin(-1)
+
+
+def build_adaptive_thresholds(cfg: CfgNode, num_classes: int) -> AdaptiveThresholds | None:
+    """What ``MODEL.COMINING.THRESHOLD`` asks for; None for a fixed threshold.
+
+    Raises:
+        InputError: a value is not legal.
+    """
+    kind = cfg.MODEL.COMINING.THRESHOLD
+    if kind == "fixed":
+        return None
+    if kind != "adaptive":
+        raise InputError(f"MODEL.COMINING.THRESHOLD is {kind!r}; it must be 'fixed' or 'adaptive'")
+    settings = cfg.MODEL.COMINING.ADAPTIVE
+    return AdaptiveThresholds(num_classes, settings.PRECISION, settings.OBJECT_PRECISION)

@@ -1,0 +1,103 @@
+"""What a training tells of its mining, in detectron2's event storage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from detectron2.utils.events import get_event_storage
+from torch import Tensor
+
+from .labels import Labels, annotated_labels
+from .picture import draw_views
+from .statistics import MiningStatistics
+from .two_views import TwoViews
+
+
+class MiningLog:
+    """Logs of each branch, with the suffix "_aug" of the second view:
+
+    - ``comining/mined_per_image`` of an iteration, and what `MiningStatistics` tells;
+    - every ``vis_period`` iterations ``comining/mined_of_class/<class>``, the number mined of each
+      class since then, and a picture of an image's both views with what each is labelled by.
+    """
+
+    def __init__(self, suffixes: tuple[str, str], num_classes: int, vis_period: int) -> None:
+        """
+        Args:
+            suffixes: of the two branches' names.
+            num_classes: K.
+            vis_period: in iterations; 0 for never.
+        """
+        self.suffixes = suffixes
+        self.vis_period = vis_period
+        self._statistics = MiningStatistics()
+        self._mined_of_class = torch.zeros(2, num_classes)
+
+    def __call__(
+        self,
+        images: TwoViews,
+        to_rgb: Callable[[Tensor], Tensor],
+        *,
+        confident: Labels,
+        annotated: Labels,
+        mined: Labels,
+        ignored: Labels,
+    ) -> None:
+        """Log an iteration.
+
+        Args:
+            images: the batch.
+            to_rgb: makes (2, 3, H, W) uint8 of the model's normalised input.
+            confident: what every view's detector is confident of.
+            annotated: the annotated boxes.
+            mined, ignored: what else the view of a label learns from, in the frame of that view.
+        """
+        storage = get_event_storage()
+        num_images = len(images) // 2
+        withheld = None
+        if None not in images.withheld:
+            withheld = images.in_both_views(annotated_labels(images.withheld))
+        self._statistics.update(
+            confident=confident,
+            others=images.to_other_view(confident),
+            annotated=annotated,
+            mined=mined,
+            withheld=withheld,
+            num_images=num_images,
+        )
+        for branch, suffix in enumerate(self.suffixes):
+            per_image = self._statistics.last_mined[branch] / num_images
+            storage.put_scalar(f"comining/mined_per_image{suffix}", per_image)
+            for name, value in self._statistics.of_branch(branch).items():
+                storage.put_scalar(f"comining/{name}{suffix}", value, smoothing_hint=False)
+
+        if self.vis_period > 0:
+            of_view = mined.images.div(num_images, rounding_mode="floor")
+            self._mined_of_class = self._mined_of_class.to(of_view.device)
+            one = torch.ones_like(mined.scores, dtype=self._mined_of_class.dtype)
+            self._mined_of_class.index_put_((of_view, mined.classes), one, accumulate=True)
+            if storage.iter % self.vis_period == 0:
+                self._log_classes()
+                kinds = {"annotated": annotated, "mined": mined, "ignored": ignored}
+                if withheld is not None:
+                    kinds["withheld"] = withheld
+                first = {
+                    name: (
+                        labels.select(labels.images == 0),
+                        labels.select(labels.images == num_images),
+                    )
+                    for name, labels in kinds.items()
+                }
+                height, width = images.image_sizes[0]
+                views = to_rgb(images.tensor[[0, num_images], :, :height, :width])
+                storage.put_image("comining/views", draw_views(views, first).numpy())
+
+    def _log_classes(self) -> None:
+        numbers = self._mined_of_class.tolist()
+        for suffix, of_branch in zip(self.suffixes, numbers, strict=True):
+            for class_, number in enumerate(of_branch):
+                get_event_storage().put_scalar(
+                    f"comining/mined_of_class/{class_}{suffix}", number, smoothing_hint=False
+                )
+        self._mined_of_class.zero_()

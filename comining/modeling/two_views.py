@@ -1,0 +1,54 @@
+"""A batch of images and their second views."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from detectron2.structures import ImageList, Instances
+from torch import Tensor
+
+from .labels import Labels, flip_boxes
+
+
+class TwoViews(ImageList):
+    """A padded batch of 2N images: N originals, then their second views in the same order."""
+
+    def __init__(
+        self,
+        tensor: Tensor,
+        image_sizes: list[tuple[int, int]],
+        flipped: list[bool],
+        withheld: list[Instances | None],
+    ) -> None:
+        """
+        Args:
+            tensor: (2N, C, H, W).
+            image_sizes: 2N times (height, width) before padding, in pixels.
+            flipped: N flags, whether an image's second view is mirrored left to right.
+            withheld: of the N originals, the objects that are known not to be annotated; None
+                where that is not known.
+        """
+        super().__init__(tensor, image_sizes)
+        self.flipped = flipped
+        self.withheld = withheld
+        if any(flipped):
+            mirrors = [
+                width if flip else math.nan
+                for (_, width), flip in zip(image_sizes, flipped * 2, strict=True)
+            ]
+            self._mirrors = torch.tensor(mirrors, device=tensor.device)
+
+    def in_both_views(self, labels: Labels) -> Labels:
+        """Labels on the N originals, followed by the same on their second views."""
+        return Labels.cat((labels, self.to_other_view(labels)))
+
+    def to_other_view(self, labels: Labels) -> Labels:
+        """Labels on any of the 2N images, moved to the other view of the same image."""
+        num_images = len(self.flipped)
+        images = (labels.images + num_images) % (2 * num_images)
+        if not any(self.flipped):
+            return labels._replace(images=images)
+        widths = self._mirrors[images]
+        boxes = torch.where(widths.isnan()[:, None], labels.boxes, flip_boxes(labels.boxes, widths))
+        return labels._replace(boxes=boxes, images=images)

@@ -1,0 +1,188 @@
+"""To annotation tools and back."""
+
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from comining.data.review import (
+    ReviewedBox,
+    apply_review,
+    cvat_dataset,
+    label_studio_config,
+    label_studio_tasks,
+    read_cvat,
+    read_label_studio,
+)
+from comining.errors import InputError
+
+
+@pytest.fixture
+def dataset():
+    """Two images: the first has an annotated box, one mined of either category, and a crowd."""
+    return {
+        "info": {"mined": {"weights": "model.pth"}},
+        "images": [
+            {"id": 4, "file_name": "a/cat 1.jpg", "width": 200, "height": 100},
+            {"id": 2, "file_name": "b.jpg", "width": 30, "height": 30},
+        ],
+        "annotations": [
+            {"id": 9, "image_id": 4, "category_id": 3, "bbox": [20, 10, 30, 40], "area": 900,
+             "segmentation": [[20, 10, 50, 10, 20, 50]], "iscrowd": 0, "note": "kept"},
+            {"id": 10, "image_id": 4, "category_id": 3, "bbox": [100.5, 0, 50, 25.25],
+             "area": 1262.5, "iscrowd": 0, "score": 0.9, "origin": "mined"},
+            {"id": 11, "image_id": 4, "category_id": 1, "bbox": [0, 0, 10, 10], "area": 100,
+             "iscrowd": 0, "score": 0.6, "origin": "mined"},
+            {"id": 12, "image_id": 2, "category_id": 1, "bbox": [1, 2, 3, 4]},
+            {"id": 13, "image_id": 2, "category_id": 1, "bbox": [9, 9, 3, 4], "area": 12,
+             "iscrowd": 0, "score": 0.7, "origin": "mined"},
+        ],
+        "categories": [{"id": 3, "name": "cat"}, {"id": 1, "name": 'a "dog"'}],
+    }  # fmt: skip
+
+
+def test_label_studio_tasks(dataset):
+    first, second = label_studio_tasks(dataset, "/data/local-files/?d=images/")
+    assert first["data"] == {
+        "image": "/data/local-files/?d=images/a/cat%201.jpg", "image_id": 4,
+    }  # fmt: skip
+    (prediction,) = first["predictions"]
+    assert prediction["model_version"] == "model.pth"
+    assert prediction["score"] == 0.6
+    annotated, mined, _ = prediction["result"]
+    assert annotated == {
+        "id": "9", "type": "rectanglelabels", "from_name": "label", "to_name": "image",
+        "original_width": 200, "original_height": 100, "image_rotation": 0,
+        "value": {"x": 10, "y": 10, "width": 15, "height": 40, "rotation": 0,
+                  "rectanglelabels": ["cat"]},
+    }  # fmt: skip
+    assert mined["score"] == 0.9
+    assert mined["value"]["x"] == 50.25
+    assert second["predictions"][0]["score"] == 0.7
+    # An annotation would keep Label Studio from showing the prediction.
+    assert "annotations" not in first
+
+
+def test_label_studio_interface_fits_the_tasks(dataset):
+    root = ET.fromstring(label_studio_config(dataset))
+    image, labels = root.find("Image"), root.find("RectangleLabels")
+    region = label_studio_tasks(dataset, "x")[0]["predictions"][0]["result"][0]
+    assert (labels.get("name"), labels.get("toName")) == (region["from_name"], region["to_name"])
+    assert image.get("name") == region["to_name"]
+    assert image.get("value") == "$image"
+    assert [x.get("value") for x in labels] == ["cat", 'a "dog"']
+
+
+def exported(tasks, *numbers, **annotation):
+    """What Label Studio exports if those regions of the first task are left."""
+    regions = tasks[0]["predictions"][0]["result"]
+    kept = [{**regions[i], "origin": "prediction"} for i in numbers]
+    submitted = {"result": kept, "was_cancelled": False, "updated_at": "2024-05-02", **annotation}
+    return {"id": 1, **tasks[0], "annotations": [submitted]}
+
+
+def test_label_studio_and_back(dataset):
+    task = exported(label_studio_tasks(dataset, "x"), 0, 1)
+    result, counts = apply_review(dataset, read_label_studio([task], dataset))
+    kept, accepted, unseen = result["annotations"]
+    assert kept == dataset["annotations"][0]
+    # The mined box is an annotation like the others.
+    assert accepted == {"id": 10, "image_id": 4, "category_id": 3, "bbox": [100.5, 0, 50, 25.25],
+                        "area": 1262.5, "iscrowd": 0}  # fmt: skip
+    assert unseen == dataset["annotations"][3]
+    assert counts == {
+        "images reviewed": 1, "mined, accepted": 1, "mined, rejected": 1,
+        "mined, image not reviewed: left out": 1, "annotated, deleted": 0, "drawn or changed": 0,
+    }  # fmt: skip
+    assert result["info"]["reviewed"] == counts
+    assert dataset["annotations"][1]["origin"] == "mined"
+
+
+def test_changed_and_drawn_boxes_have_new_ids(dataset):
+    reviewed = {
+        4: [
+            ReviewedBox("cat", (20.04, 9.96, 30, 40)),  # the annotated one, rounded
+            ReviewedBox("cat", (100.5, 0, 50, 25.4)),  # moved
+            ReviewedBox("cat", (0, 0, 10, 10)),  # was a dog
+        ],
+        2: [ReviewedBox('a "dog"', (1, 2, 3, 4)), ReviewedBox('a "dog"', (1, 2, 3, 4))],
+    }
+    result, counts = apply_review(dataset, reviewed)
+    new = [x for x in result["annotations"] if x["id"] > 13]
+    assert [x["id"] for x in result["annotations"]] == [9, 12, 14, 15, 16]
+    assert [(x["image_id"], x["category_id"], x["bbox"]) for x in new] == [
+        (4, 3, [100.5, 0, 50, 25.4]), (4, 3, [0, 0, 10, 10]), (2, 1, [1, 2, 3, 4]),
+    ]  # fmt: skip
+    assert new[0]["area"] == 1270
+    assert counts["mined, rejected"] == 3
+    assert counts["drawn or changed"] == 3
+
+
+def test_skipped_and_repeated_submissions(dataset):
+    tasks = label_studio_tasks(dataset, "x")
+    skipped = exported(tasks, 0, was_cancelled=True)
+    assert read_label_studio([skipped], dataset) == {}
+    twice = exported(tasks, 0, 1)
+    twice["annotations"].insert(0, exported(tasks, 2, updated_at="2024-05-03")["annotations"][0])
+    assert [x.category for x in read_label_studio([twice], dataset)[4]] == ['a "dog"']
+    empty = exported(tasks)
+    assert read_label_studio([empty], dataset) == {4: []}
+
+
+def test_rotated_rectangle(dataset):
+    """20 x 10 pixels, turned by a quarter about the corner (100, 50): it lies to the left."""
+    task = exported(label_studio_tasks(dataset, "x"), 0)
+    task["annotations"][0]["result"][0]["value"].update(
+        x=50, y=50, width=10, height=10, rotation=90
+    )
+    (box,) = read_label_studio([task], dataset)[4]
+    assert box.bbox == pytest.approx((90, 50, 10, 20))
+
+
+def test_label_studio_exports_that_can_not_come_back(dataset):
+    task = exported(label_studio_tasks(dataset, "x"), 0)
+    with pytest.raises(InputError, match="JSON-MIN"):
+        read_label_studio([{"id": 1, "image": "x", "label": []}], dataset)
+    with pytest.raises(InputError, match="image_id 5"):
+        read_label_studio([{**task, "data": {"image_id": 5}}], dataset)
+    task["annotations"][0]["result"][0]["type"] = "polygonlabels"
+    with pytest.raises(InputError, match=r"task 1 .*polygonlabels"):
+        read_label_studio([task], dataset)
+    with pytest.raises(InputError, match=r"b\.jpg has a box of 'cow'"):
+        apply_review(dataset, {2: [ReviewedBox("cow", (0, 0, 1, 1))]})
+
+
+def test_cvat_dataset(dataset):
+    annotated, mined, *_, bare, _ = cvat_dataset(dataset)["annotations"]
+    # As boxes, not as polygons.
+    assert annotated["segmentation"] == []
+    assert annotated["attributes"] == {"origin": "annotated"}
+    assert "score" not in annotated
+    assert mined == {
+        "id": 10, "image_id": 4, "category_id": 3, "bbox": [100.5, 0, 50, 25.25], "area": 1262.5,
+        "segmentation": [], "iscrowd": 0, "attributes": {"origin": "mined"}, "score": 0.9,
+    }  # fmt: skip
+    assert (bare["iscrowd"], bare["area"]) == (0, 12)
+
+
+def test_cvat_and_back(dataset):
+    """CVAT numbers images and labels anew and rounds; one of the images has lost its folder."""
+    export = {
+        "images": [{"id": 1, "file_name": "b.jpg"}, {"id": 2, "file_name": "cat 1.jpg"}],
+        "categories": [{"id": 1, "name": 'a "dog"'}, {"id": 2, "name": "cat"}],
+        "annotations": [
+            {"id": 1, "image_id": 2, "category_id": 2, "bbox": [20.0, 10.0, 30.0, 40.0]},
+            {"id": 2, "image_id": 2, "category_id": 1, "bbox": [0.0, 0.01, 10.0, 9.99]},
+        ],
+    }
+    result, counts = apply_review(dataset, read_cvat(export, dataset))
+    assert [x["id"] for x in result["annotations"]] == [9, 11]
+    assert result["annotations"][0] == dataset["annotations"][0]
+    assert counts["mined, accepted"] == 1
+    assert counts["mined, rejected"] == 2
+    assert counts["annotated, deleted"] == 1
+
+
+def test_image_that_cvat_made_up(dataset):
+    export = {"images": [{"id": 1, "file_name": "c.jpg"}], "categories": [], "annotations": []}
+    with pytest.raises(InputError, match=r"c\.jpg, which is missing"):
+        read_cvat(export, dataset)

@@ -1,0 +1,299 @@
+"""Thresholds by the precision that annotated objects show."""
+
+import math
+
+import pytest
+import torch
+from detectron2.utils.events import EventStorage
+from torch import distributed
+from torch.multiprocessing import spawn
+
+from comining.errors import InputError
+from comining.modeling.adaptive import (
+    CLOSE,
+    DECAY,
+    DOUBT,
+    FAR,
+    ON_OBJECT,
+    RIGHT,
+    AdaptiveThresholds,
+)
+from comining.modeling.labels import IGNORED_CLASS, Labels
+from tests.modeling.helpers import NUM_CLASSES, items, make_labels, plain, tiny_model
+
+ANNOTATED = make_labels([[0, 0, 10, 10]], classes=[1])
+
+
+def with_counts(class_=0, **kinds):
+    """Thresholds that have seen so many detections of a class, by kind: {score: number}."""
+    adaptive = AdaptiveThresholds(NUM_CLASSES)
+    add_counts(adaptive, class_, **kinds)
+    return adaptive
+
+
+def add_counts(adaptive, class_, *, right, on_object, close, far):
+    for kind, numbers in ((RIGHT, right), (ON_OBJECT, on_object), (CLOSE, close), (FAR, far)):
+        for score, number in numbers.items():
+            adaptive.counts[kind, class_, round(score * 100)] = number
+
+
+class TestObserve:
+    @pytest.mark.parametrize(
+        ("box", "class_", "kinds"),
+        [
+            ([0, 0, 10, 9], 1, {RIGHT, ON_OBJECT, CLOSE}),
+            ([0, 0, 10, 9], 0, {ON_OBJECT, CLOSE}),
+            ([0, 0, 10, 4], 1, {CLOSE}),  # IoU 0.4
+            ([0, 0, 10, 2], 1, {FAR}),  # IoU 0.2
+            ([20, 0, 30, 10], 1, {FAR}),
+        ],
+        ids=["right", "other class", "badly placed", "hardly touches", "elsewhere"],
+    )
+    def test_kinds(self, box, class_, kinds):
+        adaptive = AdaptiveThresholds(NUM_CLASSES)
+        far = adaptive.observe(make_labels([box], classes=[class_], scores=[0.425]), ANNOTATED)
+        assert far.tolist() == [FAR in kinds]
+        for kind in range(4):
+            assert adaptive.counts[kind].sum() == (kind in kinds)
+            assert adaptive.counts[kind, class_, 42] == (kind in kinds)
+
+    def test_other_images_do_not_matter(self):
+        adaptive = AdaptiveThresholds(NUM_CLASSES)
+        detection = make_labels([[0, 0, 10, 10]], classes=[1], images=[1])
+        assert adaptive.observe(detection, ANNOTATED).tolist() == [True]
+
+    def test_fades(self):
+        adaptive = AdaptiveThresholds(NUM_CLASSES)
+        detection = make_labels([[0, 0, 10, 10]], classes=[1], scores=[1.0])
+        for _ in range(3):
+            adaptive.observe(detection, ANNOTATED)
+        assert adaptive.counts[RIGHT, 1, 99].item() == pytest.approx(1 + DECAY + DECAY**2)
+
+    def test_nothing_detected_or_annotated(self):
+        adaptive = AdaptiveThresholds(NUM_CLASSES)
+        nothing = make_labels([])
+        assert adaptive.observe(nothing, ANNOTATED).tolist() == []
+        assert adaptive.observe(ANNOTATED, nothing).tolist() == [True]
+        assert adaptive.counts.sum() == 1
+
+
+def observe_in_a_process_of_its_own(rank, folder):
+    distributed.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
+    adaptive = AdaptiveThresholds(NUM_CLASSES)
+    adaptive.observe(make_labels([[0, 0, 10, 10]], classes=[rank], scores=[0.5]), ANNOTATED)
+    torch.save(adaptive.counts, folder / f"{rank}.pt")
+
+
+def test_every_process_counts_what_all_see(tmp_path):
+    spawn(observe_in_a_process_of_its_own, (tmp_path,), nprocs=2)
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    assert torch.equal(first, second)
+    assert first[:, :, 50].tolist() == [[0, 1, 0], [1, 1, 0], [1, 1, 0], [0, 0, 0]]
+
+
+class TestThresholds:
+    def thresholds(self, adaptive):
+        mine, ignore = adaptive.thresholds()
+        assert mine.shape == (NUM_CLASSES,)
+        return pytest.approx(mine.tolist()), pytest.approx(ignore.item())
+
+    def test_untrained(self):
+        mine, ignore = AdaptiveThresholds(NUM_CLASSES).thresholds()
+        assert mine.tolist() == [math.inf] * NUM_CLASSES
+        assert ignore == math.inf
+
+    def test_by_the_shares_that_are_right_and_on_an_object(self):
+        # From above: 195 of 195 are right, 390 of 420, 400 of 600; on an object 195, 300, 300.
+        close = {0.8: 195, 0.5: 225, 0.3: 180}
+        adaptive = with_counts(
+            right={0.8: 195, 0.5: 195, 0.3: 10}, on_object={0.8: 195, 0.5: 105}, close=close,
+            far=close,
+        )  # fmt: skip
+        assert 390 / (420 + DOUBT) > 0.9 > 400 / 600
+        assert 300 / (420 + DOUBT) > 0.5 > 300 / (600 + DOUBT)
+        # What was not seen of the other classes is taken from all.
+        assert self.thresholds(adaptive) == ([0.31] * NUM_CLASSES, 0.31)
+
+    def test_a_class_with_detections_of_its_own(self):
+        many = {0.8: 1000, 0.3: 1000}
+        adaptive = with_counts(right=many, on_object=many, close=many, far=many)
+        add_counts(
+            adaptive, 1,
+            right={0.8: 50, 0.3: 5}, on_object={}, close={0.8: 50, 0.3: 50}, far={},
+        )  # fmt: skip
+        assert 2055 / (2100 + DOUBT) > 0.9 > (55 + DOUBT) / (100 + DOUBT)
+        assert self.thresholds(adaptive)[0] == [0, 0.31, 0]
+
+    def test_few_detections_are_doubted(self):
+        few = {0.5: 40}
+        adaptive = with_counts(right=few, on_object=few, close=few, far=few)
+        # (40 + 5 * 40 / 45) / 45 of the class itself: of 40, 40 were right.
+        assert (40 + DOUBT * 40 / (40 + DOUBT)) / (40 + DOUBT) > 0.9 > 40 / (40 + DOUBT)
+        assert self.thresholds(adaptive) == ([0, math.inf, math.inf], 0)
+
+    def test_surplus_of_far_detections_is_background(self):
+        """Where ten times as many are far as further up, most of them must be background."""
+        many = {0.8: 200, 0.3: 200}
+        adaptive = with_counts(right=many, on_object=many, close=many, far={0.8: 200, 0.3: 2000})
+        assert self.thresholds(adaptive) == ([0.31] * NUM_CLASSES, 0.31)
+
+    def test_missing_objects_are_no_surplus(self):
+        many = {0.8: 200, 0.3: 200}
+        adaptive = with_counts(right=many, on_object=many, close=many, far={0.8: 2000, 0.3: 2000})
+        assert self.thresholds(adaptive) == ([0] * NUM_CLASSES, 0)
+
+    @pytest.mark.parametrize("value", [0, 1, -0.5])
+    @pytest.mark.parametrize("name", ["precision", "object_precision"])
+    def test_illegal_shares(self, name, value):
+        with pytest.raises(InputError, match=f"ADAPTIVE.{name.upper()} is {value}"):
+            AdaptiveThresholds(NUM_CLASSES, **{name: value})
+
+
+class TestTraining:
+    """The thresholds within a model, whose mining is replaced."""
+
+    ADAPTIVE = ("MODEL.COMINING.THRESHOLD", "adaptive")
+    # In the original view: on an annotated box, elsewhere with three scores, and once more at a
+    # place with a lower score.
+    FOUND = make_labels(
+        [[8, 10, 40, 44], [50, 20, 90, 60], [0, 0, 9, 9], [0, 50, 9, 59], [50, 21, 90, 60]],
+        classes=[0, 1, 1, 1, 0],
+        scores=[0.95, 0.9, 0.5, 0.3, 0.8],
+    )
+
+    @pytest.fixture(params=["RetinaNet", "FCOS"])
+    def detector(self, request):
+        return request.param
+
+    def model(self, detector, *overrides):
+        model = tiny_model(*self.ADAPTIVE, *overrides, detector=detector)
+        everything = {0.7: 1000, 0.4: 1000, 0.2: 1000}
+        model.adaptive = with_counts(  # mined above 0.41, ignored above 0.21
+            right={0.7: 1000}, on_object={0.7: 1000, 0.4: 500}, close=everything, far=everything
+        )
+        model.mine = lambda outputs, score_thresh: self.FOUND
+        return model
+
+    def labels(self, model):
+        given = []
+        branch_losses = model.branch_losses
+        model.branch_losses = lambda out, labels: given.append(labels) or branch_losses(out, labels)
+        with EventStorage() as storage:
+            model(items(((64, 96), [[8, 10, 40, 44]], [0])))
+        return given[0], storage.latest()
+
+    def test_the_other_branch_learns_what_is_mined_and_ignores_the_middling(self, detector):
+        (original, view), logged = self.labels(self.model(detector))
+        assert original.classes.tolist() == [0]
+        assert view.classes.tolist() == [0, 1, 1, IGNORED_CLASS]
+        assert view.boxes.tolist() == [
+            [8, 10, 40, 44], [50, 20, 90, 60], [0, 0, 9, 9], [0, 50, 9, 59]
+        ]  # fmt: skip
+        assert logged["comining/mined_per_image"][0] == 0
+        assert logged["comining/mined_per_image_aug"][0] == 2
+        assert logged["comining/mining_above"][0] == pytest.approx(0.41)
+        assert logged["comining/ignoring_above"][0] == pytest.approx(0.21)
+
+    def test_each_branch_by_itself(self, detector):
+        model = self.model(detector, "MODEL.COMINING.CROSSWISE", False)
+        (original, view), _ = self.labels(model)
+        assert original.classes.tolist() == [0, 1, 1, IGNORED_CLASS]
+        assert view.classes.tolist() == [0]
+
+    def test_detections_are_counted(self, detector):
+        model = self.model(detector)
+        before = model.adaptive.counts.clone()
+        self.labels(model)
+        added = model.adaptive.counts - DECAY * before
+        assert added[CLOSE, 0, 95] == pytest.approx(1)
+        assert added[FAR, 1, [90, 50, 30]].tolist() == pytest.approx([1, 1, 1], abs=1e-3)
+        assert added[FAR, 0].tolist() == pytest.approx([0] * 100)
+
+    def test_no_loss_where_a_box_is_ignored(self, detector):
+        """Of the classes' logits, those that answer for the ignored box get no gradient."""
+        model = tiny_model(*self.ADAPTIVE, detector=detector)
+        annotated = make_labels([[8, 10, 40, 44]], classes=[0])
+        ignored = make_labels([[50, 20, 90, 60]], classes=[IGNORED_CLASS])
+        images = torch.zeros(2, 3, 64, 96)
+        with torch.no_grad():
+            features = [model.backbone(images)[name] for name in model.head_in_features]
+            logits, *others = model.head(features)
+        silent, losses = [], []
+        for labels in (annotated, Labels.cat((annotated, ignored))):
+            leaves = [x.detach().requires_grad_() for x in logits]
+            outputs = model.dense_outputs(features, [leaves, *others])
+            with EventStorage():
+                values = model.branch_losses(outputs, [labels, annotated])
+            sum(x.sum() for x in values.values()).backward()
+            silent.append([leaf.grad[0].abs().amax(0) == 0 for leaf in leaves])
+            losses.append({name: x[0].item() for name, x in values.items()})
+        newly = [after & ~before for before, after in zip(*silent, strict=True)]
+        assert sum(x.sum() for x in newly) > 0
+        for level, mask in enumerate(newly):
+            stride = 8 * 2**level
+            for y, x in mask.nonzero().tolist():
+                assert 50 - stride <= x * stride <= 90
+                assert 20 - stride <= y * stride <= 60
+        for name in losses[0]:
+            if "cls" in name:
+                assert losses[1][name] < losses[0][name]
+            else:
+                assert losses[1][name] == losses[0][name]
+
+
+def test_only_adaptive_thresholds_are_saved():
+    assert tiny_model().state_dict().keys() == tiny_model(*plain("RetinaNet")).state_dict().keys()
+    adaptive = tiny_model(*TestTraining.ADAPTIVE).state_dict()
+    assert adaptive.keys() - tiny_model().state_dict().keys() == {"adaptive.counts"}
+
+
+def test_mining_by_itself_uses_what_training_ended_with():
+    model = tiny_model(*TestTraining.ADAPTIVE).eval()
+    model.mine = lambda outputs, score_thresh: TestTraining.FOUND
+    batch = items(((64, 96), [], []))
+    assert len(model.mine_images(batch)[0].boxes) == 0
+    model.adaptive.counts[:, :, 80] = 1000
+    assert model.mine_images(batch)[0].scores.tolist() == pytest.approx([0.95, 0.9, 0.5, 0.3])
+    model.adaptive.counts[CLOSE:, 1, 40] = 1000
+    assert model.mine_images(batch)[0].scores.tolist() == pytest.approx([0.95, 0.9, 0.5])
+
+
+def test_unknown_kind_of_threshold():
+    with pytest.raises(
+        InputError, match="THRESHOLD is 'dynamic'; it must be 'fixed' or 'adaptive'"
+    ):
+        tiny_model("MODEL.COMINING.THRESHOLD", "dynamic")
+
+
+def test_mining_by_itself_above_another_score():
+    model = tiny_model(*TestTraining.ADAPTIVE).eval()
+    given = []
+    model.mine = lambda outputs, score_thresh: given.append(score_thresh) or TestTraining.FOUND
+    (labels,) = model.mine_images(items(((64, 96), [], [])), score_thresh=0.05)
+    assert given == [0.05]
+    assert labels.scores.tolist() == pytest.approx([0.95, 0.9, 0.5, 0.3])
+
+
+def test_score_thresholds_by_class():
+    assert tiny_model().score_thresholds() == [0.5] * NUM_CLASSES
+    model = tiny_model(*TestTraining.ADAPTIVE)
+    assert model.score_thresholds() == [1] * NUM_CLASSES
+    many = {0.7: 1000, 0.4: 1000}
+    model.adaptive = with_counts(1, right={0.7: 1000}, on_object=many, close=many, far=many)
+    assert model.score_thresholds() == pytest.approx([0.41] * NUM_CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("box", "class_", "fixed", "adaptive"),
+    [
+        ([0, 0, 10, 9], 1, True, True),
+        ([0, 0, 10, 9], 0, False, True),  # another class where something is annotated
+        ([0, 0, 10, 3], 1, False, True),  # IoU 0.3
+        ([0, 0, 10, 2], 1, False, False),
+    ],
+)
+def test_what_is_known(box, class_, fixed, adaptive):
+    mined = make_labels([box], classes=[class_])
+    assert tiny_model().is_known(mined, ANNOTATED).tolist() == [fixed]
+    model = tiny_model(*TestTraining.ADAPTIVE)
+    assert model.is_known(mined, ANNOTATED).tolist() == [adaptive]

@@ -1,0 +1,175 @@
+import base64
+import json
+from io import BytesIO
+
+import gallery
+import pytest
+from PIL import Image
+
+from comining.errors import InputError
+
+CATEGORIES = [{"id": 3, "name": "cat"}, {"id": 7, "name": "dog"}]
+
+
+def annotation(id_, image_id, category_id, bbox, score=None):
+    record = {"id": id_, "image_id": image_id, "category_id": category_id, "bbox": bbox}
+    return record if score is None else {**record, "origin": "mined", "score": score}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two images in ``images``; ``mined.json`` names ``full.json``, which lies beside it."""
+    (tmp_path / "images").mkdir()
+    images = []
+    for image_id in (1, 2):
+        name = f"{image_id}.png"
+        Image.new("RGB", (100, 80), "gray").save(tmp_path / "images" / name)
+        images.append({"id": image_id, "file_name": name, "width": 100, "height": 80})
+    annotated = [annotation(1, 1, 3, [10, 10, 20, 20])]
+    withheld = [
+        annotation(2, 1, 3, [50, 40, 20, 20]),
+        annotation(3, 2, 7, [50, 40, 20, 20]),
+    ]
+    mined = [
+        # Numbered from the sparse file's highest id: what the original calls 2 is another box.
+        annotation(2, 1, 3, [52, 40, 20, 20], score=0.9),
+        annotation(3, 2, 3, [50, 40, 20, 20], score=0.7),
+        annotation(4, 1, 3, [10, 12, 20, 20], score=0.8),
+    ]
+    crowd = {**annotation(9, 1, 3, [0, 0, 90, 70]), "iscrowd": 1}
+    rest = {"images": images, "categories": CATEGORIES}
+    (tmp_path / "full.json").write_text(
+        json.dumps({**rest, "annotations": [*annotated, *withheld, crowd]})
+    )
+    info = {"sparse": {"input": "full.json"}}
+    (tmp_path / "mined.json").write_text(
+        json.dumps({**rest, "annotations": [*annotated, *mined, crowd], "info": info})
+    )
+    return tmp_path
+
+
+def change(path, **changes):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def read(folder, **options):
+    return gallery.gallery_data(folder / "mined.json", folder / "images", **options)
+
+
+def boxes(data):
+    """By file name: kind, class, corner, score, found."""
+    return {
+        image["name"]: sorted(
+            (data["kinds"][kind], data["classes"][label], x, y, score, found)
+            for kind, label, x, y, _, _, score, found in image["boxes"]
+        )
+        for image in data["images"]
+    }
+
+
+def test_mined_boxes_are_judged_by_the_full_original(folder):
+    data = read(folder)
+    assert data["kinds"] == ["annotated", "mined", "wrong", "withheld"]
+    assert boxes(data) == {
+        "1.png": [
+            ("annotated", "cat", 10, 10, None, 0),
+            ("mined", "cat", 10, 12, 0.8, 0),  # on an annotated one: not wrong
+            ("mined", "cat", 52, 40, 0.9, 0),
+            ("withheld", "cat", 50, 40, None, 1),
+        ],
+        # The place is right, the class isn't.
+        "2.png": [
+            ("withheld", "dog", 50, 40, None, 0),
+            ("wrong", "cat", 50, 40, 0.7, 0),
+        ],
+    }
+
+
+def test_lowest_score_comes_first(folder):
+    assert [image["name"] for image in read(folder)["images"]] == ["2.png", "1.png"]
+
+
+def test_full_original_elsewhere(folder, caplog):
+    elsewhere = folder / "elsewhere.json"
+    (folder / "full.json").rename(elsewhere)
+    assert read(folder)["kinds"] == ["annotated", "mined"]
+    assert "name it with --full" in caplog.text
+    assert boxes(read(folder, full_file=elsewhere))["2.png"][1][0] == "wrong"
+
+
+@pytest.mark.parametrize("score", [None, "0.5", 1.5, float("nan"), True])
+def test_mined_annotation_without_a_score(folder, score):
+    bad = {**annotation(5, 1, 3, [0, 0, 9, 9], score=0.5), "score": score}
+    change(folder / "mined.json", annotations=[bad])
+    with pytest.raises(InputError, match=r"no 'score' from 0 to 1 \(5\)"):
+        read(folder)
+
+
+def test_original_of_another_data_set(folder):
+    change(
+        folder / "full.json",
+        categories=[{"id": 4, "name": "owl"}],
+        annotations=[annotation(2, 1, 4, [0, 0, 9, 9])],
+    )
+    with pytest.raises(InputError, match=r"ids 4\): it is not its full original"):
+        read(folder)
+
+
+def test_annotations_without_ids_beside_an_original(folder):
+    (without,) = [annotation(1, 1, 3, [10, 10, 20, 20])]
+    del without["id"]
+    change(folder / "mined.json", annotations=[without])
+    with pytest.raises(InputError, match="annotations without 'id'"):
+        read(folder)
+
+
+def test_missing_image_is_named(folder):
+    (folder / "images" / "2.png").unlink()
+    with pytest.raises(InputError, match=r"2\.png"):
+        read(folder)
+
+
+def test_thumbnail_is_small_and_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # held to the left
+    Image.new("RGB", (200, 100), "red").save(tmp_path / "turned.jpg", exif=exif)
+    data = base64.b64decode(gallery.thumbnail(tmp_path / "turned.jpg", 50))
+    with Image.open(BytesIO(data)) as image:
+        assert (image.format, image.size) == ("WEBP", (25, 50))
+
+
+def test_damaged_image_leaves_the_former_page(folder):
+    (folder / "images" / "2.png").write_bytes(b"no image")
+    page = folder / "page.html"
+    page.write_text("former")
+    with pytest.raises(InputError, match=r"2\.png can't be read"):
+        gallery.write_gallery(page, "title", read(folder), folder / "images", 64)
+    assert page.read_text() == "former"
+    assert not list(folder.glob(".page*"))
+
+
+def test_names_can_not_leave_their_place(folder):
+    evil = '</script><script>alert("1")</script><!--'
+    change(folder / "mined.json", categories=[{"id": 3, "name": evil}, {"id": 7, "name": "dog"}])
+    page = folder / "page.html"
+    gallery.write_gallery(page, evil, read(folder), folder / "images", None)
+    assert evil not in page.read_text()
+    # The data and the script.
+    assert page.read_text().count("</script>") == 2
+
+
+def test_links_are_relative_and_quoted(tmp_path):
+    path = tmp_path / "my images" / 'a:"ü"#?%.png'
+    assert gallery.link(path, tmp_path / "pages") == (
+        "../my%20images/a%3A%22%C3%BC%22%23%3F%25.png"
+    )
+
+
+def test_command(folder, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    arguments = ["mined.json", "--image-root", "images", "--output", "page.html"]
+    gallery.main(arguments)
+    assert capsys.readouterr().out == "page.html\n"
+    assert (folder / "page.html").read_text().count('id="thumbnail-') == 2
+    with pytest.raises(SystemExit, match=r"^error: .*absent\.json can't be read"):
+        gallery.main([*arguments, "--full", "absent.json"])

@@ -1,0 +1,396 @@
+"""The gallery's page in a browser: what a user sees, clicks and types."""
+
+import io
+import json
+import shutil
+
+import gallery
+import numpy as np
+import pytest
+from PIL import Image
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
+
+pytestmark = pytest.mark.browser
+
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1200,900",
+    "--force-device-scale-factor=1",
+]
+GREY = (128, 128, 128)
+COLOURS = {
+    "annotated": (0, 255, 0),
+    "mined": (0, 191, 255),
+    "wrong": (255, 165, 0),
+    "withheld": (255, 0, 0),
+}
+EVIL_CLASS = "<b>\"cat\" & 'größe'</b></script>"
+EVIL_FILE = "sub dir/<i>ü \"#?%&'.png"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    paths = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
+    if None in paths.values():
+        pytest.fail(
+            "chromium and chromedriver are needed: install them (Debian: apt-get install chromium "
+            "chromium-driver) or leave these tests out: pytest -m 'not browser'"
+        )
+    options = webdriver.ChromeOptions()
+    options.binary_location = paths["chromium"]
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    driver = webdriver.Chrome(options, Service(paths["chromedriver"]))
+    yield driver
+    driver.quit()
+
+
+def annotation(id_, image_id, category_id, bbox, score=None):
+    record = {"id": id_, "image_id": image_id, "category_id": category_id, "bbox": bbox}
+    return record if score is None else {**record, "origin": "mined", "score": score}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Four grey images with boxes of every kind, and the file ``mined.json``."""
+    images = []
+    for image_id, name in enumerate(["b.png", EVIL_FILE, "a.png", "empty.png"], start=1):
+        path = tmp_path / "images" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (200, 100), GREY).save(path)
+        images.append({"id": image_id, "file_name": name, "width": 200, "height": 100})
+    annotated = [
+        annotation(1, 1, 1, [10, 30, 40, 40]),
+        annotation(2, 2, 2, [10, 30, 40, 40]),
+        annotation(3, 3, 2, [10, 30, 40, 40]),
+    ]
+    withheld = [annotation(4, 1, 1, [80, 30, 40, 40]), annotation(5, 2, 2, [80, 30, 40, 40])]
+    mined = [
+        annotation(6, 1, 1, [82, 30, 40, 40], score=0.9),
+        annotation(7, 2, 1, [150, 30, 40, 40], score=0.65),
+        annotation(8, 3, 2, [12, 30, 40, 40], score=0.75),
+    ]
+    rest = {
+        "images": images,
+        "categories": [{"id": 1, "name": EVIL_CLASS}, {"id": 2, "name": "dog"}],
+    }
+    files = {"full": annotated + withheld, "mined": annotated + mined}
+    for name, annotations in files.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps({**rest, "annotations": annotations}))
+    return tmp_path
+
+
+class Page:
+    """A gallery in the browser."""
+
+    def __init__(self, browser, folder, *options):
+        self.browser = browser
+        gallery.main(
+            [
+                str(folder / "mined.json"),
+                f"--image-root={folder / 'images'}",
+                f"--output={folder / 'gallery.html'}",
+                *options,
+            ]
+        )
+        browser.get((folder / "gallery.html").as_uri())
+
+    def find(self, selector):
+        return self.browser.find_element(By.CSS_SELECTOR, selector)
+
+    def all(self, selector):
+        return self.browser.find_elements(By.CSS_SELECTOR, selector)
+
+    def cards(self):
+        """The file names of the cards, in the order that they are read in."""
+        return [element.text for element in self.all("#grid .name")]
+
+    def boxes(self, root="#grid"):
+        """The kinds of the boxes that are drawn, in alphabetical order."""
+        drawn = self.all(f"{root} g:not(.faint) rect.box")
+        return sorted(element.get_attribute("class").split()[1] for element in drawn)
+
+    def count(self):
+        return self.find("#count").text
+
+    def press(self, *keys):
+        for key in keys:
+            ActionChains(self.browser).send_keys(key).perform()
+
+    def fill(self, selector, text):
+        """Type into a field as a user does: replace all that it holds."""
+        self.find(selector).send_keys(Keys.CONTROL, "a")
+        self.find(selector).send_keys(text)
+
+    def focused(self):
+        return self.browser.switch_to.active_element
+
+    def is_open(self, dialog):
+        return self.find(dialog).get_attribute("open") is not None
+
+    def wait(self, condition):
+        WebDriverWait(self.browser, 20, 0.1).until(lambda _: condition())
+
+    def wait_for_pictures(self):
+        """Until every image that is drawn is decoded, so that a screenshot shows it."""
+        self.browser.execute_async_script(
+            """
+            const done = arguments[0];
+            const drawn = [...document.querySelectorAll("image[href]")];
+            Promise.all(drawn.map((image) => {
+              const copy = new Image();
+              copy.src = image.getAttribute("href");
+              return copy.decode().catch(() => null);
+            })).then(() => requestAnimationFrame(() => requestAnimationFrame(done)));
+            """
+        )
+
+    def pixels(self, selector):
+        """What is seen of an SVG: (H, W, 3), and a function from its image's to its pixels."""
+        self.wait_for_pictures()
+        element = self.find(selector)
+        with Image.open(io.BytesIO(element.screenshot_as_png)) as screenshot:
+            pixels = np.asarray(screenshot.convert("RGB")).astype(int)
+        height, width, _ = pixels.shape
+        # Images of 200x100, as large as they fit in, in the middle.
+        scale = min(width / 200, height / 100)
+        left, top = (width - 200 * scale) / 2, (height - 100 * scale) / 2
+        return pixels, lambda x, y: (round(left + x * scale), round(top + y * scale))
+
+
+@pytest.fixture
+def page(browser, folder):
+    return Page(browser, folder, f"--full={folder / 'full.json'}")
+
+
+def has_colour(pixels, place, colour, reach=2):
+    """Whether a pixel near ``place`` (x, y) has a colour, roughly."""
+    x, y = place
+    near = pixels[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1]
+    return bool((abs(near - colour).max(axis=-1) <= 40).any())
+
+
+def test_shows_everything_the_doubtful_first(page):
+    assert page.count() == "Images shown: 4 of 4. Boxes: 8."
+    assert page.cards() == [EVIL_FILE, "a.png", "b.png", "empty.png"]
+    assert page.boxes() == ["annotated"] * 3 + ["mined"] * 2 + ["withheld"] * 2 + ["wrong"]
+    labels = {kind: page.find(f"label:has(#kind-{kind})").text for kind in COLOURS}
+    assert labels == {
+        "annotated": "annotated 3",
+        "mined": "mined 2",
+        "wrong": "wrong 1",
+        "withheld": "withheld 2, 1 found",
+    }
+    scores = [element.text for element in page.all("#grid .score")]
+    assert scores == ["0.65", "0.75", "0.90", ""]
+    first = page.find("#grid button").get_attribute("aria-label")
+    assert first == f"{EVIL_FILE}: 1 annotated, 1 wrong, 1 withheld, lowest score 0.65"
+
+
+def test_sorts(page):
+    page.find("#sort").send_keys("file name")
+    assert page.cards() == ["a.png", "b.png", "empty.png", EVIL_FILE]
+    page.find("#sort").send_keys(Keys.ARROW_UP)
+    assert page.cards() == [EVIL_FILE, "b.png", "a.png", "empty.png"]
+
+
+def test_filters_by_kind(page):
+    for kind in ("annotated", "mined", "withheld"):
+        page.find(f"#kind-{kind}").click()
+    assert page.cards() == [EVIL_FILE]
+    assert page.boxes() == ["wrong"]
+    assert page.count() == "Images shown: 1 of 4. Boxes: 1."
+    page.find("#kind-wrong").click()
+    assert page.cards() == []
+    assert page.find("#nothing").is_displayed()
+
+
+def test_filters_by_class(page):
+    assert [option.text for option in page.all("#class option")] == ["all", EVIL_CLASS, "dog"]
+    page.find("#class").send_keys("dog")
+    assert page.cards() == ["a.png", EVIL_FILE]
+    assert page.boxes() == ["annotated", "annotated", "mined", "withheld"]
+    assert page.find("#number-withheld").text == "1, 0 found"
+
+
+def test_filters_by_score(page):
+    page.fill("#low", "0.7")
+    assert page.cards() == ["a.png", "b.png"]
+    assert page.boxes() == ["mined", "mined"]
+    page.fill("#high", "0.8")
+    assert page.cards() == ["a.png"]
+    page.fill("#low", Keys.DELETE)
+    assert page.cards() == [EVIL_FILE, "a.png"]
+
+
+def test_draws_the_others_faintly(page):
+    page.fill("#low", "0.7")
+    page.find("#context").click()
+    assert page.boxes() == ["mined", "mined"]
+    # Of the two images that are shown.
+    assert len(page.all("#grid g.faint rect.box")) == 3
+    page.find("#scroller").click()
+    page.press("c")
+    assert page.all("#grid g.faint") == []
+
+
+@pytest.mark.parametrize("link", [[], ["--link-images"]])
+def test_boxes_lie_where_they_belong(browser, folder, link):
+    page = Page(browser, folder, f"--full={folder / 'full.json'}", *link)
+    for selector in ("#grid li:first-child svg.picture", "#picture"):
+        if selector == "#picture":
+            page.find("#grid li:first-child button").click()
+        pixels, place = page.pixels(selector)
+        assert has_colour(pixels, place(100, 90), GREY, reach=0)
+        assert not has_colour(pixels, place(100, 90), COLOURS["annotated"], reach=8)
+        for kind, x0 in {"annotated": 10, "withheld": 80, "wrong": 150}.items():
+            for edge in (x0, x0 + 40):
+                # A dash may leave a place out.
+                along = [has_colour(pixels, place(edge, y), COLOURS[kind]) for y in range(35, 66)]
+                assert sum(along) > 8, (selector, kind, edge)
+            inside = place(x0 + 20, 50)
+            assert has_colour(pixels, inside, GREY, reach=0)
+            assert not has_colour(pixels, inside, COLOURS[kind])
+
+
+def test_found_box_lies_below_the_mined_one(page):
+    page.press(Keys.END, Keys.ARROW_LEFT, Keys.ENTER)
+    assert page.find("#large-name").text == "b.png"
+    pixels, place = page.pixels("#picture")
+    assert has_colour(pixels, place(82, 50), COLOURS["mined"])
+    assert has_colour(pixels, place(122, 50), COLOURS["mined"])
+    listed = [element.text for element in page.all("#boxes button")]
+    assert listed == [
+        f"{EVIL_CLASS} 0.90, mined",
+        f"{EVIL_CLASS}, annotated",
+        f"{EVIL_CLASS}, withheld, found",
+    ]
+
+
+def test_keys_lead_through_images_and_boxes(page):
+    page.press(Keys.ARROW_RIGHT)
+    assert page.focused().get_attribute("title") == "a.png"
+    page.press(Keys.ENTER)
+    assert page.is_open("#large")
+    assert page.find("#large-position").text == "2 of 4"
+    page.press(Keys.ARROW_RIGHT)
+    assert page.find("#large-name").text == "b.png"
+    page.press(Keys.ARROW_LEFT, Keys.ARROW_LEFT)
+    assert page.find("#large-name").text == EVIL_FILE
+    assert not page.find("#previous").is_enabled()
+    page.press(Keys.ARROW_DOWN)
+    assert page.find("#boxes [aria-pressed=true]").text == f"{EVIL_CLASS} 0.65, wrong"
+    page.press("z")
+    # The box at 150, 30 of 40x40 with three quarters of its size around.
+    assert page.find("#picture").get_dom_attribute("viewBox") == "120 0 100 100"
+    page.press("?")
+    assert page.is_open("#help")
+    page.press(Keys.ESCAPE)
+    assert not page.is_open("#help")
+    page.press("z")
+    assert page.find("#picture").get_dom_attribute("viewBox") == "0 0 200 100"
+    page.press(Keys.ARROW_RIGHT, Keys.ESCAPE)
+    assert not page.is_open("#large")
+    # Back at the card of the image that was seen last.
+    assert page.focused().get_attribute("title") == "a.png"
+
+
+def test_arrows_in_a_field_stay_there(page):
+    page.fill("#low", "0.5")
+    page.press(Keys.ARROW_UP)
+    assert page.find("#low").get_attribute("value") == "0.55"
+
+
+def test_thumbnail_remains_where_the_image_is_gone(browser, folder):
+    page = Page(browser, folder)
+    shutil.rmtree(folder / "images")
+    page.find("#grid li:first-child button").click()
+    page.wait(lambda: "this is its thumbnail" in page.find("#note").text)
+    assert f"{EVIL_FILE} is not where it was" in page.find("#note").text
+    pixels, place = page.pixels("#picture")
+    assert has_colour(pixels, place(100, 90), GREY, reach=0)
+
+
+def test_kinds_that_are_not_known_are_not_offered(browser, folder):
+    page = Page(browser, folder)
+    kinds = [element.get_attribute("id") for element in page.all("#kinds input")]
+    assert kinds == ["kind-annotated", "kind-mined"]
+    assert page.boxes() == ["annotated"] * 3 + ["mined"] * 3
+
+
+def test_page_is_allowed_no_request_and_reports_no_error(browser, folder):
+    browser.get_log("browser")
+    page = Page(browser, folder)
+    page.find("#grid button").click()
+    page.wait_for_pictures()
+    assert browser.get_log("browser") == []
+    blocked = browser.execute_async_script(
+        """
+        const done = arguments[0];
+        document.addEventListener("securitypolicyviolation", (event) => done(event.blockedURI));
+        new Image().src = "http://127.0.0.1:9/image.png";
+        """
+    )
+    assert blocked == "http://127.0.0.1:9/image.png"
+
+
+@pytest.mark.parametrize(("scheme", "is_dark"), [("light", False), ("dark", True)])
+def test_follows_the_colour_scheme(browser, page, scheme, is_dark):
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    with Image.open(io.BytesIO(browser.get_screenshot_as_png())) as screenshot:
+        corner = screenshot.convert("L").getpixel((3, screenshot.height - 3))
+    assert (corner < 60) == is_dark
+
+
+class TestManyImages:
+    NUMBER = 600
+
+    @pytest.fixture
+    def page(self, browser, tmp_path):
+        (tmp_path / "images").mkdir()
+        Image.new("RGB", (8, 8), GREY).save(tmp_path / "images" / "0.png")
+        ids = range(self.NUMBER)
+        for number in ids[1:]:
+            shutil.copyfile(tmp_path / "images" / "0.png", tmp_path / "images" / f"{number}.png")
+        dataset = {
+            "images": [{"id": i, "file_name": f"{i}.png", "width": 8, "height": 8} for i in ids],
+            "categories": [{"id": 1, "name": "cat"}],
+            # The last image is the most doubtful one.
+            "annotations": [annotation(i, i, 1, [1, 1, 4, 4], score=1 - i / 1000) for i in ids],
+        }
+        (tmp_path / "mined.json").write_text(json.dumps(dataset))
+        return Page(browser, tmp_path)
+
+    def test_only_cards_near_the_visible_ones_are_built(self, page):
+        assert page.count() == "Images shown: 600 of 600. Boxes: 600."
+        assert page.cards()[0] == "599.png"
+        assert len(page.cards()) < 60
+        page.press(Keys.END)
+        assert page.focused().get_attribute("title") == "0.png"
+        assert page.find("#grid li:last-child").get_attribute("aria-posinset") == "600"
+        assert len(page.cards()) < 60
+        assert all(image.get_attribute("href") for image in page.all("#grid image"))
+        page.press(Keys.HOME)
+        assert page.focused().get_attribute("title") == "599.png"
+
+    def test_scrolling_builds_what_comes_into_view(self, page):
+        middle = "const s = document.getElementById('scroller'); s.scrollTop = s.scrollHeight / 2"
+        page.browser.execute_script(middle)
+        page.wait(lambda: any(name in ("300.png", "299.png") for name in page.cards()))
+        # The first card stays, for Tab to lead into the grid.
+        assert page.cards()[0] == "599.png"
+        page.press(Keys.PAGE_DOWN)
+        assert page.focused().is_displayed()

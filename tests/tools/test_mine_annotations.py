@@ -1,0 +1,305 @@
+"""The tool that completes a data set, with a tiny model that is sure of some boxes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import mine_annotations
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from comining.data.completion import MINED
+from comining.engine import mining_run
+from comining.engine.miner import Mined
+from comining.errors import InputError
+from tests.modeling.helpers import tiny_config, tiny_model
+
+ROOT = Path(__file__).parents[2]
+SIZES = [(64, 48), (48, 64), (64, 48), (64, 48), (48, 64), (64, 48)]
+#: Ids of the data set's own, in another order than its list.
+CATEGORY_IDS = (7, 3, 5)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a config, weights, images and their annotations."""
+    folder = tmp_path_factory.mktemp("trained")
+    torch.save({"model": tiny_model().state_dict()}, folder / "model.pth")
+    rng = np.random.default_rng(0)
+    images, annotations = [], []
+    for image_id, (width, height) in enumerate(SIZES, start=11):
+        pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{image_id}.png")
+        images.append(
+            {"id": image_id, "file_name": f"{image_id}.png", "width": width, "height": height}
+        )
+        annotations.append(
+            {"id": 100 - image_id, "image_id": image_id, "category_id": 5, "bbox": [4, 4, 9, 9],
+             "note": "kept"}
+        )  # fmt: skip
+    dataset = {
+        "info": {"year": 2021},
+        "licenses": [],
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": i, "name": f"class {i}"} for i in CATEGORY_IDS],
+    }
+    (folder / "sparse.json").write_text(json.dumps(dataset))
+    cfg = tiny_config("MODEL.COMINING.SCORE_THRESH", "0.3", "INPUT.MIN_SIZE_TEST", "48",
+                      "DATALOADER.NUM_WORKERS", "0")  # fmt: skip
+    cfg.DATASETS.REGISTER = [
+        [name, str(folder / "sparse.json"), str(folder)] for name in ("sparse", "full")
+    ]
+    cfg.DATASETS.TRAIN = ["sparse"]
+    (folder / "config.yaml").write_text(cfg.dump())
+    return folder
+
+
+def arguments(trained, output, *more):
+    return [
+        "--config-file", str(trained / "config.yaml"), "--weights", str(trained / "model.pth"),
+        "--output", str(output), *map(str, more),
+    ]  # fmt: skip
+
+
+def run(trained, output, *more):
+    mine_annotations.main(mine_annotations.parse_args(arguments(trained, output, *more)))
+    return json.loads(output.read_text())
+
+
+@pytest.fixture(scope="module")
+def completed(trained, tmp_path_factory):
+    return run(trained, tmp_path_factory.mktemp("undisturbed") / "completed.json")
+
+
+def added(dataset):
+    return [x for x in dataset["annotations"] if x.get("origin") == MINED]
+
+
+def test_input_is_unchanged_and_mined_annotations_follow(trained, completed):
+    before = json.loads((trained / "sparse.json").read_text())
+    new = added(completed)
+    assert len(new) > len(SIZES)
+    assert completed["annotations"] == before["annotations"] + new
+    for key in ("images", "categories", "licenses"):
+        assert completed[key] == before[key]
+    assert completed["info"] == {
+        "year": 2021,
+        "mined": {
+            "config": str(trained / "config.yaml"),
+            "weights": str(trained / "model.pth"),
+            "score_thresh": {"class 3": 0.3, "class 5": 0.3, "class 7": 0.3},
+        },
+    }
+    assert [x["id"] for x in new] == list(range(90, 90 + len(new)))
+    sizes = {x["id"]: (x["width"], x["height"]) for x in before["images"]}
+    for x in new:
+        left, top, width, height = x["bbox"]
+        assert left >= 0
+        assert top >= 0
+        assert left + width <= sizes[x["image_id"]][0] + 1e-9
+        assert top + height <= sizes[x["image_id"]][1] + 1e-9
+        assert x["area"] == pytest.approx(width * height) != 0
+        assert x["iscrowd"] == 0
+        assert 0.3 <= x["score"] <= 1
+
+
+def test_what_is_added_is_what_the_model_mines_besides_the_annotations(trained, completed):
+    """By the model's own forward pass on one of the images, which keeps its size."""
+    model = tiny_model("MODEL.COMINING.SCORE_THRESH", 0.3).eval()
+    pixels = np.asarray(Image.open(trained / "11.png"))[:, :, ::-1].transpose(2, 0, 1)
+    (mined,) = model.mine_images([{"image": torch.from_numpy(pixels.copy())}])
+    wanted = []
+    for box, class_, score in zip(*(x.tolist() for x in mined[:2]), mined.scores.tolist(),
+                                  strict=True):  # fmt: skip
+        left, right = (min(max(x, 0), 64) for x in box[::2])
+        top, bottom = (min(max(y, 0), 48) for y in box[1::2])
+        overlap = max(min(box[2], 13) - max(box[0], 4), 0) * max(
+            min(box[3], 13) - max(box[1], 4), 0
+        )
+        iou = overlap / (81 + (box[2] - box[0]) * (box[3] - box[1]) - overlap)
+        if right > left and bottom > top and not (class_ == 1 and iou > 0.4):
+            wanted.append(
+                [sorted(CATEGORY_IDS)[class_], left, top, right - left, bottom - top, score]
+            )
+    got = [[x["category_id"], *x["bbox"], x["score"]] for x in added(completed)
+           if x["image_id"] == 11]  # fmt: skip
+    assert len(wanted) > 1
+    np.testing.assert_allclose(got, wanted, atol=0.02)
+
+
+def test_batch_size_does_not_matter(trained, completed, tmp_path):
+    batched = run(trained, tmp_path / "out.json", "--batch-size", 3)
+    assert len(added(batched)) == len(added(completed))
+    for ours, theirs in zip(added(batched), added(completed), strict=True):
+        assert ours["bbox"] == pytest.approx(theirs["bbox"], abs=0.02)
+        assert ours["score"] == pytest.approx(theirs["score"], abs=2e-4)
+        assert (ours["image_id"], ours["category_id"]) == (
+            theirs["image_id"],
+            theirs["category_id"],
+        )
+
+
+def test_two_processes(trained, completed, tmp_path):
+    output = tmp_path / "out.json"
+    done = subprocess.run(
+        [sys.executable, "tools/mine_annotations.py", *arguments(trained, output), "--num-gpus=2"],
+        cwd=ROOT,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1",
+             "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(output.read_text()) == completed
+    assert os.listdir(tmp_path) == ["out.json"]
+    assert ["all", "6", str(len(added(completed)))] in map(str.split, done.stdout.splitlines())
+
+
+@pytest.fixture
+def killed(trained, tmp_path, monkeypatch):
+    """The output of a run that was killed while it wrote down its third batch of one image."""
+    output = tmp_path / "out.json"
+    mine = mining_run.mine_batch
+    batches = []
+
+    def killing(model, items, records):
+        batches.append(records)
+        if len(batches) == 3:
+            raise KeyboardInterrupt
+        return mine(model, items, records)
+
+    monkeypatch.setattr(mining_run, "mine_batch", killing)
+    with pytest.raises(KeyboardInterrupt):
+        run(trained, output, "--batch-size", 1)
+    monkeypatch.undo()
+    (file,) = (tmp_path / "out.json.partial").glob("*.jsonl")
+    with file.open("a") as opened:
+        opened.write("[13, [[1.0, 2.0, 3.")
+    assert not output.exists()
+    return output
+
+
+def test_killed_run_goes_on_without_doing_images_again(trained, completed, killed, monkeypatch):
+    mine = mining_run.mine_batch
+    seen = []
+
+    def watching(model, items, records):
+        seen.extend(record["image_id"] for record in records)
+        return mine(model, items, records)
+
+    monkeypatch.setattr(mining_run, "mine_batch", watching)
+    assert run(trained, killed) == completed
+    assert sorted(seen) == [13, 14, 15, 16]
+    assert os.listdir(killed.parent) == ["out.json"]
+
+
+def test_a_run_does_not_go_on_with_other_settings(trained, killed):
+    with pytest.raises(InputError, match="have changed since: score threshold"):
+        run(trained, killed, "--score-thresh", 0.4)
+    with pytest.raises(InputError, match="have changed since: config"):
+        run(trained, killed, "MODEL.COMINING.IOU_THRESH", 0.5)
+
+
+def test_score_threshold(trained, completed, tmp_path):
+    scores = sorted(x["score"] for x in added(completed))
+    middle = scores[len(scores) // 2] + 1e-5
+    higher = run(trained, tmp_path / "out.json", "--score-thresh", middle)
+    assert [x["score"] for x in added(higher)] == [
+        x["score"] for x in added(completed) if x["score"] > middle
+    ]
+    assert higher["info"]["mined"]["score_thresh"]["class 7"] == middle
+
+
+def test_adaptive_thresholds_of_the_training(trained, completed, tmp_path):
+    state = torch.load(trained / "model.pth")["model"]
+    scores = sorted(x["score"] for x in added(completed))
+    middle = round(scores[len(scores) // 2], 2)
+    # All that scored above was right.
+    state["adaptive.counts"] = torch.zeros(4, 3, 100)
+    state["adaptive.counts"][:, :, 99] = 1000
+    state["adaptive.counts"][2:, :, round(middle * 100) - 1] = 1000
+    torch.save({"model": state}, tmp_path / "adaptive.pth")
+    options = ("--weights", tmp_path / "adaptive.pth", "MODEL.COMINING.THRESHOLD", "adaptive")
+    mined = run(trained, tmp_path / "out.json", *options)
+    assert mined["info"]["mined"]["score_thresh"] == {f"class {i}": middle for i in CATEGORY_IDS}
+    new = added(mined)
+    assert min(x["score"] for x in new) > middle
+    assert len(new) > 0
+
+
+def test_thresholds_for_a_precision(trained, tmp_path, monkeypatch):
+    """Of the best three boxes of a class, two are correct; one of them is annotated already."""
+    far, known, wrong = [30.0, 20, 45, 40], [4.0, 4, 13, 13], [20.0, 30, 29, 39]
+    full = json.loads((trained / "sparse.json").read_text())
+    full["annotations"] += [
+        {"id": 200 + i, "image_id": x["id"], "category_id": 5, "bbox": [30, 20, 15, 20]}
+        for i, x in enumerate(full["images"])
+    ]
+    (tmp_path / "full.json").write_text(json.dumps(full))
+
+    def mine(model, items, records, score_thresh):
+        assert score_thresh == 0.05
+        return [
+            Mined([far, known, wrong, wrong], [1, 1, 1, 0], [0.9, 0.8, 0.7, 0.99],
+                  [True, record["file_name"].startswith("full"), True, True])
+            for record in records
+        ]  # fmt: skip
+
+    monkeypatch.setattr(mining_run, "mine_batch", mine)
+    entries = [["sparse", str(trained / "sparse.json"), str(trained)],
+               ["judged", str(tmp_path / "full.json"), str(trained)]]  # fmt: skip
+    overrides = ["DATASETS.REGISTER", str(entries)]
+    # From 0.8 on all are correct. From 0.7 on one of the three is wrong, and half of the new.
+    for precision, scores, threshold in ((0.6, {0.9}, 0.8), (0.5, {0.9, 0.7}, 0.7)):
+        dataset = run(trained, tmp_path / f"{precision}.json", "--precision", precision,
+                      "--calibrate-on", "judged", *overrides)  # fmt: skip
+        assert {x["score"] for x in added(dataset)} == scores
+        assert len(added(dataset)) == len(SIZES) * len(scores)
+        record = dataset["info"]["mined"]
+        # Nothing of class 0 is correct, and nothing of class 2 was found.
+        assert record["score_thresh"] == {"class 3": None, "class 5": threshold, "class 7": None}
+        assert record["precision"] == precision
+        assert record["calibrated_on"] == "judged"
+
+
+def test_unreadable_image_stops_the_run_and_costs_nothing(trained, completed, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for path in trained.glob("*.png"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "16.png").write_bytes(b"no image")
+    entry = [["sparse", str(trained / "sparse.json"), str(folder)]]
+    options = ("--batch-size", 1, "DATASETS.REGISTER", str(entry))
+    output = tmp_path / "out.json"
+    with pytest.raises(InputError, match=r"16\.png.*same command again"):
+        run(trained, output, *options)
+    (folder / "16.png").write_bytes((trained / "16.png").read_bytes())
+    assert added(run(trained, output, *options)) == added(completed)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--dataset", "unknown"], "no data set is called 'unknown'"),
+        (["MODEL.RETINANET.NUM_CLASSES", 2], "set MODEL.RETINANET.NUM_CLASSES 3"),
+        (["MODEL.META_ARCHITECTURE", "RetinaNet"], "RetinaNet does not mine"),
+        (["--weights", "nowhere.pth"], "nowhere.pth does not exist"),
+        (["MODEL.COMINING.THRESHOLD", "adaptive"], "no thresholds that were learnt"),
+    ],
+)
+def test_refused(trained, tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        run(trained, tmp_path / "out.json", *options)
+    assert os.listdir(tmp_path) == []
+
+
+def test_input_is_never_overwritten(trained):
+    before = (trained / "sparse.json").read_bytes()
+    with pytest.raises(InputError, match="is the input file"):
+        run(trained, trained / "sparse.json")
+    assert (trained / "sparse.json").read_bytes() == before

@@ -1,0 +1,70 @@
+"""The command line of the review."""
+
+import json
+
+import pytest
+import review
+from detectron2.data import DatasetCatalog
+
+from comining.data import register_coco
+from comining.data.completion import complete
+
+
+@pytest.fixture
+def completed(tmp_path):
+    dataset = {
+        "images": [{"id": 1, "file_name": "1.png", "width": 40, "height": 40}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 2, "bbox": [0, 0, 5, 5]}],
+        "categories": [{"id": 2, "name": "cat"}],
+    }
+    mined = [{"category_id": 2, "score": score, "box": [20, y, 30, y + 9.5]}
+             for score, y in ((0.9, 10), (0.8, 30))]  # fmt: skip
+    path = tmp_path / "completed.json"
+    path.write_text(json.dumps(complete(dataset, {1: mined}, {"weights": "w"})))
+    return path
+
+
+def run(*args):
+    review.main([str(x) for x in args])
+    return json.loads(args[args.index("--output") + 1].read_text())
+
+
+def test_through_label_studio(completed, tmp_path, capsys):
+    tasks = run("to-label-studio", completed, "--image-url", "http://x", "--output",
+                tmp_path / "tasks.json")  # fmt: skip
+    assert '<Label value="cat"/>' in capsys.readouterr().out
+    result = tasks[0]["predictions"][0]["result"][:2]
+    exported = tmp_path / "exported.json"
+    exported.write_text(json.dumps([{**tasks[0], "id": 3, "annotations": [{"result": result}]}]))
+    back = run("back", completed, exported, "--output", tmp_path / "reviewed.json")
+    assert [x["id"] for x in back["annotations"]] == [1, 2]
+    assert not any("origin" in x or "score" in x for x in back["annotations"])
+    out = capsys.readouterr().out
+    assert "mined, accepted                              1" in out
+    assert "mined, rejected                              1" in out
+
+
+def test_through_cvat_to_a_data_set_to_train_on(completed, tmp_path):
+    instances = run("to-cvat", completed, "--output", tmp_path / "instances.json")
+    instances["annotations"] = [x for x in instances["annotations"] if x["id"] != 2]
+    for annotation in instances["annotations"]:
+        annotation["id"] += 50
+    exported = tmp_path / "exported.json"
+    exported.write_text(json.dumps(instances))
+    run("back", completed, exported, "--output", tmp_path / "reviewed.json")
+    (tmp_path / "1.png").touch()
+    register_coco("reviewed", tmp_path / "reviewed.json", tmp_path)
+    (record,) = DatasetCatalog.get("reviewed")
+    assert [x["bbox"] for x in record["annotations"]] == [[0, 0, 5, 5], [20, 30, 10, 9.5]]
+
+
+def test_input_is_not_overwritten(completed, capsys):
+    with pytest.raises(SystemExit):
+        run("to-cvat", completed, "--output", completed)
+
+
+def test_broken_export(completed, tmp_path):
+    exported = tmp_path / "exported.json"
+    exported.write_text("{")
+    with pytest.raises(SystemExit, match=r"exported\.json is not a JSON file"):
+        run("back", completed, exported, "--output", tmp_path / "reviewed.json")

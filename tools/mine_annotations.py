@@ -1,0 +1,271 @@
+#!/usr/bin/env python
+"""Complete a sparsely annotated data set with what a trained model mines on it.
+
+python tools/mine_annotations.py --config-file my.yaml --weights output/model_final.pth
+    --output completed.json
+python tools/mine_annotations.py --config-file my.yaml --weights output/model_final.pth
+    --output completed.json --precision 0.9 --calibrate-on my_val
+
+The output is the data set's annotation file, unchanged, plus the mined annotations: each has the
+fields "score" and "origin": "mined". info["mined"] holds config, weights and, for each category,
+the score from which on boxes were added. What overlaps an annotated box is dropped as in training.
+
+The same command goes on where it was interrupted; until the end, OUTPUT.partial holds what was
+found. Number of processes and batch size may change in between and do not change the result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog
+from detectron2.utils import comm
+from detectron2.utils.file_io import PathManager
+from tabulate import tabulate
+
+from comining.data import check_datasets, register_from_config
+from comining.data.coco_file import read_json
+from comining.data.completion import MINED, complete
+from comining.data.output_file import check_output, write_atomically
+from comining.data.sparse import encode
+from comining.engine import Trainer, launch, load_config
+from comining.engine.miner import Mined, build_miner
+from comining.engine.mining_run import PartialResults, mine_dataset
+from comining.engine.setup import check_weights
+from comining.errors import InputError
+from comining.evaluation.calibration import judge, threshold_for_precision
+
+#: Where a precision is wanted, boxes of lower scores are out of the question.
+LOWEST_SCORE = 0.05
+
+
+def main(args: argparse.Namespace) -> None:
+    """Mine and write, in each of the processes."""
+    cfg = load_config(args.config_file, args.opts)
+    cfg.MODEL.WEIGHTS = args.weights
+    register_from_config(cfg)
+    check_weights(args.weights, args.config_file)
+    names = {"images": _dataset_name(args, cfg)}
+    if args.precision is not None:
+        names["calibration"] = args.calibrate_on
+    files = _annotation_files(names)
+    check_output(args.output, *files.values())
+    records = {key: DatasetCatalog.get(name) for key, name in names.items()}
+    Trainer.check_num_classes(cfg, names.values())
+    if len({tuple(MetadataCatalog.get(name).thing_classes) for name in names.values()}) > 1:
+        raise InputError(f"the categories of {' and '.join(names.values())} are not the same")
+
+    model = build_miner(cfg)
+    score_thresh = args.score_thresh if args.precision is None else LOWEST_SCORE
+    if score_thresh is None and min(model.score_thresholds()) == 1:
+        raise InputError(
+            f"{args.weights} has no thresholds that were learnt in training: give --score-thresh, "
+            "or --precision with --calibrate-on"
+        )
+    results = PartialResults(args.output, _settings(args, cfg, score_thresh, files))
+    if comm.is_main_process():
+        results.begin()
+    comm.synchronize()
+    for key in names:
+        mine_dataset(
+            model,
+            DatasetMapper(cfg, is_train=False),
+            records[key],
+            results,
+            key,
+            score_thresh=score_thresh,
+            batch_size=args.batch_size,
+            num_workers=cfg.DATALOADER.NUM_WORKERS,
+        )
+    if not comm.is_main_process():
+        return
+
+    found = {key: results.read(key) for key in names}
+    category_ids = _category_ids(names["images"])
+    if args.precision is None:
+        thresholds: list[float | None] = [score_thresh] * len(category_ids)
+        if score_thresh is None:
+            thresholds = [round(x, 2) for x in model.score_thresholds()]
+        # The model has applied its threshold already, to its own kind of score.
+        least = [0.0] * len(category_ids)
+    else:
+        thresholds = _thresholds(found, records["calibration"], len(category_ids), args.precision)
+        least = [np.inf if x is None else x for x in thresholds]
+    dataset = read_json(files["images"])
+    classes = MetadataCatalog.get(names["images"]).thing_classes
+    completed = complete(
+        dataset,
+        {
+            image_id: [
+                {"category_id": category_ids[class_], "score": score, "box": box}
+                for box, class_, score, is_new in zip(*mined, strict=True)
+                if is_new and score >= least[class_]
+            ]
+            for image_id, mined in found["images"].items()
+        },
+        {
+            "config": args.config_file,
+            "weights": args.weights,
+            "score_thresh": dict(zip(classes, thresholds, strict=True)),
+            **(
+                {"precision": args.precision, "calibrated_on": args.calibrate_on}
+                if args.precision is not None
+                else {}
+            ),
+        },
+    )
+    write_atomically(args.output, encode(completed))
+    results.remove()
+    print(summary(completed))
+    print(args.output)
+
+
+def _dataset_name(args: argparse.Namespace, cfg: CfgNode) -> str:
+    if args.dataset is None and not cfg.DATASETS.TRAIN:
+        raise InputError("which data set? Name it with --dataset")
+    return args.dataset or cfg.DATASETS.TRAIN[0]
+
+
+def _annotation_files(names: dict[str, str]) -> dict[str, Path]:
+    check_datasets(names.values())
+    files = {}
+    for key, name in names.items():
+        path = MetadataCatalog.get(name).get("json_file")
+        if path is None:
+            raise InputError(f"{name} is not in COCO format: register a file that is")
+        files[key] = Path(path)
+    return files
+
+
+def _settings(
+    args: argparse.Namespace, cfg: CfgNode, score_thresh: float | None, files: dict[str, Path]
+) -> dict[str, Any]:
+    """What the result depends on, to tell whether a run goes on or is another one."""
+    cfg = cfg.clone()
+    cfg.MODEL.DEVICE = cfg.MODEL.WEIGHTS = ""
+    weights = Path(PathManager.get_local_path(args.weights))
+    contents = {
+        "config": f"{cfg.MODEL}\n{cfg.INPUT}\n{cfg.TEST}".encode(),
+        "weights": weights.read_bytes(),
+        **{f"annotations of the {key}": path.read_bytes() for key, path in files.items()},
+    }
+    return {
+        **{name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
+        "score threshold": score_thresh,
+        "precision": args.precision,
+    }
+
+
+def _category_ids(name: str) -> list[int]:
+    """By class of the model, the data set's own id."""
+    classes = MetadataCatalog.get(name).thing_dataset_id_to_contiguous_id
+    return sorted(classes, key=classes.__getitem__)
+
+
+def _thresholds(
+    found: dict[str, dict[int, Mined]],
+    records: list[dict[str, Any]],
+    num_classes: int,
+    precision: float,
+) -> list[float | None]:
+    """For each class, the score from which on new boxes have the wanted precision."""
+    detections = [
+        {
+            "image_id": image_id,
+            "category_id": class_,
+            "bbox": [x0, y0, x1 - x0, y1 - y0],
+            "score": score,
+        }
+        for image_id, mined in found["calibration"].items()
+        for (x0, y0, x1, y1), class_, score, _ in zip(*mined, strict=True)
+    ]
+    judged = judge(records, detections, num_classes)
+    classes, scores, is_new = (
+        np.array([value for mined in found["images"].values() for value in getattr(mined, field)])
+        for field in ("classes", "scores", "is_new")
+    )
+    return [
+        threshold_for_precision(
+            judged[class_], scores[classes == class_], is_new[classes == class_], precision
+        )
+        for class_ in range(num_classes)
+    ]
+
+
+def summary(completed: dict[str, Any]) -> str:
+    """A table of what was annotated and added, by category."""
+    before, added = Counter(), Counter()
+    for annotation in completed["annotations"]:
+        counter = added if annotation.get("origin") == MINED else before
+        counter[annotation["category_id"]] += 1
+    thresholds = completed["info"]["mined"]["score_thresh"]
+    rows = [
+        [
+            category["name"],
+            before[category["id"]],
+            added[category["id"]],
+            thresholds[category["name"]],
+        ]
+        for category in completed["categories"]
+    ]
+    rows.append(["all", before.total(), added.total(), None])
+    return tabulate(rows, headers=["category", "annotated", "added", "score threshold"])
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config-file", required=True, help="of the trained model")
+    parser.add_argument("--weights", required=True, help="of the trained model")
+    parser.add_argument("--dataset", help="a registered data set (default: the training set)")
+    parser.add_argument("--output", required=True, type=Path, help="the completed COCO file")
+    parser.add_argument(
+        "--score-thresh",
+        type=float,
+        help="add boxes that score more (default: the training's)",
+    )
+    parser.add_argument(
+        "--precision",
+        type=float,
+        help="instead: for each category, the lowest score from which on this share of the added "
+        "boxes is expected to be correct",
+    )
+    parser.add_argument(
+        "--calibrate-on",
+        metavar="DATASET",
+        help="for --precision: a registered data set of fully annotated images",
+    )
+    parser.add_argument("--batch-size", type=int, default=4, help="of each process (default: 4)")
+    parser.add_argument("--num-gpus", type=int, default=1, help="processes; GPUs if there are any")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs")
+    parser.set_defaults(num_machines=1, machine_rank=0, dist_url="auto")
+    args = parser.parse_args(argv)
+    if (args.precision is None) != (args.calibrate_on is None):
+        parser.error("--precision and --calibrate-on belong together")
+    if args.precision is not None and args.score_thresh is not None:
+        parser.error("--precision chooses the thresholds: leave --score-thresh out")
+    if args.precision is not None and not 0 < args.precision <= 1:
+        parser.error(f"--precision {args.precision}: must be above 0 and at most 1")
+    if args.score_thresh is not None and not 0 <= args.score_thresh <= 1:
+        parser.error(f"--score-thresh {args.score_thresh}: must be between 0 and 1")
+    if args.batch_size < 1:
+        parser.error(f"--batch-size {args.batch_size}: must be at least 1")
+    return args
+
+
+if __name__ == "__main__":
+    try:
+        launch(main, parse_args())
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("\ninterrupted: the same command goes on from here", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,106 @@
+#!/usr/bin/env python
+"""Review a completed data set in Label Studio or CVAT, and bring the result back.
+
+python tools/review.py to-label-studio completed.json --image-url "/data/local-files/?d=train"
+    --output tasks.json
+python tools/review.py to-cvat completed.json --output instances.json
+python tools/review.py back completed.json exported.json --output reviewed.json
+
+Where an image was reviewed, the boxes that the reviewer left or drew come back, mined ones as
+annotations like all others; of images that were not, only what had been annotated before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from comining.data.coco_file import read_coco, read_json
+from comining.data.output_file import check_output, write_atomically
+from comining.data.review import (
+    apply_review,
+    cvat_dataset,
+    label_studio_config,
+    label_studio_tasks,
+    read_cvat,
+    read_label_studio,
+)
+from comining.data.sparse import encode
+from comining.errors import InputError
+
+
+def read_dataset(path: Path) -> dict[str, Any]:
+    """A data set whose annotations can be shown; an `InputError` tells why it is none."""
+    dataset, report = read_coco(path)
+    if report.is_fatal:
+        raise InputError(f"{path} can't be used. {report}")
+    if report.findings:
+        print(report, file=sys.stderr)
+    return dataset
+
+
+def to_label_studio(args: argparse.Namespace) -> None:
+    dataset = read_dataset(args.dataset)
+    tasks = label_studio_tasks(dataset, args.image_url)
+    write_atomically(args.output, [json.dumps(tasks).encode()])
+    print(f"{args.output}: {len(tasks)} tasks. The labelling interface of the project must be\n")
+    print(label_studio_config(dataset))
+
+
+def to_cvat(args: argparse.Namespace) -> None:
+    dataset = read_dataset(args.dataset)
+    write_atomically(args.output, encode(cvat_dataset(dataset)))
+    names = ", ".join(x["name"] for x in dataset["categories"])
+    print(f"{args.output}: import it as COCO 1.0 into a task with the labels {names}")
+
+
+def back(args: argparse.Namespace) -> None:
+    dataset = read_dataset(args.dataset)
+    export = read_json(args.exported)
+    if isinstance(export, list):
+        reviewed = read_label_studio(export, dataset)
+    else:
+        reviewed = read_cvat(read_dataset(args.exported), dataset)
+    result, counts = apply_review(dataset, reviewed)
+    write_atomically(args.output, encode(result))
+    for name, number in counts.items():
+        print(f"{name:38}{number:8}")
+    print(args.output)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, function, text in (
+        ("to-label-studio", to_label_studio, "make tasks for Label Studio"),
+        ("to-cvat", to_cvat, "make annotations for CVAT"),
+        ("back", back, "make a data set of what either of them exports"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.set_defaults(function=function)
+        command.add_argument("dataset", type=Path, help="completed by tools/mine_annotations.py")
+        if function is back:
+            command.add_argument(
+                "exported", type=Path, help="from Label Studio as JSON or from CVAT as COCO 1.0"
+            )
+        if function is to_label_studio:
+            command.add_argument(
+                "--image-url", required=True, help="what Label Studio finds the images below"
+            )
+        command.add_argument("--output", type=Path, required=True, help="file to write")
+    args = parser.parse_args(argv)
+    try:
+        inputs = [args.dataset, args.exported] if args.function is back else [args.dataset]
+        check_output(args.output, *inputs)
+        args.function(args)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
