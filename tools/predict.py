@@ -99,6 +99,7 @@ def find_inputs(words: Sequence[str], output: Path) -> list[Path]:
         InputError: something does not exist or has no image in it.
     """
     found: dict[Path, None] = {}
+    output = Path(os.path.abspath(output))
     for word in words:
         path = Path(word)
         if path.exists() and not path.is_dir():
@@ -113,7 +114,7 @@ def find_inputs(words: Sequence[str], output: Path) -> list[Path]:
                 and file.is_file()
             ]
         files = [Path(os.path.abspath(file)) for file in sorted(files)]
-        files = [file for file in files if output.absolute() not in file.parents]
+        files = [file for file in files if output not in file.parents]
         if not files:
             raise InputError(f"{word} is no image or video, nor a folder or glob of such")
         found.update(dict.fromkeys(files))
@@ -141,7 +142,7 @@ def read_pictures(
             else:
                 yield Picture(name, read_image(str(path), "RGB"), {})
         except (*UNREADABLE, ValueError) as error:
-            broken.append(f"{path}: {error or type(error).__name__}")
+            broken.append(f"{path}: {str(error) or type(error).__name__}")
 
 
 def _read_frames(path: Path, every: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -166,7 +167,7 @@ def _import_av() -> Any:
     return av
 
 
-def _count(inputs: Sequence[Path], every: int) -> int:
+def _count_pictures(inputs: Sequence[Path], every: int) -> int:
     """How many pictures there are, as far as the headers of videos tell."""
     total = len(inputs)
     for path in inputs:
@@ -328,7 +329,7 @@ def predict(
         OSError: a file can't be written.
     """
     output.mkdir(parents=True, exist_ok=True)
-    total = _count(inputs, every)
+    total = _count_pictures(inputs, every)
     for detector in ("RETINANET", "FCOS", "ROI_HEADS"):
         cfg.MODEL[detector].SCORE_THRESH_TEST = score_thresh
     model = build_model(cfg).eval()

@@ -64,6 +64,7 @@ class Training:
             "model.num_classes": 2,
             "model.backbone.out_channels": 16,
             "model.head.conv_dims": [16],
+            "model.adaptive": "null",
             "model.score_thresh": 0.012,
             "model.view.flip_prob": 0.5,
             "model.test_score_thresh": 0.0,

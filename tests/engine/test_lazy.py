@@ -217,15 +217,16 @@ def error_of(config, overrides, monkeypatch):
         ("train.init_checkpoint=gone.pth",
          "gone.pth does not exist: set train.init_checkpoint in"),
         ("model.score_thresh=1.5", "model.score_thresh is 1.5; it must be between 0 and 1"),
+        ("model.adaptive.precision=2", "model.adaptive.precision is 2"),
         ("model.view.hue=0.7", "model.view.hue is 0.7"),
         ("+model.scor_thresh=0.5", "model can't be made: "),
         ("model.num_classes=80", "has 2 categories but model.num_classes is 80"),
-        ("train.amp.dtype=float16", "train.amp.dtype float16 needs a GPU"),
+        ("train.amp.enabled=True train.amp.dtype=float16", "train.amp.dtype float16 needs a GPU"),
         ("dataloader.train.total_batch_size=0", "dataloader.train.total_batch_size is 0"),
     ],
 )  # fmt: skip
 def test_setting_that_does_not_work(override, message, error_of):
-    assert message in error_of(override)
+    assert message in error_of(*override.split())
 
 
 def test_number_of_classes_is_checked_without_training(error_of):

@@ -273,8 +273,8 @@ def test_unreadable_image_stops_the_run_and_costs_nothing(trained, completed, tm
     for path in trained.glob("*.png"):
         (folder / path.name).write_bytes(path.read_bytes())
     (folder / "16.png").write_bytes(b"no image")
-    entry = [["sparse", str(trained / "sparse.json"), str(folder)]]
-    options = ("--batch-size", 1, "DATASETS.REGISTER", str(entry))
+    entry = [["damaged", str(trained / "sparse.json"), str(folder)]]
+    options = ("--dataset", "damaged", "--batch-size", 1, "DATASETS.REGISTER", str(entry))
     output = tmp_path / "out.json"
     with pytest.raises(InputError, match=r"16\.png.*same command again"):
         run(trained, output, *options)

@@ -11,14 +11,19 @@ comining = dict(
     score_thresh=0.6,
     adaptive=None,
     iou_thresh=0.4,
+    crosswise=True,
     seed="${train.seed}",
+    vis_period=0,
 )
 
-# Training is so short that the paper's strong colour jitter would cost more than mining gains.
 comining_demo = dict(
+    comining,
+    # Training is so short that the paper's strong colour jitter would cost more than mining gains.
     view=LazyCall(SecondView)(
         jitter_prob=0.8, brightness=0.3, contrast=0.3, saturation=0.3, hue=0.05, flip_prob=0.0
     ),
-    adaptive=LazyCall(AdaptiveThresholds)(num_classes="${..num_classes}"),
-    seed="${train.seed}",
+    # Instead of score_thresh.
+    adaptive=LazyCall(AdaptiveThresholds)(
+        num_classes="${..num_classes}", precision=0.9, object_precision=0.5
+    ),
 )
