@@ -42,6 +42,7 @@ def main() -> None:
 
     step = what.add_parser("step", parents=[sizes])
     step.add_argument("--detector", choices=FULL_CONFIGS, default="RetinaNet")
+    step.add_argument("--threshold", choices=("fixed", "adaptive"), default="fixed")
     step.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4], help="images N")
     step.add_argument("--classes", type=int, nargs="+", default=[80], help="number of classes")
     step.add_argument("--confident", type=int, nargs="+", default=[50],
@@ -68,6 +69,7 @@ def main() -> None:
             options.classes,
             options.confident,
             detector=options.detector,
+            threshold=options.threshold,
             layout=options.layout,
             repeats=options.repeats,
         )

@@ -23,6 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from comining.engine import load_config
 from comining.modeling import comining as mechanism
 from comining.modeling import fcos, retinanet
+from comining.modeling.adaptive import CLOSE, NUM_BINS
 
 from .data import FULL_CONFIGS, make_batch
 from .timing import interleaved, synchronize
@@ -43,23 +44,24 @@ def benchmark_step(
     confident: list[int],
     *,
     detector: str,
+    threshold: str,
     layout: str,
     repeats: int,
 ) -> None:
     """Print the ratio, the phases, the peak memory and the host waits of every combination."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     print(
-        f"{detector}, {device}, {torch.get_num_threads()} thread(s), layout {layout}, median of "
-        f"{repeats}"
+        f"{detector}, {threshold} threshold, {device}, {torch.get_num_threads()} thread(s), "
+        f"layout {layout}, median of {repeats}"
     )
     for (height, width), num_images, num_classes, num_confident in itertools.product(
         sizes, batches, classes, confident
     ):
         batch = make_batch(num_images, height, width, num_classes)
-        ours = _build(detector, "CoMining", num_classes, device)
+        ours = _build(detector, "CoMining", num_classes, device, threshold)
         _imitate_training(ours, batch, num_confident)
         stock = _build(detector, "", num_classes, device)
-        stock.load_state_dict(ours.state_dict())
+        stock.load_state_dict({name: ours.state_dict()[name] for name in stock.state_dict()})
         _apply_layout(ours, layout)
         _apply_layout(stock, layout)
         steps = {
@@ -83,11 +85,14 @@ def benchmark_step(
         )
 
 
-def _build(detector: str, prefix: str, num_classes: int, device: str) -> nn.Module:
+def _build(
+    detector: str, prefix: str, num_classes: int, device: str, threshold: str = "fixed"
+) -> nn.Module:
     """A model with random weights, the same whatever the prefix of its architecture."""
     overrides = {
         "MODEL.META_ARCHITECTURE": prefix + detector,
         f"MODEL.{detector.upper()}.NUM_CLASSES": num_classes,
+        "MODEL.COMINING.THRESHOLD": threshold,
         "MODEL.DEVICE": device,
         "SEED": 0,
     }
@@ -124,6 +129,11 @@ def _imitate_training(model: nn.Module, batch: list[dict[str, Any]], confident: 
     threshold = torch.logit(torch.tensor(model.score_thresh, device=scores.device))
     layer.bias.copy_(threshold - passing - (scores.mean() - layer.bias) / spread)
     layer.weight /= spread
+    if model.adaptive is not None:
+        # Above the fixed threshold all was right, below it half, and as many were far as close.
+        at = round(model.score_thresh * NUM_BINS)
+        model.adaptive.counts[:, :, at] = 1e6
+        model.adaptive.counts[CLOSE:, :, at - 1] = 1e6
 
 
 def _apply_layout(model: nn.Module, layout: str) -> None:
@@ -158,6 +168,10 @@ def _timed_phases(model: nn.Module, detector: str, device: str) -> Iterator[dict
         time_phase("backbone", model.backbone, "forward")
         time_phase("head", model.head, "forward")
         time_phase("mining", model, "mine")
+        if model.adaptive is not None:
+            time_phase("thresholds", model.adaptive, "observe")
+            time_phase("thresholds", model.adaptive, "thresholds")
+        time_phase("logging", model, "mining_log")
         time_phase("merging and labelling", mechanism, "overlap_any")
         time_phase("merging and labelling", module, labels)
         for loss in losses:
