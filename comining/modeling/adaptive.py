@@ -20,12 +20,12 @@ NUM_BINS = 100
 #: The share of what was counted that is left after an iteration: about a hundred of them matter.
 DECAY = 0.99
 #: So many detections, in addition to those that were seen, speak for what was believed before: of
-#: all classes together for nothing right, of one class for the share of all.
+#: all classes together for nothing right, of one class for what holds for all.
 DOUBT = 5.0
-#: So many detections close to annotated boxes are needed to tell how many others to expect, and
-#: only more than SLACK times as many are too many.
+#: So many detections close to annotated boxes are needed to tell how many are to be far from them.
 ENOUGH = 100.0
-SLACK = 1.5
+#: More than so many times as many far detections as expected are too many.
+SLACK = 3.0
 
 #: What is counted.
 RIGHT, ON_OBJECT, CLOSE, FAR = range(4)
@@ -38,9 +38,13 @@ class AdaptiveThresholds(nn.Module):
     *close* to an annotated box that score above t, the share that has its class and place tells the
     precision above t, and the share that has its place alone tells how many are on an object at
     all. Annotated objects are a sample of all objects. So the same shares hold for the detections
-    *far* from annotated boxes, which are to be mined, but for those on plain background. These show
-    by their number: if above t there are many more far detections per close one than where that
-    ratio is lowest, the surplus is taken for background.
+    *far* from annotated boxes, which are to be mined, but for those on plain background.
+
+    These show by their number. Where detections are right, there are as many far ones per close one
+    as there are missing objects per annotated one, which is the same from the first iteration to
+    the last. Where there are more than ``SLACK`` times as many as there were at least so far, the
+    surplus is taken for background. So a detector that begins to believe its own mistakes is
+    stopped.
 
     Nothing needs to be known of how many objects are missing, and no annotation is held out. The
     estimate is too high by as much as the detector knows annotated objects by heart.
@@ -69,6 +73,9 @@ class AdaptiveThresholds(nn.Module):
         # Saved with the model, so that a resumed training goes on alike.
         self.counts: Tensor
         self.register_buffer("counts", torch.zeros(4, num_classes, NUM_BINS))
+        # The lowest ratio of far to close detections so far, of each class and, at last, of all.
+        self.least_far: Tensor
+        self.register_buffer("least_far", torch.full((num_classes + 1,), torch.inf))
 
     @torch.no_grad()
     def observe(self, detections: Labels, annotated: Labels) -> Tensor:
@@ -98,6 +105,9 @@ class AdaptiveThresholds(nn.Module):
         if comm.get_world_size() > 1:
             distributed.all_reduce(seen)
         self.counts.mul_(DECAY).add_(seen)
+        _, _, num_close, num_far = self._above()
+        ratio = torch.where(num_close < ENOUGH, torch.inf, num_far / num_close.clamp(min=1))
+        torch.minimum(self.least_far, ratio.amin(1), out=self.least_far)
         return ~close
 
     def thresholds(self) -> tuple[Tensor, Tensor]:
@@ -107,16 +117,22 @@ class AdaptiveThresholds(nn.Module):
             (K,), by class, and a scalar for all, in [0, 1), on the device; infinite while the
             wanted share is reached nowhere.
         """
-        above = self.counts.flip(2).cumsum(2).flip(2)  # (4, K, NUM_BINS)
-        right, on_object, close, far = above.sum(1)
-        ratio = far / close.clamp(min=1)
-        expected = SLACK * ratio.masked_fill(close < ENOUGH, torch.inf).amin()
-        foreground = torch.where(ratio > expected, expected / ratio, 1)
-        of_all = right / (close + DOUBT)
-        of_class = (above[RIGHT] + DOUBT * of_all) / (above[CLOSE] + DOUBT)
-        mine = _first_score(of_class * foreground >= self.precision)
-        ignore = _first_score(on_object / (close + DOUBT) * foreground >= self.object_precision)
+        right, on_object, close, far = self._above()
+        expected = torch.where(self.least_far.isfinite(), self.least_far, self.least_far[-1])
+        ratio = (far + DOUBT * expected[:, None]) / (close + DOUBT)
+        # As long as nothing is expected, nothing is too much.
+        foreground = (SLACK * expected[:, None] / ratio).nan_to_num(1.0).clamp(max=1)
+        right_of_all = right[-1] / (close[-1] + DOUBT)
+        is_right = (right[:-1] + DOUBT * right_of_all) / (close[:-1] + DOUBT)
+        is_object = on_object[-1] / (close[-1] + DOUBT)
+        mine = _first_score(is_right * foreground[:-1] >= self.precision)
+        ignore = _first_score(is_object * foreground[-1] >= self.object_precision)
         return mine, ignore
+
+    def _above(self) -> Tensor:
+        """What was counted from each score on: (4, K + 1, NUM_BINS), at last of all classes."""
+        above = self.counts.flip(2).cumsum(2).flip(2)
+        return torch.cat((above, above.sum(1, keepdim=True)), dim=1)
 
 
 def _first_score(reached: Tensor) -> Tensor:

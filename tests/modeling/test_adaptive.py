@@ -132,15 +132,42 @@ class TestThresholds:
         assert self.thresholds(adaptive) == ([0, math.inf, math.inf], 0)
 
     def test_surplus_of_far_detections_is_background(self):
-        """Where ten times as many are far as further up, most of them must be background."""
+        """Twenty far ones per close one where one is expected: most must be background."""
         many = {0.8: 200, 0.3: 200}
-        adaptive = with_counts(right=many, on_object=many, close=many, far={0.8: 200, 0.3: 2000})
-        assert self.thresholds(adaptive) == ([0.31] * NUM_CLASSES, 0.31)
+        adaptive = with_counts(right=many, on_object=many, close=many, far={0.8: 200, 0.3: 8000})
+        adaptive.least_far.fill_(1)
+        assert self.thresholds(adaptive) == ([0.31, 0, 0], 0.31)  # of the others none is far
+
+    def test_of_a_class_alone(self):
+        many = {0.8: 2000, 0.3: 2000}
+        adaptive = with_counts(right=many, on_object=many, close=many, far=many)
+        few = {0.8: 50, 0.3: 50}
+        add_counts(adaptive, 1, right=few, on_object=few, close=few, far={0.8: 50, 0.3: 2000})
+        adaptive.least_far[-1] = 1
+        assert self.thresholds(adaptive) == ([0, 0.31, 0], 0)
+        adaptive.least_far[1] = 10  # known to be annotated that seldom
+        assert self.thresholds(adaptive) == ([0, 0, 0], 0)
 
     def test_missing_objects_are_no_surplus(self):
         many = {0.8: 200, 0.3: 200}
         adaptive = with_counts(right=many, on_object=many, close=many, far={0.8: 2000, 0.3: 2000})
+        adaptive.least_far.fill_(10)
         assert self.thresholds(adaptive) == ([0] * NUM_CLASSES, 0)
+
+    def test_the_least_ratio_is_remembered(self):
+        adaptive = with_counts(1, right={}, on_object={}, close={0.8: 200}, far={0.8: 100})
+        adaptive.observe(make_labels([]), ANNOTATED)
+        assert adaptive.least_far.tolist() == [math.inf, 0.5, math.inf, 0.5]
+        adaptive.counts[FAR] *= 5
+        adaptive.observe(make_labels([]), ANNOTATED)
+        assert adaptive.least_far.tolist() == [math.inf, 0.5, math.inf, 0.5]
+        adaptive.counts[FAR] /= 10
+        adaptive.observe(make_labels([]), ANNOTATED)
+        assert adaptive.least_far.tolist() == pytest.approx([math.inf, 0.25, math.inf, 0.25])
+        adaptive.counts[CLOSE] /= 10  # too few to tell
+        adaptive.counts[FAR] = 0
+        adaptive.observe(make_labels([]), ANNOTATED)
+        assert adaptive.least_far.tolist() == pytest.approx([math.inf, 0.25, math.inf, 0.25])
 
     @pytest.mark.parametrize("value", [0, 1, -0.5])
     @pytest.mark.parametrize("name", ["precision", "object_precision"])
@@ -244,7 +271,10 @@ class TestTraining:
 def test_only_adaptive_thresholds_are_saved():
     assert tiny_model().state_dict().keys() == tiny_model(*plain("RetinaNet")).state_dict().keys()
     adaptive = tiny_model(*TestTraining.ADAPTIVE).state_dict()
-    assert adaptive.keys() - tiny_model().state_dict().keys() == {"adaptive.counts"}
+    assert adaptive.keys() - tiny_model().state_dict().keys() == {
+        "adaptive.counts",
+        "adaptive.least_far",
+    }
 
 
 def test_mining_by_itself_uses_what_training_ended_with():

@@ -223,6 +223,7 @@ def test_adaptive_thresholds_of_the_training(trained, completed, tmp_path):
     state["adaptive.counts"] = torch.zeros(4, 3, 100)
     state["adaptive.counts"][:, :, 99] = 1000
     state["adaptive.counts"][2:, :, round(middle * 100) - 1] = 1000
+    state["adaptive.least_far"] = torch.full((4,), torch.inf)
     torch.save({"model": state}, tmp_path / "adaptive.pth")
     options = ("--weights", tmp_path / "adaptive.pth", "MODEL.COMINING.THRESHOLD", "adaptive")
     mined = run(trained, tmp_path / "out.json", *options)
