@@ -11,7 +11,8 @@ fields "score" and "origin": "mined". info["mined"] holds config, weights and, f
 the score from which on boxes were added. What overlaps an annotated box is dropped as in training.
 
 The same command goes on where it was interrupted; until the end, OUTPUT.partial holds what was
-found. Number of processes and batch size may change in between and do not change the result.
+found. The number of processes and interruptions do not change the result, the batch size no more
+than the last digit of a score or of a box.
 """
 
 from __future__ import annotations

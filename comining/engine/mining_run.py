@@ -65,8 +65,8 @@ class PartialResults:
         for path in self._files(dataset):
             for line in path.read_text().splitlines(keepends=True):
                 if line.endswith("\n"):  # the last one of a killed process may be cut off
-                    image_id, *fields = json.loads(line)
-                    found[image_id] = Mined(*fields)
+                    for image_id, *fields in json.loads(line):
+                        found[image_id] = Mined(*fields)
         return found
 
     def new_file(self, dataset: str) -> Path:
@@ -110,8 +110,13 @@ def mine_dataset(
         InputError: an image can't be read.
     """
     done = results.read(name)
-    left = [record for record in records if record["image_id"] not in done]
-    batches = same_size_batches(left, batch_size)[comm.get_rank() :: comm.get_world_size()]
+    # Batches are made of all images, so that they are the same after an interruption: the sum of
+    # the same numbers differs in its last digits with the size of the batch.
+    left = [
+        [record for record in batch if record["image_id"] not in done]
+        for batch in same_size_batches(records, batch_size)
+    ]
+    batches = list(filter(None, left))[comm.get_rank() :: comm.get_world_size()]
     loader = DataLoader(
         _Images(DatasetFromList([x for batch in batches for x in batch], copy=False), mapper),
         batch_sampler=list(_consecutive(map(len, batches))),
@@ -135,9 +140,15 @@ def mine_dataset(
                         f"{item['unreadable']}. Repair or remove the image and give the same "
                         "command again: it goes on from here"
                     )
+<<<<<<< .merge_file_qvdmYD
             found = mine_batch(model, items, batch, score_thresh)
             for record, mined in zip(batch, found, strict=True):
                 file.write(json.dumps([record["image_id"], *mined]) + "\n")
+=======
+            found = zip(batch, mine_batch(model, items, batch), strict=True)
+            line = [[record["image_id"], *mined] for record, mined in found]
+            file.write(json.dumps(line) + "\n")
+>>>>>>> .merge_file_F2fiJl
             file.flush()
             bar.update(len(batch))
     comm.synchronize()
