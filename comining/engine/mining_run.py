@@ -140,15 +140,9 @@ def mine_dataset(
                         f"{item['unreadable']}. Repair or remove the image and give the same "
                         "command again: it goes on from here"
                     )
-<<<<<<< .merge_file_qvdmYD
-            found = mine_batch(model, items, batch, score_thresh)
-            for record, mined in zip(batch, found, strict=True):
-                file.write(json.dumps([record["image_id"], *mined]) + "\n")
-=======
-            found = zip(batch, mine_batch(model, items, batch), strict=True)
+            found = zip(batch, mine_batch(model, items, batch, score_thresh), strict=True)
             line = [[record["image_id"], *mined] for record, mined in found]
             file.write(json.dumps(line) + "\n")
->>>>>>> .merge_file_F2fiJl
             file.flush()
             bar.update(len(batch))
     comm.synchronize()
