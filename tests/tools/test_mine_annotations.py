@@ -169,11 +169,11 @@ def killed(trained, tmp_path, monkeypatch):
     mine = mining_run.mine_batch
     batches = []
 
-    def killing(model, items, records):
+    def killing(model, items, records, score_thresh):
         batches.append(records)
         if len(batches) == 2:
             raise KeyboardInterrupt
-        return mine(model, items, records)
+        return mine(model, items, records, score_thresh)
 
     monkeypatch.setattr(mining_run, "mine_batch", killing)
     with pytest.raises(KeyboardInterrupt):
@@ -190,9 +190,9 @@ def test_killed_run_goes_on_without_doing_images_again(trained, completed, kille
     mine = mining_run.mine_batch
     seen = []
 
-    def watching(model, items, records):
+    def watching(model, items, records, score_thresh):
         seen.extend(record["image_id"] for record in records)
-        return mine(model, items, records)
+        return mine(model, items, records, score_thresh)
 
     monkeypatch.setattr(mining_run, "mine_batch", watching)
     assert run(trained, killed) == completed
