@@ -18,6 +18,9 @@ setup: $(STAMP)
 demo: setup
 	$(BIN)/python tools/demo.py
 
+# One process a core, each with a thread of its own.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+
 # Some tests drive a browser. Without one they are left out, but not silently.
 HAS_BROWSER := $(shell command -v chromium >/dev/null && command -v chromedriver)
 
@@ -25,9 +28,9 @@ test: setup
 ifeq ($(HAS_BROWSER),)
 	@echo "notice: no chromium and chromedriver here, so the tests in a browser are left out;" \
 		"on Debian: apt-get install chromium chromium-driver"
-	$(BIN)/python -m pytest -m 'not browser'
+	$(PYTEST) -m 'not browser'
 else
-	$(BIN)/python -m pytest
+	$(PYTEST)
 endif
 
 lint: setup

@@ -31,6 +31,7 @@ VIDEO_REQUIREMENTS = ["av>=14.2"]
 
 DEV_REQUIREMENTS = [
     "pytest>=8",
+    "pytest-xdist>=3.5",
     "selenium>=4.20,<5",
     "hypothesis>=6.100",
     "ruff>=0.15",
