@@ -6,6 +6,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 from torch import Tensor, distributed, nn
+from torch.nn import functional as F
 
 from comining.errors import InputError
 
@@ -26,6 +27,11 @@ DOUBT = 5.0
 ENOUGH = 100.0
 #: More than so many times as many far detections as expected are too many.
 SLACK = 3.0
+
+#: A box is not mined if, of those that score like it up to MARGIN bins more, it is more likely
+#: wrong than right.
+LIKELY = 0.5
+MARGIN = 10
 
 #: What is counted.
 RIGHT, ON_OBJECT, CLOSE, FAR = range(4)
@@ -117,17 +123,29 @@ class AdaptiveThresholds(nn.Module):
             (K,), by class, and a scalar for all, in [0, 1), on the device; infinite while the
             wanted share is reached nowhere.
         """
-        right, on_object, close, far = self._above()
+        above = self._above()
+        right, on_object, close, far = above
+        is_right_of_all = right[-1] / (close[-1] + DOUBT)
+        is_right = self._share(right, close, far, believed=is_right_of_all)
+        mine = _first_score(is_right >= self.precision)
+        right, _, close, far = above - F.pad(above, (0, MARGIN))[..., MARGIN:]
+        is_right_here = self._share(right, close, far, believed=is_right)
+        # Empty ranges of scores say nothing.
+        first_likely = _last_score((is_right_here < LIKELY) & (close >= DOUBT)) + 1 / NUM_BINS
+        mine = torch.maximum(mine, first_likely)
+
+        _, on_object, close, far = above[:, -1:]
+        is_object = self._share(on_object, close, far, believed=torch.zeros_like(close))
+        return mine[:-1], _first_score(is_object[0] >= self.object_precision)
+
+    def _share(self, hits: Tensor, close: Tensor, far: Tensor, believed: Tensor) -> Tensor:
+        """The estimated share of hits among the far detections of each class and of all."""
         expected = torch.where(self.least_far.isfinite(), self.least_far, self.least_far[-1])
-        ratio = (far + DOUBT * expected[:, None]) / (close + DOUBT)
+        expected = expected[-len(close) :, None]
+        ratio = (far + DOUBT * expected) / (close + DOUBT)
         # As long as nothing is expected, nothing is too much.
-        foreground = (SLACK * expected[:, None] / ratio).nan_to_num(1.0).clamp(max=1)
-        right_of_all = right[-1] / (close[-1] + DOUBT)
-        is_right = (right[:-1] + DOUBT * right_of_all) / (close[:-1] + DOUBT)
-        is_object = on_object[-1] / (close[-1] + DOUBT)
-        mine = _first_score(is_right * foreground[:-1] >= self.precision)
-        ignore = _first_score(is_object * foreground[-1] >= self.object_precision)
-        return mine, ignore
+        foreground = (SLACK * expected / ratio).nan_to_num(1.0).clamp(max=1)
+        return (hits + DOUBT * believed) / (close + DOUBT) * foreground
 
     def _above(self) -> Tensor:
         """What was counted from each score on: (4, K + 1, NUM_BINS), at last of all classes."""
@@ -139,6 +157,12 @@ def _first_score(reached: Tensor) -> Tensor:
     """The lowest score of those (..., NUM_BINS) that are ``reached``; infinite if none is."""
     scores = torch.arange(NUM_BINS, device=reached.device) / NUM_BINS
     return torch.where(reached, scores, torch.inf).amin(-1)
+
+
+def _last_score(reached: Tensor) -> Tensor:
+    """The highest score of those (..., NUM_BINS) that are ``reached``; below 0 if none is."""
+    scores = torch.arange(NUM_BINS, device=reached.device) / NUM_BINS
+    return torch.where(reached, scores, -1.0).amax(-1)
 
 
 def build_adaptive_thresholds(cfg: CfgNode, num_classes: int) -> AdaptiveThresholds | None:

@@ -124,6 +124,17 @@ class TestThresholds:
         assert 2055 / (2100 + DOUBT) > 0.9 > (55 + DOUBT) / (100 + DOUBT)
         assert self.thresholds(adaptive)[0] == [0, 0.31, 0]
 
+    def test_what_is_more_likely_wrong_than_right_is_not_mined(self):
+        """Above 0.2 the share is high enough, thanks to those that score far more."""
+        adaptive = with_counts(
+            right={0.8: 2000, 0.2: 40}, on_object={0.8: 2000, 0.2: 40},
+            close={0.8: 2000, 0.2: 100}, far={0.8: 2000, 0.2: 100},
+        )  # fmt: skip
+        assert 2040 / (2100 + DOUBT) > 0.9
+        assert self.thresholds(adaptive)[0] == [0.21, 0, 0]
+        adaptive.counts[RIGHT, 0, 20] = 60
+        assert self.thresholds(adaptive)[0] == [0] * NUM_CLASSES
+
     def test_few_detections_are_doubted(self):
         few = {0.5: 40}
         adaptive = with_counts(right=few, on_object=few, close=few, far=few)
