@@ -10,8 +10,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
+DOCS_STAMP := $(VENV)/.set-up-docs
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test lint docs clean
 
 setup: $(STAMP)
 
@@ -38,8 +39,12 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Into site/; a link that leads nowhere is an error. The variable silences an advertisement.
+docs: $(DOCS_STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build site *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
 # The editable install comes first: it brings torch, which building detectron2 needs.
 $(STAMP): setup.py pyproject.toml tools/install_detectron2.py tools/detectron2_repairs.py
@@ -49,4 +54,8 @@ $(STAMP): setup.py pyproject.toml tools/install_detectron2.py tools/detectron2_r
 	$(BIN)/python -m pip install --quiet --upgrade pip 'setuptools>=64,<81' wheel
 	$(BIN)/python -m pip install --no-build-isolation --editable '.[dev]'
 	$(BIN)/python tools/install_detectron2.py
+	@touch $@
+
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --no-build-isolation --editable '.[docs]'
 	@touch $@

@@ -29,6 +29,15 @@ FAST_REQUIREMENTS = ["faster-coco-eval>=1.6,<2"]
 # tools/predict.py reads videos with PyAV.
 VIDEO_REQUIREMENTS = ["av>=14.2"]
 
+# `make docs` builds the documentation with these.
+DOCS_REQUIREMENTS = [
+    "mkdocs>=1.6,<2",
+    "mkdocs-material>=9.6,<10",
+    "mkdocstrings>=1,<2",
+    "mkdocstrings-python>=2,<3",
+    "pymdown-extensions>=10.14,<14",
+]
+
 DEV_REQUIREMENTS = [
     "pytest>=8",
     "pytest-xdist>=3.5",
@@ -61,6 +70,7 @@ setup(
     extras_require={
         "fast": FAST_REQUIREMENTS,
         "video": VIDEO_REQUIREMENTS,
+        "docs": DOCS_REQUIREMENTS,
         "dev": FAST_REQUIREMENTS + VIDEO_REQUIREMENTS + DEV_REQUIREMENTS,
     },
 )

@@ -7,6 +7,7 @@ from detectron2.config import CfgNode
 
 def add_comining_config(cfg: CfgNode) -> None:
     """Add the project's keys, with the paper's values, to detectron2's default config, in place."""
+    # --8<-- [start:keys]
     cfg.MODEL.COMINING = CfgNode()
     # A prediction whose class score is above becomes a label of the other branch. In [0, 1].
     # The paper uses 0.6, and 0.5 where a single annotation per image is left. Low values take
@@ -80,3 +81,4 @@ def add_comining_config(cfg: CfgNode) -> None:
     # The project's trainer only: the type of mixed precision if SOLVER.AMP.ENABLED. "float16" (GPU
     # only) or "bfloat16".
     cfg.SOLVER.AMP.DTYPE = "float16"
+    # --8<-- [end:keys]

@@ -113,8 +113,13 @@ def box_metrics(
     for number, prediction in enumerate(predictions, start=1):
         _, _, width, height = prediction["bbox"]
         prediction.update(id=number, area=width * height, iscrowd=0)
+    # pycocotools takes a match with the annotation of id 0 for no match.
+    annotations = [
+        {**annotation, "id": number}
+        for number, annotation in enumerate(ground_truth["annotations"], start=1)
+    ]
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = _indexed(ground_truth)
+        truth = _indexed({**ground_truth, "annotations": annotations})
         found = _indexed({**ground_truth, "annotations": predictions})
         judge = COCOeval(truth, found, iouType="bbox")
         judge.evaluate()

@@ -127,6 +127,22 @@ def test_by_hand():
     assert "AP-cat" not in metrics
 
 
+def test_annotation_ids_may_start_at_0():
+    boxes = [[0, 10, 20, 20], [40, 10, 20, 20]]
+    ground_truth = {
+        "images": [{"id": 0, "file_name": "0.png", "height": 100, "width": 100}],
+        "categories": [{"id": 0, "name": "cat"}],
+        "annotations": [
+            {"id": i, "image_id": 0, "category_id": 0, "bbox": box, "area": 400, "iscrowd": 0}
+            for i, box in enumerate(boxes)
+        ],
+    }
+    predictions = [{"image_id": 0, "category_id": 0, "bbox": b, "score": 0.9} for b in boxes]
+
+    assert box_metrics(ground_truth, predictions, {0: "cat"})["AP"] == pytest.approx(100)
+    assert [x["id"] for x in ground_truth["annotations"]] == [0, 1]
+
+
 def test_no_predictions():
     ground_truth, _ = make_dataset()
     assert all(math.isnan(value) for value in box_metrics(ground_truth, [], CATEGORIES).values())
