@@ -255,8 +255,9 @@ class TestLazy:
             optimizer = trainer.build_optimizer(cfg, model)
             scheduler = trainer.build_lr_scheduler(cfg, optimizer)
             names = {parameter: key for key, parameter in model.named_parameters()}
+            # "foreach" is how, not what is computed.
             of_parameters = {
-                names[parameter]: {key: v for key, v in group.items() if key != "params"}
+                names[parameter]: {k: v for k, v in group.items() if k not in ("params", "foreach")}
                 for group in optimizer.param_groups
                 for parameter in group["params"]
             }
