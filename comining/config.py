@@ -24,8 +24,8 @@ def add_comining_config(cfg: CfgNode) -> None:
     cfg.MODEL.COMINING.ADAPTIVE.OBJECT_PRECISION = 0.5
     # Whether each branch labels the other one, as published; else itself.
     cfg.MODEL.COMINING.CROSSWISE = True
-    # With a fixed threshold, a mined box is dropped if its IoU with an annotated box of its class is
-    # above; with adaptive ones, if that with any annotated box is above 0.2. In [0, 1].
+    # With a fixed threshold, a mined box is dropped if its IoU with an annotated box of its class
+    # is above; with adaptive ones, if that with any annotated box is above 0.2. In [0, 1].
     cfg.MODEL.COMINING.IOU_THRESH = 0.4
 
     # The second view: torchvision's ColorJitter on the original one, then a flip.

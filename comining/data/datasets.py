@@ -97,12 +97,18 @@ def _load_coco(json_file: str, image_root: str, name: str) -> list[dict[str, Any
         }
         for x in dataset["images"]
     ]
-    original = full_original(dataset, json_file)
+    # A completed file has annotations that are not the original's, under ids that are.
+    info = dataset.get("info")
+    is_completed = isinstance(info, dict) and "mined" in info
+    original = None if is_completed else full_original(dataset, json_file)
     if original is not None and original.is_file():
         withheld = withheld_annotations(dataset, original)
         for record in records:
-            of_image = withheld.get(record["image_id"], [])
-            record["withheld_annotations"] = [record_of(x) for x in of_image]
+            record["withheld_annotations"] = [
+                record_of(x)
+                for x in withheld.get(record["image_id"], [])
+                if x["category_id"] in contiguous_ids
+            ]
     elif original is not None:
         logger.info(f"{name}: mined labels can't be judged, as {original} is not there")
     return records

@@ -83,6 +83,11 @@ class AdaptiveThresholds(nn.Module):
         self.least_far: Tensor
         self.register_buffer("least_far", torch.full((num_classes + 1,), torch.inf))
 
+    def reset(self) -> None:
+        """Forget what an earlier training has shown: another one may miss other objects."""
+        self.counts.zero_()
+        self.least_far.fill_(torch.inf)
+
     @torch.no_grad()
     def observe(self, detections: Labels, annotated: Labels) -> Tensor:
         """Count an iteration's detections, of all processes.
@@ -165,7 +170,7 @@ def _last_score(reached: Tensor) -> Tensor:
     return torch.where(reached, scores, -1.0).amax(-1)
 
 
-def build_adaptive_thresholds(cfg: CfgNode, num_classes: int) -> AdaptiveThresholds | None:
+def build_adaptive_thresholds(cfg: CfgNode, num_classes: int | None) -> AdaptiveThresholds | None:
     """What ``MODEL.COMINING.THRESHOLD`` asks for; None for a fixed threshold.
 
     Raises:
@@ -176,5 +181,10 @@ def build_adaptive_thresholds(cfg: CfgNode, num_classes: int) -> AdaptiveThresho
         return None
     if kind != "adaptive":
         raise InputError(f"MODEL.COMINING.THRESHOLD is {kind!r}; it must be 'fixed' or 'adaptive'")
+    if num_classes is None:
+        raise InputError(
+            "MODEL.COMINING.THRESHOLD is 'adaptive': that needs a detector whose from_config "
+            "gives num_classes"
+        )
     settings = cfg.MODEL.COMINING.ADAPTIVE
     return AdaptiveThresholds(num_classes, settings.PRECISION, settings.OBJECT_PRECISION)

@@ -55,8 +55,8 @@ class CoMining(DenseDetector):
             view: makes the second view of images that do not bring one.
             score_thresh: predictions scored above become labels of the other branch; in [0, 1].
             adaptive: finds the threshold instead of it, and what to ignore.
-            iou_thresh: a mined box whose IoU with an annotated one of its class is above is no
-                news and dropped; in [0, 1].
+            iou_thresh: with a fixed threshold, a mined box whose IoU with an annotated one of its
+                class is above is no news and dropped; in [0, 1].
             crosswise: whether each branch labels the other one; else itself.
             seed: of the second views; below 0, a random one.
             vis_period: a picture is logged every so many iterations; 0 for never.
@@ -95,7 +95,7 @@ class CoMining(DenseDetector):
             **detector,
             "view": SecondView(cfg),
             "score_thresh": cfg.MODEL.COMINING.SCORE_THRESH,
-            "adaptive": build_adaptive_thresholds(cfg, detector["num_classes"]),
+            "adaptive": build_adaptive_thresholds(cfg, detector.get("num_classes")),
             "iou_thresh": cfg.MODEL.COMINING.IOU_THRESH,
             "crosswise": cfg.MODEL.COMINING.CROSSWISE,
             "seed": cfg.SEED,
@@ -276,6 +276,8 @@ class CoMining(DenseDetector):
         if self.adaptive is None:
             mined = self.mine(outputs, self.score_thresh)
             return mined, Labels(*(field[:0] for field in mined))
+        if get_event_storage().iter == 0:
+            self.adaptive.reset()  # of weights that only begin this training
         found = self._one_per_place(outputs, FLOOR)
         mine_above, ignore_above = self.adaptive.thresholds()
         far = self.adaptive.observe(found, annotated)

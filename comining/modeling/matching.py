@@ -88,8 +88,8 @@ def label_locations(
         num_classes: K.
 
     Returns:
-        (B, R) int64, the class of each location: [0, K) foreground, K background; and (B, R, 4),
-        the matched boxes, zero where a location is background.
+        (B, R) int64, the class of each location: [0, K) foreground, K background, -1 ignored; and
+        (B, R, 4), the matched boxes, zero where a location is background.
     """
     every_cell = Boxes(torch.cat(list(cells)))
     locations = every_cell.get_centers()
@@ -112,7 +112,9 @@ def label_locations(
         )
         # Like detectron2, which compares areas after this subtraction: so large a number rounds
         # them to 8 square pixels, and among equals the first label wins.
-        quality = torch.where(answers, 1e8 - gt_boxes.area(), 0)
+        # An ignored label takes no location from an object.
+        quality = torch.where(gt.classes < 0, 1e-4, 1e8 - gt_boxes.area())
+        quality = torch.where(answers, quality, 0)
         # Background comes first, as a label that is only worse than a real match.
         best = F.pad(quality, (1, 0), value=1e-5).argmax(dim=1)
         classes.append(F.pad(gt.classes, (1, 0), value=num_classes)[best])

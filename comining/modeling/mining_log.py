@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
-from torch import Tensor
+from torch import Tensor, distributed
 
 from .labels import Labels, annotated_labels
 from .picture import draw_views
@@ -18,8 +19,9 @@ class MiningLog:
     """Logs of each branch, with the suffix "_aug" of the second view:
 
     - ``comining/mined_per_image`` of an iteration, and what `MiningStatistics` tells;
-    - every ``vis_period`` iterations ``comining/mined_of_class/<class>``, the number mined of each
-      class since then, and a picture of an image's both views with what each is labelled by.
+    - every ``vis_period`` iterations ``comining/mined_of_class/<class>``, the number that all
+      processes have mined of each class since then, and a picture of an image's both views with
+      what each is labelled by.
     """
 
     def __init__(self, suffixes: tuple[str, str], num_classes: int, vis_period: int) -> None:
@@ -79,6 +81,8 @@ class MiningLog:
             self._mined_of_class.index_put_((of_view, mined.classes), one, accumulate=True)
             if storage.iter % self.vis_period == 0:
                 self._log_classes()
+            # Only the main process has writers; elsewhere pictures would pile up.
+            if storage.iter % self.vis_period == 0 and comm.is_main_process():
                 kinds = {"annotated": annotated, "mined": mined, "ignored": ignored}
                 if withheld is not None:
                     kinds["withheld"] = withheld
@@ -94,6 +98,8 @@ class MiningLog:
                 storage.put_image("comining/views", draw_views(views, first).numpy())
 
     def _log_classes(self) -> None:
+        if comm.get_world_size() > 1:
+            distributed.all_reduce(self._mined_of_class)
         numbers = self._mined_of_class.tolist()
         for suffix, of_branch in zip(self.suffixes, numbers, strict=True):
             for class_, number in enumerate(of_branch):

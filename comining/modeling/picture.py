@@ -12,6 +12,10 @@ from .labels import Labels
 COLORS = {"annotated": "lime", "mined": "deepskyblue", "ignored": "gray", "withheld": "red"}
 
 
+#: Pixels outside of a picture that a box may reach.
+OUTSIDE = 4
+
+
 def draw_views(views: Tensor, labels: dict[str, tuple[Labels, Labels]]) -> Tensor:
     """Draw boxes on an image and its second view, side by side.
 
@@ -27,6 +31,10 @@ def draw_views(views: Tensor, labels: dict[str, tuple[Labels, Labels]]) -> Tenso
         # Later ones cover earlier ones.
         for name in ("withheld", "ignored", "mined", "annotated"):
             boxes = labels[name][branch].boxes.cpu() if name in labels else torch.zeros(0, 4)
+            # Lines take as long as they are, and mined boxes may reach anywhere.
+            height, width = view.shape[1:]
+            limits = torch.tensor([width, height, width, height])
+            boxes = boxes.clamp(min=-OUTSIDE).minimum(limits + OUTSIDE)
             if len(boxes):
                 view = draw_bounding_boxes(view, boxes, colors=COLORS[name], width=2)
         drawn.append(view)

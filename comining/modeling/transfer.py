@@ -32,7 +32,12 @@ def move_batch(
         holders = [item for item in items if key in item]
         for item, image in zip(holders, move([x[key] for x in holders], device), strict=True):
             item[key] = image
-    places = [(item, key) for key in ("instances", "withheld") for item in items if key in item]
+    places = [
+        (item, key)
+        for key in ("instances", "withheld")
+        for item in items
+        if item.get(key) is not None
+    ]
     instances = [item[key] for item, key in places]
     boxes = move([x.gt_boxes.tensor for x in instances], device)
     classes = move([x.gt_classes for x in instances], device)

@@ -58,6 +58,26 @@ def test_original_not_recorded(load):
     assert all("withheld_annotations" not in record for record in load())
 
 
+def test_a_completed_file_is_no_sparse_version(load, tmp_path):
+    """Its mined annotations have the ids of withheld ones."""
+    load(record_name=True)
+    sparse = json.loads((tmp_path / "sparse.json").read_text())
+    sparse["info"]["mined"] = {}
+    (tmp_path / "sparse.json").write_text(json.dumps(sparse))
+    records = DatasetCatalog.get("sparse")
+    assert all("withheld_annotations" not in record for record in records)
+
+
+def test_categories_that_only_the_original_has_are_left_out(load, tmp_path):
+    full = {**FULL, "categories": [*FULL["categories"], {"id": 9, "name": "cow"}]}
+    other = {"id": 6, "image_id": 1, "category_id": 9, "bbox": [0, 0, 9, 9], "iscrowd": 0}
+    full["annotations"] = [*FULL["annotations"], other]
+    load(record_name=True)
+    (tmp_path / "full.json").write_text(json.dumps(full))
+    first, _ = DatasetCatalog.get("sparse")
+    assert len(first["withheld_annotations"]) == 2
+
+
 def test_original_not_there(load, tmp_path, caplog):
     (tmp_path / "full.json").unlink()
     with caplog.at_level("INFO"):

@@ -216,7 +216,7 @@ class TestTraining:
         given = []
         branch_losses = model.branch_losses
         model.branch_losses = lambda out, labels: given.append(labels) or branch_losses(out, labels)
-        with EventStorage() as storage:
+        with EventStorage(1) as storage:
             model(items(((64, 96), [[8, 10, 40, 44]], [0])))
         return given[0], storage.latest()
 
@@ -237,6 +237,13 @@ class TestTraining:
         (original, view), _ = self.labels(model)
         assert original.classes.tolist() == [0, 1, 1, IGNORED_CLASS]
         assert view.classes.tolist() == [0]
+
+    def test_a_training_does_not_go_by_what_another_one_showed(self, detector):
+        model = self.model(detector)
+        with EventStorage(0):
+            model(items(((64, 96), [[8, 10, 40, 44]], [0])))
+        assert model.adaptive.counts.sum() == pytest.approx(4 + 2)  # the one close one is right
+        assert model.adaptive.least_far.tolist() == [math.inf] * (NUM_CLASSES + 1)
 
     def test_detections_are_counted(self, detector):
         model = self.model(detector)

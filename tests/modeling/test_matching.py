@@ -201,6 +201,11 @@ class TestLocations:
             assert classes[:2] == [1, 1]
             assert boxes[0] == small
 
+    def test_an_ignored_label_takes_no_location_from_an_object(self):
+        large, small = [-4, -4, 20, 12], [0, 0, 16, 8]
+        assert self.match([small], [-1])[0][:2] == [-1, -1]
+        assert self.match([large, small], [0, -1])[0][:2] == [0, 0]
+
     def test_no_labels_at_all(self):
         classes, _ = self.match([])
         assert classes == [NUM_CLASSES] * 5

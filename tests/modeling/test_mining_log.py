@@ -5,6 +5,7 @@ import pytest
 import torch
 from detectron2.utils.events import EventStorage
 
+from comining.modeling.picture import draw_views
 from tests.modeling.helpers import annotations, each_detector, items, make_labels, tiny_model
 
 LIME, BLUE, RED = (0, 255, 0), (0, 191, 255), (255, 0, 0)
@@ -93,3 +94,12 @@ def test_no_picture_unless_wanted(logged):
     storage = logged(steps=2)
     assert storage._vis_data == []
     assert not any("mined_of_class" in name for name in storage.latest())
+
+
+def test_boxes_of_a_diverging_detector_are_drawn_in_no_time():
+    far_out = make_labels([[-1e9, -1e9, 1e9, 1e9], [10, 10, 1e9, 20]])
+    nothing = make_labels([])
+    views = torch.full((2, 3, 32, 32), 100, dtype=torch.uint8)
+    picture = draw_views(views, {"mined": (far_out, nothing)})
+    assert tuple(picture[:, 10, 20].tolist()) == BLUE
+    assert (picture[:, :, 32:] == 100).all()

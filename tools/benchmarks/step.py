@@ -105,7 +105,7 @@ def _build(
 
 def _run_step(model: nn.Module, batch: list[dict[str, Any]]) -> float:
     """Forward and backward; returns the number of mined boxes per image and branch."""
-    with EventStorage() as storage:
+    with EventStorage(1) as storage:
         losses = model(batch)
     sum(losses.values()).backward()
     model.zero_grad(set_to_none=True)
@@ -118,7 +118,7 @@ def _imitate_training(model: nn.Module, batch: list[dict[str, Any]], confident: 
     """Set the class layer so that as many scores pass the threshold as a trained model's."""
     layer = model.head.cls_score
     layer.weight.normal_(std=0.05)
-    with EventStorage():  # iteration 0, as in the measured steps: the second views are theirs
+    with EventStorage(1):  # as in the measured steps: the second views are theirs
         images = model.preprocess_image(batch)
     features = model.backbone(images.tensor)
     logits, *_ = model.head([features[name] for name in model.head_in_features])
