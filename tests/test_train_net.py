@@ -234,7 +234,7 @@ def test_wrong_override(error_of):
         ("MODEL.COMINING.SCORE_THRESH", 1.5, "MODEL.COMINING.SCORE_THRESH is 1.5"),
         ("MODEL.COMINING.VIEW.HUE", 0.7, "HUE"),
         ("SOLVER.OPTIMIZER", "Lion", "it must be 'SGD' or 'AdamW'"),
-        ("SOLVER.AMP.DTYPE", "float16", "use bfloat16 on the CPU"),
+        ("SOLVER.AMP.ENABLED", True, "float16 needs a GPU; use bfloat16 on the CPU"),
         ("MODEL.RETINANET.NUM_CLASSES", 80, "set MODEL.RETINANET.NUM_CLASSES 2"),
     ],
 )

@@ -72,7 +72,7 @@ def test_studies_of_the_project_can_be_planned(path):
 
 
 def test_there_are_studies():
-    assert [path.stem for path in STUDIES] == ["quick", "scenes"]
+    assert [path.stem for path in STUDIES] == ["fcos", "quick", "scenes"]
 
 
 @pytest.mark.parametrize(
