@@ -106,9 +106,9 @@ def _draw_mining(study: Study, runs: Sequence[Run]) -> Figure:
                     marker="." if len(curve) < 9 else "",
                 )
             axis.grid(alpha=0.3)
-            axis.set_ylim(bottom=0)
     for axis, name in zip(axes[0], names, strict=True):
         axis.set_title(TITLES[name])
+        axis.set_ylim(bottom=0)  # of the whole column, now that all of it is drawn
     for axis in axes[-1]:
         axis.set_xlabel("iteration")
     figure.legend(shown.values(), shown.keys(), loc="upper left", bbox_to_anchor=(1, 1))
