@@ -34,12 +34,12 @@ def load(tmp_path):
     def write_and_load(**options):
         sparse = make_sparse(FULL, "extreme", seed=0, file_name="full.json", **options)
         (tmp_path / "sparse.json").write_text(json.dumps(sparse))
-        register_coco("sparse", tmp_path / "sparse.json", tmp_path)
-        return DatasetCatalog.get("sparse")
+        register_coco("half_annotated", tmp_path / "sparse.json", tmp_path)
+        return DatasetCatalog.get("half_annotated")
 
     yield write_and_load
-    DatasetCatalog.remove("sparse")
-    MetadataCatalog.remove("sparse")
+    DatasetCatalog.remove("half_annotated")
+    MetadataCatalog.remove("half_annotated")
 
 
 def boxes(annotations):
@@ -64,7 +64,7 @@ def test_a_completed_file_is_no_sparse_version(load, tmp_path):
     sparse = json.loads((tmp_path / "sparse.json").read_text())
     sparse["info"]["mined"] = {}
     (tmp_path / "sparse.json").write_text(json.dumps(sparse))
-    records = DatasetCatalog.get("sparse")
+    records = DatasetCatalog.get("half_annotated")
     assert all("withheld_annotations" not in record for record in records)
 
 
@@ -74,7 +74,7 @@ def test_categories_that_only_the_original_has_are_left_out(load, tmp_path):
     full["annotations"] = [*FULL["annotations"], other]
     load(record_name=True)
     (tmp_path / "full.json").write_text(json.dumps(full))
-    first, _ = DatasetCatalog.get("sparse")
+    first, _ = DatasetCatalog.get("half_annotated")
     assert len(first["withheld_annotations"]) == 2
 
 

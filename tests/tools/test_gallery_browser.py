@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
@@ -115,7 +116,9 @@ class Page:
 
     def cards(self):
         """The file names of the cards, in the order that they are read in."""
-        return [element.text for element in self.all("#grid .name")]
+        # In one go: cards come and go while the page scrolls.
+        names = "return [...document.querySelectorAll('#grid .name')].map(x => x.innerText.trim())"
+        return self.browser.execute_script(names)
 
     def boxes(self, root="#grid"):
         """The kinds of the boxes that are drawn, in alphabetical order."""
@@ -141,7 +144,8 @@ class Page:
         return self.find(dialog).get_attribute("open") is not None
 
     def wait(self, condition):
-        WebDriverWait(self.browser, 20, 0.1).until(lambda _: condition())
+        waiting = WebDriverWait(self.browser, 20, 0.1, [StaleElementReferenceException])
+        waiting.until(lambda _: condition())
 
     def wait_for_pictures(self):
         """Until every image that is drawn is decoded, so that a screenshot shows it."""
