@@ -43,8 +43,7 @@ from tqdm import tqdm
 from comining.data.coco_file import read_coco
 from comining.data.withheld import full_original, withheld_annotations
 from comining.errors import InputError
-from comining.modeling.labels import Labels, overlap_any
-from comining.modeling.statistics import HIT_IOU
+from comining.modeling.labels import HIT_IOU, Labels, overlap_any
 
 logger = logging.getLogger(__name__)
 

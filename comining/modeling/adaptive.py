@@ -10,13 +10,12 @@ from torch.nn import functional as F
 
 from comining.errors import InputError
 
-from .labels import Labels, overlap_any
+from .labels import HIT_IOU, Labels, overlap_any
 
 #: Detections with a lower class score are neither mined nor ignored.
 FLOOR = 0.1
-#: A detection is close to an annotated box if their IoU is above CLOSE_IOU, on it above HIT_IOU.
+#: A detection is close to an annotated box if their IoU is above.
 CLOSE_IOU = 0.2
-HIT_IOU = 0.5
 NUM_BINS = 100
 #: The share of what was counted that is left after an iteration: about a hundred of them matter.
 DECAY = 0.99

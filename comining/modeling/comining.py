@@ -15,8 +15,8 @@ from torch import Tensor
 
 from comining.errors import InputError
 
-from .adaptive import CLOSE_IOU, FLOOR, HIT_IOU, AdaptiveThresholds, build_adaptive_thresholds
-from .labels import IGNORED_CLASS, Labels, annotated_labels, overlap_any
+from .adaptive import CLOSE_IOU, FLOOR, AdaptiveThresholds, build_adaptive_thresholds
+from .labels import HIT_IOU, IGNORED_CLASS, Labels, annotated_labels, overlap_any
 from .mining import suppress
 from .mining_log import MiningLog
 from .transfer import move_batch

@@ -13,6 +13,8 @@ import torch
 from detectron2.structures import Instances
 from torch import Tensor
 
+#: A box hits another if their IoU is above.
+HIT_IOU = 0.5
 #: The class of boxes to which no loss applies: neither object nor background.
 IGNORED_CLASS = -1
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .labels import Labels, overlap_any
+from .labels import HIT_IOU, Labels, overlap_any
 
-#: A box hits another of its class if their IoU is above.
-HIT_IOU = 0.5
 #: The share of what was counted that is left after an iteration: about twenty of them matter.
 DECAY = 0.95
 
