@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
             file_name=args.input.name,
             record_name=args.record_name,
         )
-        write_atomically(args.output, encode(sparse))
+        write_atomically(args.output, lambda file: file.writelines(encode(sparse)))
     except (InputError, OSError) as error:
         sys.exit(f"error: {error}")
     print(summary(dataset, sparse))

@@ -41,6 +41,7 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from comining.data.coco_file import read_coco
+from comining.data.output_file import write_atomically
 from comining.data.withheld import full_original, withheld_annotations
 from comining.errors import InputError
 from comining.modeling.labels import HIT_IOU, Labels, overlap_any
@@ -258,24 +259,17 @@ def write_gallery(
     ]
     prefix = None if thumbnail_size is None else "data:image/webp;base64,"
 
-    def pieces() -> Iterator[str]:
-        yield page_head(title, {**data, "images": images, "thumbnails": prefix})
+    def pieces() -> Iterator[bytes]:
+        yield page_head(title, {**data, "images": images, "thumbnails": prefix}).encode()
         if thumbnail_size is None:
             return
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             made = pool.map(lambda path: thumbnail(path, thumbnail_size), paths)
             for number, text in enumerate(tqdm(made, "thumbnails", len(paths), disable=None)):
-                yield f'<script type="text/plain" id="thumbnail-{number}">{text}</script>\n'
+                script = f'<script type="text/plain" id="thumbnail-{number}">{text}</script>\n'
+                yield script.encode()
 
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(pieces())
-        temporary.replace(output)
-    except OSError as error:
-        raise InputError(f"--output {output} can't be written: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(output, lambda file: file.writelines(pieces()))
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -122,7 +122,7 @@ def main(args: argparse.Namespace) -> None:
             ),
         },
     )
-    write_atomically(args.output, encode(completed))
+    write_atomically(args.output, lambda file: file.writelines(encode(completed)))
     results.remove()
     print(summary(completed))
     print(args.output)

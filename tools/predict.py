@@ -54,6 +54,7 @@ from tqdm import tqdm
 from comining.data import register_from_config
 from comining.data.coco_file import read_coco
 from comining.data.loader import UNREADABLE
+from comining.data.output_file import write_atomically
 from comining.engine import Checkpointer, load_config
 from comining.engine.setup import check_weights
 from comining.errors import InputError
@@ -259,9 +260,7 @@ class Results:
             "annotations": self.annotations,
             "categories": [self.classes[number] for number in sorted(self.classes)],
         }
-        partial = path.with_name(f"{path.name}.partial")
-        partial.write_text(json.dumps(content) + "\n")
-        partial.replace(path)
+        write_atomically(path, lambda file: file.write(f"{json.dumps(content)}\n".encode()))
 
 
 def draw(

@@ -45,14 +45,15 @@ def read_dataset(path: Path) -> dict[str, Any]:
 def to_label_studio(args: argparse.Namespace) -> None:
     dataset = read_dataset(args.dataset)
     tasks = label_studio_tasks(dataset, args.image_url)
-    write_atomically(args.output, [json.dumps(tasks).encode()])
+    write_atomically(args.output, lambda file: file.write(json.dumps(tasks).encode()))
     print(f"{args.output}: {len(tasks)} tasks. The labelling interface of the project must be\n")
     print(label_studio_config(dataset))
 
 
 def to_cvat(args: argparse.Namespace) -> None:
     dataset = read_dataset(args.dataset)
-    write_atomically(args.output, encode(cvat_dataset(dataset)))
+    content = encode(cvat_dataset(dataset))
+    write_atomically(args.output, lambda file: file.writelines(content))
     names = ", ".join(x["name"] for x in dataset["categories"])
     print(f"{args.output}: import it as COCO 1.0 into a task with the labels {names}")
 
@@ -65,7 +66,7 @@ def back(args: argparse.Namespace) -> None:
     else:
         reviewed = read_cvat(read_dataset(args.exported), dataset)
     result, counts = apply_review(dataset, reviewed)
-    write_atomically(args.output, encode(result))
+    write_atomically(args.output, lambda file: file.writelines(encode(result)))
     for name, number in counts.items():
         print(f"{name:38}{number:8}")
     print(args.output)

@@ -1,10 +1,11 @@
-"""Writing an annotation file completely or not at all."""
+"""Writing a file completely or not at all."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO, Any
 
 from comining.errors import InputError
 
@@ -20,18 +21,32 @@ def check_output(output_path: Path, *input_paths: Path) -> None:
             raise InputError(f"--output {output_path} is the input file: choose another name")
 
 
-def write_atomically(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file beside its place, then move it there.
+def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Write a file beside its place, to the disk, then move it there.
+
+    Args:
+        path: where it belongs.
+        write: is given the open file.
 
     Raises:
         InputError: it can't be written; what was there before stays as it was.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.partial")
     try:
         with temporary.open("wb") as file:
-            file.writelines(pieces)
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     except OSError as error:
         raise InputError(f"{path} can't be written: {error.strerror}") from error
+    # torch.save's report of a full disk.
+    except RuntimeError as error:
+        raise InputError(f"{path} can't be written: {error}") from error
     finally:
         temporary.unlink(missing_ok=True)

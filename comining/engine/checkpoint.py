@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import pickle
 import re
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import fvcore.common.checkpoint
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 
+from comining.data.output_file import write_atomically
 from comining.errors import InputError
 
 from .safe_pickle import load_plain_pickle
@@ -55,7 +55,7 @@ class Checkpointer(DetectionCheckpointer, _SafeCheckpointer):
         content = {"model": self.model.state_dict(), **state, **kwargs}
         path = Path(self.save_dir, f"{name}.pth")
         logger.info(f"Saving checkpoint to {path}")
-        write_whole(path, lambda file: torch.save(content, file))
+        _write(path, lambda file: torch.save(content, file))
         self.tag_last_checkpoint(path.name)
         if self.keep:
             periodic = sorted(
@@ -66,7 +66,7 @@ class Checkpointer(DetectionCheckpointer, _SafeCheckpointer):
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         path = Path(self.save_dir, "last_checkpoint")
-        write_whole(path, lambda file: file.write(last_filename_basename.encode()))
+        _write(path, lambda file: file.write(last_filename_basename.encode()))
 
     def has_checkpoint(self) -> bool:
         return last_checkpoint(self.save_dir) is not None
@@ -98,30 +98,12 @@ def _pycls_format(loaded: dict[str, Any]) -> dict[str, Any]:
     return {"model": model, "__author__": "pycls", "matching_heuristics": True}
 
 
-def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Write a file completely or not at all: beside its place, to the disk, then into its place.
-
-    Raises:
-        InputError: it can't be written.
-    """
-    partial = path.with_name(f"{path.name}.partial")
+def _write(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
     try:
-        with partial.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    # torch.save reports a full disk as a RuntimeError.
-    except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
+        write_atomically(path, write)
+    except InputError as error:
         raise InputError(
-            f"{path} can't be written ({error}). Earlier checkpoints are intact: make room and go "
-            "on with --resume"
+            f"{error}. Earlier checkpoints are intact: make room and go on with --resume"
         ) from error
 
 

@@ -25,6 +25,7 @@ from detectron2.utils.events import CommonMetricPrinter, EventWriter
 from torch import distributed, nn
 
 from comining.data import WithheldMapper, build_train_loader, check_num_classes
+from comining.data.output_file import write_atomically
 from comining.errors import InputError
 from comining.evaluation import COCOBoxEvaluator
 
@@ -186,9 +187,8 @@ class Trainer(DefaultTrainer):
         results = super().test(cfg, model, evaluators)
         if comm.is_main_process():
             path = Path(cfg.OUTPUT_DIR) / "results.json"
-            partial = path.with_suffix(".json.partial")
-            partial.write_text(json.dumps(_nan_to_none(results), indent=1) + "\n")
-            partial.replace(path)
+            content = json.dumps(_nan_to_none(results), indent=1) + "\n"
+            write_atomically(path, lambda file: file.write(content.encode()))
         return results
 
 

@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import random
-import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -176,25 +175,3 @@ def test_refuses_wrong_settings(full, tmp_path, capsys):
     assert "only for 'miss'" in refusal(capsys, full, out, "--percent", "50")
     assert "0 to 100" in refusal(capsys, full, out, "--percent", "101", protocol="miss")
     assert "invalid choice" in refusal(capsys, full, out, protocol="some")
-
-
-class TestWriteAtomically:
-    def test_failure_leaves_the_old_file_and_no_other(self, tmp_path):
-        def pieces():
-            yield b"new"
-            raise OSError(28, "No space left on device")
-
-        path = tmp_path / "out.json"
-        path.write_bytes(b"old")
-        with pytest.raises(script.InputError, match=r"out\.json can't be written: No space"):
-            script.write_atomically(path, pieces())
-        assert path.read_bytes() == b"old"
-        assert list(tmp_path.iterdir()) == [path]
-
-    def test_replaces_with_usual_permissions(self, tmp_path):
-        path, usual = tmp_path / "out.json", tmp_path / "usual"
-        path.write_bytes(b"old")
-        usual.touch()
-        script.write_atomically(path, [b"n", b"ew"])
-        assert path.read_bytes() == b"new"
-        assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(usual.stat().st_mode)

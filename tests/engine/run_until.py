@@ -38,7 +38,7 @@ def main(moment, iteration, rank):
         save(content, file)
 
     def dying_replace(self, target):
-        if self.name == f"model_{iteration:07d}.pth.partial":
+        if self.name == f".model_{iteration:07d}.pth.partial":
             die()
         return replace(self, target)
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from plot_run import read_metrics
 
+from comining.data.output_file import write_atomically
 from comining.engine import load_config
-from comining.engine.checkpoint import write_whole
 from comining.errors import InputError
 from studies.plan import Cell, flat
 
@@ -80,7 +80,7 @@ def read_record(folder: Path) -> Record | None:
 def write_record(folder: Path, record: Record) -> None:
     """Write the record into a folder, completely or not at all."""
     content = json.dumps(record._asdict(), indent=1) + "\n"
-    write_whole(folder / RECORD, lambda file: file.write(content.encode()))
+    write_atomically(folder / RECORD, lambda file: file.write(content.encode()))
 
 
 def is_finished(cell: Cell, output: Path) -> bool:
