@@ -9,7 +9,7 @@ from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, distributed
 
-from .labels import Labels, annotated_labels
+from .labels import Labels
 from .picture import draw_views
 from .statistics import MiningStatistics
 from .two_views import TwoViews
@@ -57,14 +57,13 @@ class MiningLog:
         """
         storage = get_event_storage()
         num_images = len(images) // 2
-        withheld = None
-        if None not in images.withheld:
-            withheld = images.in_both_views(annotated_labels(images.withheld))
+        judged, withheld = images.judge(mined)
         self._statistics.update(
             confident=confident,
             others=images.to_other_view(confident),
             annotated=annotated,
             mined=mined,
+            judged=judged,
             withheld=withheld,
             num_images=num_images,
         )
@@ -83,9 +82,12 @@ class MiningLog:
                 self._log_classes()
             # Only the main process has writers; elsewhere pictures would pile up.
             if storage.iter % self.vis_period == 0 and comm.is_main_process():
-                kinds = {"annotated": annotated, "mined": mined, "ignored": ignored}
-                if withheld is not None:
-                    kinds["withheld"] = withheld
+                kinds = {
+                    "annotated": annotated,
+                    "mined": mined,
+                    "ignored": ignored,
+                    "withheld": withheld,
+                }
                 first = {
                     name: (
                         labels.select(labels.images == 0),

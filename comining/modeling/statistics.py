@@ -26,7 +26,8 @@ class MiningStatistics:
         others: Labels,
         annotated: Labels,
         mined: Labels,
-        withheld: Labels | None,
+        judged: Labels,
+        withheld: Labels,
         num_images: int,
     ) -> None:
         """Count what is in a batch of 2N images, all in the same frames; waits for the device once.
@@ -36,8 +37,8 @@ class MiningStatistics:
             others: the same of the other view.
             annotated: the annotated boxes.
             mined: what is new to the branch of that view.
-            withheld: the boxes that are known to be missing among the annotated; None if that is
-                not known of all images.
+            judged: what was mined in images of which it is known what is missing.
+            withheld: what is missing there among the annotated boxes.
             num_images: N.
         """
         sums = {
@@ -49,14 +50,11 @@ class MiningStatistics:
             ),
             "mined": _count(mined, num_images),
             "score": _count(mined, num_images, mined.scores),
+            "judged": _count(judged, num_images),
+            "correct": _count(judged, num_images, overlap_any(judged, withheld, HIT_IOU)),
+            "withheld": _count(withheld, num_images),
+            "found": _count(withheld, num_images, overlap_any(withheld, judged, HIT_IOU)),
         }
-        if withheld is not None:
-            sums |= {
-                "judged": sums["mined"],
-                "correct": _count(mined, num_images, overlap_any(mined, withheld, HIT_IOU)),
-                "withheld": _count(withheld, num_images),
-                "found": _count(withheld, num_images, overlap_any(withheld, mined, HIT_IOU)),
-            }
         numbers = torch.stack(list(sums.values())).tolist()
         for name, values in zip(sums, numbers, strict=True):
             before = self._sums.get(name, [0.0, 0.0])

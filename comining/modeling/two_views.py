@@ -8,7 +8,7 @@ import torch
 from detectron2.structures import ImageList, Instances
 from torch import Tensor
 
-from .labels import Labels, flip_boxes
+from .labels import Labels, annotated_labels, flip_boxes
 
 
 class TwoViews(ImageList):
@@ -42,6 +42,26 @@ class TwoViews(ImageList):
     def in_both_views(self, labels: Labels) -> Labels:
         """Labels on the N originals, followed by the same on their second views."""
         return Labels.cat((labels, self.to_other_view(labels)))
+
+    def judge(self, mined: Labels) -> tuple[Labels, Labels]:
+        """What is known of the objects that are not annotated.
+
+        Args:
+            mined: labels on any of the 2N images.
+
+        Returns:
+            Those of ``mined`` that are on images of which it is known, and the objects there.
+        """
+        known = [i for i, objects in enumerate(self.withheld) if objects is not None]
+        if not known:
+            nothing = mined.select(mined.images[:0])
+            return nothing, nothing
+        withheld = annotated_labels([x for x in self.withheld if x is not None])
+        if len(known) < len(self.withheld):
+            images = torch.tensor(known, device=self.tensor.device)
+            withheld = withheld._replace(images=images[withheld.images])
+            mined = mined.select(torch.isin(mined.images % len(self.withheld), images))
+        return mined, self.in_both_views(withheld)
 
     def to_other_view(self, labels: Labels) -> Labels:
         """Labels on any of the 2N images, moved to the other view of the same image."""

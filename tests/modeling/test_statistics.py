@@ -14,9 +14,10 @@ def after(*updates):
     """The statistics of both branches after iterations, of what is not named there is nothing."""
     statistics = MiningStatistics()
     for update in updates:
-        names = ("confident", "others", "annotated", "mined")
+        names = ("confident", "others", "annotated", "mined", "withheld")
         given = {name: update.get(name, NOTHING) for name in names}
-        statistics.update(**given, withheld=update.get("withheld"), num_images=2)
+        judged = given["mined"] if "withheld" in update else NOTHING
+        statistics.update(**given, judged=judged, num_images=2)
     return statistics.of_branch(0), statistics.of_branch(1)
 
 
