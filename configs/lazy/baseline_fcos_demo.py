@@ -3,8 +3,6 @@ from .common.scenes import dataloader
 from .common.small import lr_multiplier, optimizer, shrink, train
 
 model.num_classes = 6
-model.backbone.bottom_up.out_features = ["res2", "res3", "res4", "res5"]
-model.backbone.in_features = ["res2", "res3", "res4", "res5"]
-model.head_in_features = ["p2", "p3", "p4", "p5"]
+model.head_in_features = ["p3", "p4", "p5"]
 shrink(model)
 train.output_dir = "./output/lazy/baseline_fcos_demo"
