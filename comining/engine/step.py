@@ -14,6 +14,7 @@ from detectron2.engine import TrainerBase
 from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from comining.data import TrainLoader
 
@@ -133,6 +134,9 @@ class TrainStep(TrainerBase):
         state["skipped_steps"] = self.skipped_steps
         state["optimizer"] = self.optimizer.state_dict()
         state["grad_scaler"] = self.grad_scaler.state_dict()
+        # A running mean that detectron2's detectors keep beside their buffers, here that of the
+        # main process.
+        state["loss_normalizer"] = getattr(_unwrapped(self.model), "loss_normalizer", None)
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -141,3 +145,9 @@ class TrainStep(TrainerBase):
         self.optimizer.load_state_dict(state_dict["optimizer"])
         if state_dict.get("grad_scaler"):
             self.grad_scaler.load_state_dict(state_dict["grad_scaler"])
+        if state_dict.get("loss_normalizer") is not None:
+            _unwrapped(self.model).loss_normalizer = state_dict["loss_normalizer"]
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    return model.module if isinstance(model, DistributedDataParallel) else model

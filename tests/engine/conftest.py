@@ -114,14 +114,14 @@ class Training:
         return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
-def assert_same_end(output, other):
+def assert_same_end(output, other, atol=0):
     ours, theirs = (torch.load(folder / "model_final.pth") for folder in (output, other))
     assert ours["iteration"] == theirs["iteration"] == 7
-    # Weights, optimizer, schedule: to the bit.
-    torch.testing.assert_close(ours["model"], theirs["model"], rtol=0, atol=0)
-    torch.testing.assert_close(ours["trainer"], theirs["trainer"], rtol=0, atol=0)
+    # Weights, optimizer, schedule: unless told, to the bit.
+    torch.testing.assert_close(ours["model"], theirs["model"], rtol=0, atol=atol)
+    torch.testing.assert_close(ours["trainer"], theirs["trainer"], rtol=0, atol=atol)
     results = [json.loads((folder / "results.json").read_text()) for folder in (output, other)]
-    assert results[0] == results[1]
+    assert results[0]["bbox"] == pytest.approx(results[1]["bbox"], abs=atol, nan_ok=True)
 
 
 @pytest.fixture(scope="session")

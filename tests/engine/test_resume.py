@@ -1,6 +1,7 @@
 """A training that is killed and resumed ends as if nothing had happened."""
 
 import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -51,6 +52,20 @@ def test_killed_in_a_step(training, undisturbed, detector):
     assert done.returncode == 0, done.stderr
     assert "Starting training from iteration 4" in done.stdout
     assert_same_end(training.output, undisturbed)
+
+
+@each_detector
+def test_plain_detectors_resume(training, detector, tmp_path):
+    """They keep a running mean that is no parameter; their losses round differently at times."""
+    assert training.run(MODEL__META_ARCHITECTURE=detector).returncode == 0
+    whole, training.output = training.output, tmp_path / "resumed"
+    training.settings["OUTPUT_DIR"] = str(training.output)
+    training.output.mkdir()
+    shutil.copy(whole / "model_0000003.pth", training.output)
+    done = training.run("--resume", MODEL__META_ARCHITECTURE=detector)
+    assert done.returncode == 0, done.stderr
+    assert "Starting training from iteration 4" in done.stdout
+    assert_same_end(training.output, whole, atol=1e-7)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "gone"])
