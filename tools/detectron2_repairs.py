@@ -80,29 +80,6 @@ except ImportError:
         "from .api import *\n",
         "try:\n    from .api import *\nexcept ImportError:\n    pass\n",
     ),
-    Repair(
-        "FCOS matches anchors of an image without objects",
-        "detectron2/modeling/meta_arch/fcos.py",
-        "        for gt_per_image in gt_instances:\n",
-        """\
-        for gt_per_image in gt_instances:
-            if len(gt_per_image) == 0:
-                matched_indices.append(torch.full_like(anchor_sizes, -1, dtype=torch.int64))
-                continue
-""",
-    ),
-    Repair(
-        "FCOS labels anchors of an image without objects",
-        "detectron2/modeling/meta_arch/fcos.py",
-        "        for gt_index, gt_per_image in zip(matched_indices, gt_instances):\n",
-        """\
-        for gt_index, gt_per_image in zip(matched_indices, gt_instances):
-            if len(gt_per_image) == 0:
-                matched_labels.append(torch.full_like(gt_index, self.num_classes))
-                matched_boxes.append(Boxes(torch.zeros_like(Boxes.cat(anchors).tensor)))
-                continue
-""",
-    ),
 ]
 
 

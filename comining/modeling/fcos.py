@@ -18,6 +18,7 @@ from detectron2.modeling import (
 from detectron2.modeling.backbone.fpn import LastLevelP6P7
 from detectron2.modeling.meta_arch import fcos
 from detectron2.modeling.meta_arch.dense_detector import permute_to_N_HWA_K
+from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -85,6 +86,24 @@ class FCOS(fcos.FCOS):
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
         }
+
+    def label_anchors(
+        self, anchors: list[Boxes], gt_instances: list[Instances]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """As detectron2's, whose release 0.6 fails at an image without objects."""
+        # Such an image gets one that no location lies in.
+        return super().label_anchors(
+            anchors, [_nowhere(x) if len(x) == 0 else x for x in gt_instances]
+        )
+
+
+def _nowhere(instances: Instances) -> Instances:
+    boxes = instances.gt_boxes.tensor
+    return Instances(
+        instances.image_size,
+        gt_boxes=Boxes(boxes.new_zeros(1, 4)),
+        gt_classes=instances.gt_classes.new_zeros(1),
+    )
 
 
 def head_norm(name: str) -> str | Callable[[int], nn.Module]:

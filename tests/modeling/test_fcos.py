@@ -9,6 +9,7 @@ from detectron2.utils.events import EventStorage
 from comining.modeling.fcos import FCOSOutputs
 from tests.modeling.helpers import (
     NUM_CLASSES,
+    items,
     logit,
     make_labels,
     plain,
@@ -110,6 +111,14 @@ class TestPlainFCOS:
         assert isinstance(built, fcos.FCOS)
         assert "FCOS" in META_ARCH_REGISTRY
         assert isinstance(built.head, fcos.FCOSHead)
+
+    def test_trains_on_an_image_without_objects(self):
+        """detectron2's release 0.6 fails there."""
+        stock = tiny_model(*plain("FCOS"))
+        with EventStorage():
+            losses = stock(items(((64, 64), [], [])))
+        assert losses["loss_fcos_cls"] > 0
+        assert losses["loss_fcos_loc"] == losses["loss_fcos_ctr"] == 0
 
     def test_config_reaches_the_model(self):
         prefix = "MODEL.FCOS."

@@ -1,9 +1,9 @@
 """FCOS with ResNet-50 and the published settings."""
 
 from detectron2.config import LazyCall
-from detectron2.modeling.meta_arch.fcos import FCOS, FCOSHead
+from detectron2.modeling.meta_arch.fcos import FCOSHead
 
-from comining.modeling.fcos import head_norm
+from comining.modeling.fcos import FCOS, head_norm
 
 from .retinanet import model as retinanet
 
