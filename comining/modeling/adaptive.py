@@ -25,7 +25,7 @@ DOUBT = 5.0
 #: So many detections close to annotated boxes are needed to tell how many are to be far from them.
 ENOUGH = 100.0
 #: More than so many times as many far detections as expected are too many.
-SLACK = 3.0
+SLACK = 1.5
 
 #: A box is not mined if, of those that score like it up to MARGIN bins more, it is more likely
 #: wrong than right.

@@ -128,7 +128,8 @@ class CoMining(DenseDetector):
 
         Args:
             outputs: from `dense_outputs`.
-            labels: ground truth of each of the 2N images.
+            labels: ground truth of each of the 2N images. Of those that score less than 1 only the
+                class is learnt.
 
         Returns:
             By the detector's own loss names, a tensor (2,): the loss of the original branch and
@@ -255,7 +256,10 @@ class CoMining(DenseDetector):
             if self.crosswise:
                 found, ignored = images.to_other_view(found), images.to_other_view(ignored)
             mined = found.select(~self.is_known(found, annotated))
-            labels = Labels.cat((annotated, mined, ignored)).split(len(images))
+            learnt = mined
+            if self.adaptive is None:  # as published: mined boxes are as good as annotated ones
+                learnt = mined._replace(scores=torch.ones_like(mined.scores))
+            labels = Labels.cat((annotated, learnt, ignored)).split(len(images))
             self.mining_log(
                 images,
                 self._to_rgb,

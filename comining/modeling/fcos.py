@@ -177,14 +177,14 @@ class CoMiningFCOS(CoMining, FCOS):
     def branch_losses(self, outputs: FCOSOutputs, labels: Sequence[Labels]) -> dict[str, Tensor]:
         num_branches = len(BRANCHES)
         num_images = len(labels)
-        classes, boxes = label_locations(
+        classes, boxes, scores = label_locations(
             outputs.cells,
             labels,
             center_sampling_radius=self.center_sampling_radius,
             num_classes=self.num_classes,
         )
         foreground = (classes >= 0) & (classes < self.num_classes)
-        normalizer = foreground.view(num_branches, -1).sum(1).clamp(min=1)
+        num_objects = foreground.view(num_branches, -1).sum(1).clamp(min=1)
         loss_cls = dense_focal_loss(
             outputs.logits,
             classes,
@@ -204,10 +204,16 @@ class CoMiningFCOS(CoMining, FCOS):
             reduction="none",
         )
         branches = images.div(num_images // num_branches, rounding_mode="floor")
+        learns_box = scores[images, locations] == 1
+        num_boxes, loss_loc, loss_ctr = (
+            sum_per_branch(values.where(learns_box, 0), branches, num_branches)
+            for values in (torch.ones_like(regression), regression, center)
+        )
+        num_boxes = num_boxes.clamp(min=1)
 
         get_event_storage().put_scalar("num_pos_anchors", len(images) / num_images)
         return {
-            "loss_fcos_cls": loss_cls / normalizer,
-            "loss_fcos_loc": sum_per_branch(regression, branches, num_branches) / normalizer,
-            "loss_fcos_ctr": sum_per_branch(center, branches, num_branches) / normalizer,
+            "loss_fcos_cls": loss_cls / num_objects,
+            "loss_fcos_loc": loss_loc / num_boxes,
+            "loss_fcos_ctr": loss_ctr / num_boxes,
         }

@@ -26,7 +26,8 @@ class Labels(NamedTuple):
         boxes: (M, 4) XYXY in pixels of the image that the box belongs to.
         classes: (M,) int64 in [0, K), or `IGNORED_CLASS`.
         images: (M,) int64, the index of the image in the batch.
-        scores: (M,) in [0, 1]; annotated boxes score 1.
+        scores: (M,) in [0, 1]; annotated boxes score 1. Of a label that scores less, a training
+            learns the class, but not the box.
     """
 
     boxes: Tensor

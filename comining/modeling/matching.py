@@ -18,7 +18,7 @@ FOREGROUND, IGNORED = 1, -1
 
 def label_anchors(
     anchors: Tensor, labels: Sequence[Labels], matcher: Matcher, *, num_classes: int
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Match every anchor of every image with the label it overlaps most.
 
     The result is that of detectron2's ``RetinaNet.label_anchors``, except that a label which no
@@ -32,18 +32,24 @@ def label_anchors(
         num_classes: K.
 
     Returns:
-        (B, R) int64, the class of each anchor: [0, K) foreground, K background, -1 ignored; and
-        (B, R, 4), the matched boxes, undefined where an anchor is not foreground.
+        (B, R) int64, the class of each anchor: [0, K) foreground, K background, -1 ignored; of the
+        matched labels (B, R, 4) the boxes and (B, R) the scores, undefined where an anchor is not
+        foreground.
     """
     # The matcher's thresholds start with -inf, so the first one always applies, and end with inf.
     intervals = list(zip(matcher.thresholds[:-1], matcher.labels, strict=True))
-    classes, boxes = [], []
+    not_background = min(lower for lower, meaning in intervals if meaning in (FOREGROUND, IGNORED))
+    classes, boxes, scores = [], [], []
     for gt in labels:
         if len(gt.boxes) == 0:
             classes.append(anchors.new_full((len(anchors),), num_classes, dtype=torch.int64))
             boxes.append(torch.zeros_like(anchors))
+            scores.append(anchors.new_zeros(len(anchors)))
             continue
-        iou = pairwise_iou(gt.boxes, anchors)  # (G, R)
+        every_iou = pairwise_iou(gt.boxes, anchors)  # (G, R)
+        is_ignored = (gt.classes < 0)[:, None]
+        # An ignored label takes no anchor from an object.
+        iou = every_iou.masked_fill(is_ignored, 0)
         best_iou, best = iou.max(dim=0)
         matched = gt.classes[best]
         of_image = torch.full_like(matched, num_classes)
@@ -60,9 +66,13 @@ def label_anchors(
             best_of_label = iou.amax(dim=1, keepdim=True).clamp_(min=torch.finfo(iou.dtype).tiny)
             is_best = (iou >= best_of_label).any(dim=0)
             of_image = torch.where(is_best, matched, of_image)
+        ignored_iou = every_iou.masked_fill_(~is_ignored, 0).amax(dim=0)
+        touched = (ignored_iou > 0) & (ignored_iou >= not_background)
+        of_image = of_image.masked_fill(touched & (of_image == num_classes), IGNORED)
         classes.append(of_image)
         boxes.append(gt.boxes[best])
-    return torch.stack(classes), torch.stack(boxes)
+        scores.append(gt.scores[best])
+    return torch.stack(classes), torch.stack(boxes), torch.stack(scores)
 
 
 def label_locations(
@@ -71,7 +81,7 @@ def label_locations(
     *,
     center_sampling_radius: float,
     num_classes: int,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Match every location of every image with the smallest label it answers for.
 
     A location answers for a box that it lies in, at most ``center_sampling_radius`` strides from
@@ -88,8 +98,9 @@ def label_locations(
         num_classes: K.
 
     Returns:
-        (B, R) int64, the class of each location: [0, K) foreground, K background, -1 ignored; and
-        (B, R, 4), the matched boxes, zero where a location is background.
+        (B, R) int64, the class of each location: [0, K) foreground, K background, -1 ignored; of
+        the matched labels (B, R, 4) the boxes and (B, R) the scores, zero where a location is
+        background.
     """
     every_cell = Boxes(torch.cat(list(cells)))
     locations = every_cell.get_centers()
@@ -98,7 +109,7 @@ def label_locations(
     lower[: len(cells[0])] = 0
     upper[-len(cells[-1]) :] = torch.inf
 
-    classes, boxes = [], []
+    classes, boxes, scores = [], [], []
     for gt in labels:
         gt_boxes = Boxes(gt.boxes)
         to_edges = pairwise_point_box_distance(locations, gt_boxes)  # (R, G, 4)
@@ -119,4 +130,5 @@ def label_locations(
         best = F.pad(quality, (1, 0), value=1e-5).argmax(dim=1)
         classes.append(F.pad(gt.classes, (1, 0), value=num_classes)[best])
         boxes.append(F.pad(gt.boxes, (0, 0, 1, 0))[best])
-    return torch.stack(classes), torch.stack(boxes)
+        scores.append(F.pad(gt.scores, (1, 0))[best])
+    return torch.stack(classes), torch.stack(boxes), torch.stack(scores)

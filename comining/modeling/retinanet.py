@@ -81,12 +81,11 @@ class CoMiningRetinaNet(CoMining, RetinaNet):
     ) -> dict[str, Tensor]:
         num_branches = len(BRANCHES)
         num_images = len(labels)
-        classes, boxes = label_anchors(
+        classes, boxes, scores = label_anchors(
             outputs.anchors, labels, self.anchor_matcher, num_classes=self.num_classes
         )
         foreground = (classes >= 0) & (classes < self.num_classes)
-        num_foreground = foreground.view(num_branches, -1).sum(1)
-        normalizer = num_foreground.clamp(min=1)
+        num_objects = foreground.view(num_branches, -1).sum(1).clamp(min=1)
 
         loss_cls = dense_focal_loss(
             outputs.logits,
@@ -106,7 +105,9 @@ class CoMiningRetinaNet(CoMining, RetinaNet):
             smooth_l1_beta=self.smooth_l1_beta,
         )
         branches = images.div(num_images // num_branches, rounding_mode="floor")
-        loss_box_reg = sum_per_branch(regression, branches, num_branches)
+        learns_box = scores[images, anchors] == 1
+        num_boxes = sum_per_branch(learns_box.float(), branches, num_branches).clamp(min=1)
+        loss_box_reg = sum_per_branch(regression.where(learns_box, 0), branches, num_branches)
 
         get_event_storage().put_scalar("num_pos_anchors", len(images) / num_images)
-        return {"loss_cls": loss_cls / normalizer, "loss_box_reg": loss_box_reg / normalizer}
+        return {"loss_cls": loss_cls / num_objects, "loss_box_reg": loss_box_reg / num_boxes}

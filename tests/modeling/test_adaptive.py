@@ -149,6 +149,16 @@ class TestThresholds:
         adaptive.least_far.fill_(1)
         assert self.thresholds(adaptive) == ([0.31, 0, 0], 0.31)  # of the others none is far
 
+    @pytest.mark.parametrize(("far", "expected"), [(640, 0), (750, 0.31)])
+    def test_so_much_surplus_is_allowed(self, far, expected):
+        """Of 400 close and so many far ones where 400 are expected."""
+        many = {0.8: 200, 0.3: 200}
+        surplus = {0.8: 200, 0.3: far - 200}
+        adaptive = with_counts(right=many, on_object=many, close=many, far=surplus)
+        adaptive.least_far.fill_(1)
+        assert 1.5 * 405 / (640 + DOUBT) > 0.9 > 1.5 * 405 / (750 + DOUBT) > 0.5
+        assert self.thresholds(adaptive)[0][0] == expected
+
     def test_of_a_class_alone(self):
         many = {0.8: 2000, 0.3: 2000}
         adaptive = with_counts(right=many, on_object=many, close=many, far=many)
@@ -156,7 +166,7 @@ class TestThresholds:
         add_counts(adaptive, 1, right=few, on_object=few, close=few, far={0.8: 50, 0.3: 2000})
         adaptive.least_far[-1] = 1
         assert self.thresholds(adaptive) == ([0, 0.31, 0], 0)
-        adaptive.least_far[1] = 10  # known to be annotated that seldom
+        adaptive.least_far[1] = 20  # known to be annotated that seldom
         assert self.thresholds(adaptive) == ([0, 0, 0], 0)
 
     def test_missing_objects_are_no_surplus(self):

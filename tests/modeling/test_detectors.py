@@ -13,10 +13,12 @@ from torch.nn import functional as F
 
 from comining import register_coco
 from comining.data.scenes import write_scenes
+from comining.modeling.labels import Labels
 from tests.modeling.helpers import (
     annotations,
     each_detector,
     items,
+    make_labels,
     plain,
     tiny_config,
     tiny_model,
@@ -154,6 +156,27 @@ def test_the_number_of_waits_does_not_depend_on_the_batch(detector, num_images, 
         assert len(mined.boxes) > num_images
         model.branch_losses(given, mined.split(2 * num_images))
     assert 0 < len(waits) <= 8, waits
+
+
+@each_detector
+def test_of_a_label_that_is_not_certain_only_the_class_is_learnt(detector):
+    model = tiny_model(detector=detector)
+    features = model.backbone(torch.rand(2, 3, 64, 96))
+    features = [features[name] for name in model.head_in_features]
+    outputs = model.dense_outputs(features, model.head(features))
+
+    def losses(*parts):
+        labels = Labels.cat(parts)
+        with EventStorage():
+            return model.branch_losses(outputs, [labels, labels])
+
+    certain = make_labels([[8, 10, 40, 44]])
+    other = make_labels([[50, 20, 90, 60]], classes=[1])
+    alone, both = losses(certain), losses(certain, other)
+    mixed = losses(certain, other._replace(scores=torch.tensor([0.9])))
+    for name in mixed:
+        assert not torch.equal(alone[name], both[name])
+        torch.testing.assert_close(mixed[name], (both if "cls" in name else alone)[name])
 
 
 class TestStepAgainstStockParts:

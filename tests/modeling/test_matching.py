@@ -12,12 +12,13 @@ NUM_CLASSES = 3
 
 def match(anchors, labels, matcher=None, num_images=1):
     matcher = matcher or Matcher([0.4, 0.5], [0, -1, 1], allow_low_quality_matches=False)
-    return label_anchors(
+    classes, boxes, _ = label_anchors(
         torch.tensor(anchors, dtype=torch.float32),
         labels.split(num_images),
         matcher,
         num_classes=NUM_CLASSES,
     )
+    return classes, boxes
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def test_against_detectron2(retinanet, thresholds, meaning, low_quality):
     generator = torch.Generator().manual_seed(0)
     labels = random_labels(generator, 30, num_images=4, num_classes=NUM_CLASSES)
     matcher = Matcher(thresholds, meaning, allow_low_quality_matches=low_quality)
-    classes, boxes = label_anchors(
+    classes, boxes, _ = label_anchors(
         Boxes.cat(anchors).tensor, labels.split(4), matcher, num_classes=NUM_CLASSES
     )
     all_wanted, all_wanted_boxes = by_detectron2(retinanet, matcher, anchors, labels, 4)
@@ -51,7 +52,7 @@ def test_images_without_labels_against_detectron2(retinanet, meaning):
     anchors = retinanet.anchor_generator([torch.zeros(1, 1, s, s) for s in (8, 4, 2)])
     labels = make_labels([[10, 10, 30, 40], [5, 5, 60, 60]], classes=[0, 2], images=[1, 1])
     matcher = Matcher([0.2, 0.6], meaning, allow_low_quality_matches=True)
-    classes, _ = label_anchors(
+    classes, _, _ = label_anchors(
         Boxes.cat(anchors).tensor, labels.split(3), matcher, num_classes=NUM_CLASSES
     )
     assert torch.equal(classes, by_detectron2(retinanet, matcher, anchors, labels, 3)[0])
@@ -119,6 +120,33 @@ def test_no_labels_at_all():
     assert boxes.shape == (2, 1, 4)
 
 
+@pytest.mark.parametrize(
+    ("box", "ignored", "expected"),
+    [
+        # The anchor overlaps the object by 0.5, the ignored box by 0.55.
+        ([0, 0, 10, 5], [0, 4.5, 10, 10], 0),
+        # By 0.3, its best anchor, and by 0.4.
+        ([0, 0, 10, 3], [0, 6, 10, 10], 0),
+        # By 0.3, but there is a better anchor.
+        ([0, 0, 10, 3], [0, 5, 10, 10], -1),
+        ([0, 0, 10, 4.5], [0, 5, 10, 10], -1),
+        ([0, 0, 10, 3], [0, 9, 10, 10], NUM_CLASSES),
+    ],
+)
+def test_an_ignored_label_takes_no_anchor_from_an_object(box, ignored, expected):
+    matcher = Matcher([0.4, 0.5], [0, -1, 1], allow_low_quality_matches=True)
+    anchors = [[0, 0, 10, 10]] + ([[0, 0, 10, 3]] if expected != 0 else [])
+    anchors += [[0, 9, 10, 10]] if expected == NUM_CLASSES else []
+    for order in ([0, 1], [1, 0]):
+        labels = make_labels(
+            [[box, ignored][i] for i in order], classes=[[0, -1][i] for i in order]
+        )
+        classes, boxes = match(anchors, labels, matcher)
+        assert classes[0, 0] == expected
+        if expected == 0:
+            assert boxes[0, 0].tolist() == box
+
+
 class TestLocations:
     @pytest.fixture(scope="class")
     def fcos(self):
@@ -143,7 +171,7 @@ class TestLocations:
         )
         labels = Labels.cat((labels, alike))
         fcos.center_sampling_radius = radius
-        classes, boxes = label_locations(
+        classes, boxes, _ = label_locations(
             [x.tensor for x in cells],
             labels.split(6),
             center_sampling_radius=radius,
@@ -168,7 +196,7 @@ class TestLocations:
             for s, centers in strides.items()
         ]
         labels = make_labels(boxes, classes)
-        matched, of = label_locations(
+        matched, of, _ = label_locations(
             cells, [labels], center_sampling_radius=1.5, num_classes=NUM_CLASSES
         )
         assert matched.dtype == torch.int64
