@@ -38,10 +38,13 @@ BRANCHES = {"": ("original view", "-"), "_aug": ("second view", (0, (4, 1.5)))}
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The records of a training's ``metrics.json``, one per logged iteration, in their order.
+    """The records of a training's ``metrics.json``, one per logged iteration, by iteration.
 
     Where a training was resumed, what it had logged beyond the checkpoint that it went on from is
     left out. So is a line that can't be read, as a kill may leave one, with a warning.
+
+    A lower iteration alone is no resumption: detectron2 writes what was last logged some iterations
+    ago, say every ``VIS_PERIOD``, in a line of its own before or behind that of the losses.
 
     Raises:
         InputError: there is no such file, or nothing in it can be read.
@@ -53,21 +56,25 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
         lines = path.read_text(errors="replace").splitlines()
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror}") from error
-    records: list[dict[str, Any]] = []
+    records: dict[int, dict[str, Any]] = {}
+    last_losses = -1
     damaged = []
     for number, line in enumerate(lines, start=1):
         record = _parse(line)
         if record is None:
             damaged.append(str(number))
             continue
-        while records and records[-1]["iteration"] >= record["iteration"]:
-            records.pop()
-        records.append(record)
+        iteration = record["iteration"]
+        if "total_loss" in record:
+            if iteration <= last_losses:
+                records = {x: kept for x, kept in records.items() if x < iteration}
+            last_losses = iteration
+        records.setdefault(iteration, {}).update(record)
     if damaged and not records:
         raise InputError(f"{path} is damaged: no line of it is a record of a training")
     if damaged:
         print(f"warning: {path}: damaged lines left out: {', '.join(damaged)}", file=sys.stderr)
-    return records
+    return [records[iteration] for iteration in sorted(records)]
 
 
 def _parse(line: str) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@ import sys
 
 import plot_run
 import pytest
+from detectron2.utils.events import EventStorage, JSONWriter
 from matplotlib.colors import to_hex
 from PIL import Image
 
@@ -107,6 +108,30 @@ def test_of_a_resumed_training_the_last_iterations_count(tmp_path):
     assert [(x["iteration"], x["total_loss"]) for x in plot_run.read_metrics(folder)] == [
         (19, 9), (39, 8), (59, 3)
     ]  # fmt: skip
+
+
+def test_what_is_logged_now_and_then_is_no_resumption(tmp_path):
+    """detectron2 writes it in lines of its own, behind that of the losses or before it."""
+    for start, end, loss in ((0, 160, 9), (100, 140, 5)):
+        writer = JSONWriter(tmp_path / "metrics.json")
+        with EventStorage(start) as storage:
+            for iteration in range(start, end):
+                storage.iter = iteration
+                if iteration in (50, 100, 150):
+                    storage.put_scalar("comining/mined_of_class/cat", iteration + loss)
+                storage.put_scalar("total_loss", loss)
+                if (iteration + 1) % 20 == 0:
+                    writer.write()
+        writer.close()
+    lines = (tmp_path / "metrics.json").read_text().splitlines()
+    first_run = [19, 39, 59, 50, 79, 99, 119, 100, 139, 159, 150]
+    assert [json.loads(line)["iteration"] for line in lines] == [*first_run, 100, 119, 139]
+    records = {x.pop("iteration"): x for x in plot_run.read_metrics(tmp_path)}
+    losses, late = ({i: x[key] for i, x in records.items() if key in x}
+                    for key in ("total_loss", "comining/mined_of_class/cat"))  # fmt: skip
+    assert losses == {19: 9, 39: 9, 59: 9, 79: 9, 99: 9, 119: 5, 139: 5}
+    assert late == {50: 59, 100: 105}
+    assert list(records) == [19, 39, 50, 59, 79, 99, 100, 119, 139]
 
 
 def test_damaged_lines_are_left_out(tmp_path, capsys):
