@@ -2,8 +2,10 @@
 """Plot losses, mined labels and AP of one or several trainings over time, as PNG and SVG.
 
 python tools/plot_run.py output/demo
-python tools/plot_run.py output/demo output/baseline_demo --output comparison.png
+python tools/plot_run.py output/demo output/baseline_demo
+python tools/plot_run.py output/demo output/baseline_demo --output anywhere/picture.png
 
+The pictures are "curves" in the folder of one training, or "comparison" in the first of several.
 Each quantity that any of the trainings logged gets a panel, each training a colour; the second
 view's curves are dashed. A training that still runs is plotted as far as it got.
 """
@@ -211,13 +213,13 @@ def main() -> None:
     parser.add_argument(
         "--output",
         type=Path,
-        help="the picture, written as .png and .svg (default for one training: FOLDER/curves)",
+        help="the picture, written as .png and .svg (default: FOLDER/curves, or FOLDER/comparison "
+        "in the first of several folders)",
     )
     options = parser.parse_args()
-    if options.output is None and len(options.folders) > 1:
-        parser.error("several trainings need --output, the picture to write")
+    name = "curves" if len(options.folders) == 1 else "comparison"
     try:
-        for path in plot_runs(options.folders, options.output or options.folders[0] / "curves"):
+        for path in plot_runs(options.folders, options.output or options.folders[0] / name):
             print(path)
     except InputError as error:
         sys.exit(f"error: {error}")

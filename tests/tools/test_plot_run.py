@@ -186,13 +186,15 @@ def test_pictures_of_one_training_are_in_its_folder(command, tmp_path):
     assert "<svg" in (run / "curves.svg").read_text()
 
 
-def test_pictures_of_several_trainings_are_where_the_user_says(command, capsys, tmp_path):
+def test_pictures_of_several_trainings(command, tmp_path):
     runs = [write_metrics(tmp_path / x, {"iteration": 19, "total_loss": 3.0}) for x in "ab"]
+    command(runs[0])
+    of_one = (runs[0] / "curves.png").read_bytes()
+    wanted = [str(runs[0] / "comparison.png"), str(runs[0] / "comparison.svg")]
+    assert command(*runs).splitlines() == wanted
+    assert (runs[0] / "curves.png").read_bytes() == of_one
     command(*runs, "--output", tmp_path / "new" / "v1.2.svg")
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["v1.2.png", "v1.2.svg"]
-    with pytest.raises(SystemExit):
-        command(*runs)
-    assert "several trainings need --output" in capsys.readouterr().err
 
 
 def test_error_ends_the_command(command, tmp_path):
