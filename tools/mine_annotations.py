@@ -11,8 +11,11 @@ fields "score" and "origin": "mined". info["mined"] holds config, weights and, f
 the score from which on boxes were added. What overlaps an annotated box is dropped as in training.
 
 The same command goes on where it was interrupted; until the end, OUTPUT.partial holds what was
-found. The number of processes and interruptions do not change the result, the batch size no more
-than the last digit of a score or of a box.
+found. Images that can't be read get nothing and are named at the end, and the exit code is 1. Once
+they are repaired, the same command mines these alone.
+
+The number of processes and interruptions do not change the result, the batch size no more than the
+last digit of a score or of a box.
 """
 
 from __future__ import annotations
@@ -74,8 +77,9 @@ def main(args: argparse.Namespace) -> None:
     if comm.is_main_process():
         results.begin()
     comm.synchronize()
-    for key in names:
-        mine_dataset(
+    unreadable = {}
+    for key, name in names.items():
+        unreadable[name] = mine_dataset(
             model,
             DatasetMapper(cfg, is_train=False),
             records[key],
@@ -123,9 +127,11 @@ def main(args: argparse.Namespace) -> None:
         },
     )
     write_atomically(args.output, lambda file: file.writelines(encode(completed)))
-    results.remove()
     print(summary(completed))
     print(args.output)
+    if any(unreadable.values()):
+        raise InputError(_text(unreadable, args.output, results.folder))
+    results.remove()
 
 
 def _dataset_name(args: argparse.Namespace, cfg: CfgNode) -> str:
@@ -162,6 +168,21 @@ def _settings(
         "score threshold": score_thresh,
         "precision": args.precision,
     }
+
+
+def _text(unreadable: dict[str, dict[int, str]], output: Path, partial: Path) -> str:
+    lines = [
+        f"image {image_id} of {name}: {reason}"
+        for name, reasons in unreadable.items()
+        for image_id, reason in sorted(reasons.items())
+    ]
+    return "\n  ".join(
+        [
+            f"{output} is complete but for {len(lines)} images that can't be read. Repair them and "
+            f"give the same command again: it mines these alone. To leave it so, remove {partial}",
+            *lines,
+        ]
+    )
 
 
 def _category_ids(name: str) -> list[int]:

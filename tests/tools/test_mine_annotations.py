@@ -270,19 +270,45 @@ def test_thresholds_for_a_precision(trained, tmp_path, monkeypatch):
         assert record["calibrated_on"] == "judged"
 
 
-def test_unreadable_image_stops_the_run_and_costs_nothing(trained, completed, tmp_path):
+def test_unreadable_images_get_nothing_until_they_are_repaired(
+    trained, completed, tmp_path, monkeypatch, capsys
+):
     folder = tmp_path / "images"
     folder.mkdir()
     for path in trained.glob("*.png"):
         (folder / path.name).write_bytes(path.read_bytes())
-    (folder / "16.png").write_bytes(b"no image")
+    for name in ("11.png", "16.png"):
+        (folder / name).write_bytes(b"no image")
     entry = [["damaged", str(trained / "sparse.json"), str(folder)]]
-    options = ("--dataset", "damaged", "--batch-size", 1, "DATASETS.REGISTER", str(entry))
+    # The wide images are 11, 13, 14 and 16: one of each two can't be read.
+    options = ("--dataset", "damaged", "--batch-size", 2, "DATASETS.REGISTER", str(entry))
     output = tmp_path / "out.json"
-    with pytest.raises(InputError, match=r"16\.png.*same command again"):
+    with pytest.raises(InputError, match=r"but for 2 images .* same command again") as error:
         run(trained, output, *options)
-    (folder / "16.png").write_bytes((trained / "16.png").read_bytes())
+    _, *lines = str(error.value).splitlines()
+    for line, name in zip(lines, ("11", "16"), strict=True):
+        assert line.startswith(f"  image {name} of damaged: ")
+        assert str(folder / f"{name}.png") in line
+    assert str(output) in capsys.readouterr().out
+    others = {12, 13, 14, 15}
+    without = json.loads(output.read_text())
+    assert {x["image_id"] for x in added(without)} == others
+    assert [(x["image_id"], x["category_id"]) for x in added(without)] == [
+        (x["image_id"], x["category_id"]) for x in added(completed) if x["image_id"] in others
+    ]
+
+    for name in ("11.png", "16.png"):
+        (folder / name).write_bytes((trained / name).read_bytes())
+    mine, seen = mining_run.mine_batch, []
+
+    def watching(model, items, records, score_thresh):
+        seen.extend(record["image_id"] for record in records)
+        return mine(model, items, records, score_thresh)
+
+    monkeypatch.setattr(mining_run, "mine_batch", watching)
     assert_same_up_to_rounding(run(trained, output, *options), completed)
+    assert seen == [11, 16]
+    assert sorted(os.listdir(tmp_path)) == ["images", "out.json"]
 
 
 @pytest.mark.parametrize(
