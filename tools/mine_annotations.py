@@ -62,9 +62,7 @@ def main(args: argparse.Namespace) -> None:
     files = _annotation_files(names)
     check_output(args.output, *files.values())
     records = {key: DatasetCatalog.get(name) for key, name in names.items()}
-    Trainer.check_num_classes(cfg, names.values())
-    if len({tuple(MetadataCatalog.get(name).thing_classes) for name in names.values()}) > 1:
-        raise InputError(f"the categories of {' and '.join(names.values())} are not the same")
+    Trainer.check_categories(cfg, names.values())
 
     model = build_miner(cfg)
     score_thresh = args.score_thresh if args.precision is None else LOWEST_SCORE

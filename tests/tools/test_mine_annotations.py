@@ -327,6 +327,21 @@ def test_refused(trained, tmp_path, options, message):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("option", ["--dataset", "--calibrate-on"])
+def test_other_categories_than_in_training_are_refused(trained, tmp_path, option):
+    dataset = json.loads((trained / "sparse.json").read_text())
+    dataset["categories"] = [
+        {"id": i, "name": f"class {j}"} for i, j in zip(CATEGORY_IDS, (7, 5, 3), strict=True)
+    ]
+    (tmp_path / "swapped.json").write_text(json.dumps(dataset))
+    entries = [["sparse", str(trained / "sparse.json"), str(trained)],
+               ["swapped", str(tmp_path / "swapped.json"), str(trained)]]  # fmt: skip
+    more = ("--precision", 0.9) if option == "--calibrate-on" else ()
+    with pytest.raises(InputError, match=r"of sparse .* and swapped .* number 1 by id"):
+        run(trained, tmp_path / "out.json", option, "swapped", *more,
+            "DATASETS.REGISTER", str(entries))  # fmt: skip
+
+
 def test_input_is_never_overwritten(trained):
     before = (trained / "sparse.json").read_bytes()
     with pytest.raises(InputError, match="is the input file"):
