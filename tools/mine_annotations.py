@@ -36,7 +36,7 @@ from tabulate import tabulate
 
 from comining.data import check_datasets, register_from_config
 from comining.data.coco_file import read_json
-from comining.data.completion import MINED, complete
+from comining.data.completion import complete
 from comining.data.output_file import check_output, write_atomically
 from comining.data.sparse import encode
 from comining.engine import Trainer, launch, load_config
@@ -125,7 +125,7 @@ def main(args: argparse.Namespace) -> None:
         },
     )
     write_atomically(args.output, lambda file: file.writelines(encode(completed)))
-    print(summary(completed))
+    print(summary(dataset, completed))
     print(args.output)
     if any(unreadable.values()):
         raise InputError(_text(unreadable, args.output, results.folder))
@@ -219,12 +219,13 @@ def _thresholds(
     ]
 
 
-def summary(completed: dict[str, Any]) -> str:
-    """A table of what was annotated and added, by category."""
-    before, added = Counter(), Counter()
-    for annotation in completed["annotations"]:
-        counter = added if annotation.get("origin") == MINED else before
-        counter[annotation["category_id"]] += 1
+def summary(dataset: dict[str, Any], completed: dict[str, Any]) -> str:
+    """A table of what was in a data set, by earlier completions too, and what was added to it."""
+    number = len(dataset.get("annotations", []))
+    before, added = (
+        Counter(x["category_id"] for x in annotations)
+        for annotations in (completed["annotations"][:number], completed["annotations"][number:])
+    )
     thresholds = completed["info"]["mined"]["score_thresh"]
     rows = [
         [

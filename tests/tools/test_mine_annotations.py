@@ -162,6 +162,19 @@ def test_two_processes(trained, completed, tmp_path):
     assert ["all", "6", str(len(added(completed)))] in map(str.split, done.stdout.splitlines())
 
 
+def test_of_a_completed_file_the_new_boxes_alone_count_as_added(trained, tmp_path, capsys):
+    dataset = json.loads((trained / "sparse.json").read_text())
+    dataset["annotations"].append({**dataset["annotations"][0], "id": 300, "origin": MINED})
+    (tmp_path / "before.json").write_text(json.dumps(dataset))
+    entry = [["before", str(tmp_path / "before.json"), str(trained)]]
+    again = run(trained, tmp_path / "again.json", "--dataset", "before",
+                "DATASETS.REGISTER", str(entry))  # fmt: skip
+    new = len(again["annotations"]) - 7
+    assert new > 0
+    rows = list(map(str.split, capsys.readouterr().out.splitlines()))
+    assert ["all", "7", str(new)] in rows
+
+
 @pytest.fixture
 def killed(trained, tmp_path, monkeypatch):
     """The output of a run that was killed while it wrote down its second and last batch."""
