@@ -7,8 +7,9 @@ python tools/mine_annotations.py --config-file my.yaml --weights output/model_fi
     --output completed.json --precision 0.9 --calibrate-on my_val
 
 The output is the data set's annotation file, unchanged, plus the mined annotations: each has the
-fields "score" and "origin": "mined". info["mined"] holds config, weights and, for each category,
-the score from which on boxes were added. What overlaps an annotated box is dropped as in training.
+fields "score" and "origin": "mined". info["mined"] holds config, overrides, weights and, for each
+category, the score from which on boxes were added. What overlaps an annotated box is dropped as in
+training.
 
 The same command goes on where it was interrupted; until the end, OUTPUT.partial holds what was
 found. Images that can't be read get nothing and are named at the end, and the exit code is 1. Once
@@ -115,6 +116,7 @@ def main(args: argparse.Namespace) -> None:
         },
         {
             "config": args.config_file,
+            "overrides": args.opts,
             "weights": args.weights,
             "score_thresh": dict(zip(classes, thresholds, strict=True)),
             **(

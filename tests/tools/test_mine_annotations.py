@@ -91,6 +91,7 @@ def test_input_is_unchanged_and_mined_annotations_follow(trained, completed):
         "year": 2021,
         "mined": {
             "config": str(trained / "config.yaml"),
+            "overrides": [],
             "weights": str(trained / "model.pth"),
             "score_thresh": {"class 3": 0.3, "class 5": 0.3, "class 7": 0.3},
         },
@@ -281,6 +282,7 @@ def test_thresholds_for_a_precision(trained, tmp_path, monkeypatch):
         assert record["score_thresh"] == {"class 3": None, "class 5": threshold, "class 7": None}
         assert record["precision"] == precision
         assert record["calibrated_on"] == "judged"
+        assert record["overrides"] == overrides
 
 
 def test_unreadable_images_get_nothing_until_they_are_repaired(
