@@ -47,7 +47,7 @@ from comining.engine.setup import check_weights
 from comining.errors import InputError
 from comining.evaluation.calibration import judge, threshold_for_precision
 
-#: Where a precision is wanted, boxes of lower scores are out of the question.
+#: Where each category has a threshold of its own, boxes of lower scores are out of the question.
 LOWEST_SCORE = 0.05
 
 
@@ -65,8 +65,15 @@ def main(args: argparse.Namespace) -> None:
     records = {key: DatasetCatalog.get(name) for key, name in names.items()}
     Trainer.check_categories(cfg, names.values())
 
+    classes = MetadataCatalog.get(names["images"]).thing_classes
+    chosen = _by_class(args.score_thresh, classes)
+    each_its_own = args.precision is not None or len(set(chosen)) > 1
+    if each_its_own:
+        score_thresh = min([LOWEST_SCORE, *chosen])
+    else:
+        score_thresh = chosen[0] if chosen else None
+
     model = build_miner(cfg)
-    score_thresh = args.score_thresh if args.precision is None else LOWEST_SCORE
     if score_thresh is None and min(model.score_thresholds()) == 1:
         raise InputError(
             f"{args.weights} has no thresholds that were learnt in training: give --score-thresh, "
@@ -93,17 +100,13 @@ def main(args: argparse.Namespace) -> None:
 
     found = {key: results.read(key) for key in names}
     category_ids = _category_ids(names["images"])
-    if args.precision is None:
-        thresholds: list[float | None] = [score_thresh] * len(category_ids)
-        if score_thresh is None:
-            thresholds = [round(x, 2) for x in model.score_thresholds()]
-        # The model has applied its threshold already, to its own kind of score.
-        least = [0.0] * len(category_ids)
+    if args.precision is not None:
+        thresholds = _thresholds(found, records["calibration"], len(classes), args.precision)
     else:
-        thresholds = _thresholds(found, records["calibration"], len(category_ids), args.precision)
-        least = [np.inf if x is None else x for x in thresholds]
+        thresholds = chosen or [round(x, 2) for x in model.score_thresholds()]
+    # Otherwise the model has applied them already, to its own kind of score.
+    least = [np.inf if x is None else x for x in thresholds] if each_its_own else [0] * len(classes)
     dataset = read_json(files["images"])
-    classes = MetadataCatalog.get(names["images"]).thing_classes
     completed = complete(
         dataset,
         {
@@ -138,6 +141,26 @@ def _dataset_name(args: argparse.Namespace, cfg: CfgNode) -> str:
     if args.dataset is None and not cfg.DATASETS.TRAIN:
         raise InputError("which data set? Name it with --dataset")
     return args.dataset or cfg.DATASETS.TRAIN[0]
+
+
+def _by_class(score_thresh: list[tuple[str, float]], classes: list[str]) -> list[float]:
+    """For each class, the threshold given by its name or for all others; none if none is given."""
+    by_name = dict(score_thresh)
+    if not by_name:
+        return []
+    unknown = sorted(by_name.keys() - {*classes, ""})
+    if unknown:
+        raise InputError(
+            f"--score-thresh: no category is called {', '.join(unknown)}; there are "
+            f"{', '.join(classes)}"
+        )
+    missing = [name for name in classes if name not in by_name and "" not in by_name]
+    if missing:
+        raise InputError(
+            f"--score-thresh: none is given for {', '.join(missing)}: add a number without a name, "
+            "for all others"
+        )
+    return [by_name.get(name, by_name.get("", 0.0)) for name in classes]
 
 
 def _annotation_files(names: dict[str, str]) -> dict[str, Path]:
@@ -242,6 +265,14 @@ def summary(dataset: dict[str, Any], completed: dict[str, Any]) -> str:
     return tabulate(rows, headers=["category", "annotated", "added", "score threshold"])
 
 
+def _threshold(word: str) -> tuple[str, float]:
+    """``NAME=0.5``, or ``0.5`` with the name ""."""
+    name, _, number = word.rpartition("=")
+    if not 0 <= float(number) <= 1:
+        raise argparse.ArgumentTypeError(f"{number} must be between 0 and 1")
+    return name, float(number)
+
+
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -252,8 +283,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--output", required=True, type=Path, help="the completed COCO file")
     parser.add_argument(
         "--score-thresh",
-        type=float,
-        help="add boxes that score more (default: the training's)",
+        type=_threshold,
+        action="append",
+        default=[],
+        metavar="[NAME=]NUMBER",
+        help="add boxes that score more (default: the training's); NAME=NUMBER, any number of "
+        "times, for one category",
     )
     parser.add_argument(
         "--precision",
@@ -273,12 +308,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if (args.precision is None) != (args.calibrate_on is None):
         parser.error("--precision and --calibrate-on belong together")
-    if args.precision is not None and args.score_thresh is not None:
+    if args.precision is not None and args.score_thresh:
         parser.error("--precision chooses the thresholds: leave --score-thresh out")
     if args.precision is not None and not 0 < args.precision <= 1:
         parser.error(f"--precision {args.precision}: must be above 0 and at most 1")
-    if args.score_thresh is not None and not 0 <= args.score_thresh <= 1:
-        parser.error(f"--score-thresh {args.score_thresh}: must be between 0 and 1")
     if args.batch_size < 1:
         parser.error(f"--batch-size {args.batch_size}: must be at least 1")
     return args

@@ -231,6 +231,25 @@ def test_score_threshold(trained, completed, tmp_path):
     assert higher["info"]["mined"]["score_thresh"]["class 7"] == middle
 
 
+@pytest.mark.parametrize("detector", ["RetinaNet", "FCOS"])
+def test_score_thresholds_of_categories(trained, tmp_path, detector):
+    """By the scores that the file gives, from which it can be told what should be added."""
+    torch.save({"model": tiny_model(detector=detector).state_dict()}, tmp_path / "model.pth")
+    of_detector = ("--weights", tmp_path / "model.pth",
+                   "MODEL.META_ARCHITECTURE", f"CoMining{detector}")  # fmt: skip
+    everything = added(run(trained, tmp_path / "all.json", "--score-thresh", 0.05, *of_detector))
+    low, high = np.quantile([x["score"] for x in everything], (0.3, 0.7)).round(4).tolist()
+    dataset = run(trained, tmp_path / "out.json", "--score-thresh", low,
+                  "--score-thresh", f"class 5={high}", *of_detector)  # fmt: skip
+    assert [x["bbox"] for x in added(dataset)] == [
+        x["bbox"] for x in everything if x["score"] >= (high if x["category_id"] == 5 else low)
+    ]
+    assert len({x["category_id"] for x in added(dataset)}) > 1
+    assert dataset["info"]["mined"]["score_thresh"] == {
+        "class 3": low, "class 5": high, "class 7": low
+    }  # fmt: skip
+
+
 def test_adaptive_thresholds_of_the_training(trained, completed, tmp_path):
     state = torch.load(trained / "model.pth")["model"]
     scores = sorted(x["score"] for x in added(completed))
@@ -334,6 +353,8 @@ def test_unreadable_images_get_nothing_until_they_are_repaired(
         (["MODEL.META_ARCHITECTURE", "RetinaNet"], "RetinaNet does not mine"),
         (["--weights", "nowhere.pth"], "nowhere.pth does not exist"),
         (["MODEL.COMINING.THRESHOLD", "adaptive"], "no thresholds that were learnt"),
+        (["--score-thresh", "0.5", "--score-thresh", "ass=0.5"], "no category is called ass; .* 3"),
+        (["--score-thresh", "class 3=0.5"], "none is given for class 5, class 7: add a number"),
     ],
 )
 def test_refused(trained, tmp_path, options, message):
@@ -362,3 +383,10 @@ def test_input_is_never_overwritten(trained):
     with pytest.raises(InputError, match="is the input file"):
         run(trained, trained / "sparse.json")
     assert (trained / "sparse.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("word", ["1.1", "class 3=-1", "much", "class 3=", "nan"])
+def test_bad_score_threshold(trained, tmp_path, capsys, word):
+    with pytest.raises(SystemExit):
+        run(trained, tmp_path / "out.json", f"--score-thresh={word}")
+    assert "argument --score-thresh" in capsys.readouterr().err
