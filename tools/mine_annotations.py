@@ -61,6 +61,11 @@ def main(args: argparse.Namespace) -> None:
     if args.precision is not None:
         names["calibration"] = args.calibrate_on
     files = _annotation_files(names)
+    if args.precision is not None and files["calibration"].samefile(files["images"]):
+        raise InputError(
+            f"--calibrate-on {args.calibrate_on} is the data set that is completed, where every "
+            "new box would count as a mistake: name one whose images are fully annotated"
+        )
     check_output(args.output, *files.values())
     records = {key: DatasetCatalog.get(name) for key, name in names.items()}
     Trainer.check_categories(cfg, names.values())
@@ -68,10 +73,9 @@ def main(args: argparse.Namespace) -> None:
     classes = MetadataCatalog.get(names["images"]).thing_classes
     chosen = _by_class(args.score_thresh, classes)
     each_its_own = args.precision is not None or len(set(chosen)) > 1
+    score_thresh = chosen[0] if chosen else None
     if each_its_own:
         score_thresh = min([LOWEST_SCORE, *chosen])
-    else:
-        score_thresh = chosen[0] if chosen else None
 
     model = build_miner(cfg)
     if score_thresh is None and min(model.score_thresholds()) == 1:

@@ -52,7 +52,7 @@ def trained(tmp_path_factory):
     cfg = tiny_config("MODEL.COMINING.SCORE_THRESH", "0.3", "INPUT.MIN_SIZE_TEST", "48",
                       "DATALOADER.NUM_WORKERS", "0")  # fmt: skip
     cfg.DATASETS.REGISTER = [
-        [name, str(folder / "sparse.json"), str(folder)] for name in ("sparse", "full")
+        [name, str(folder / "sparse.json"), str(folder)] for name in ("sparse", "same")
     ]
     cfg.DATASETS.TRAIN = ["sparse"]
     (folder / "config.yaml").write_text(cfg.dump())
@@ -354,6 +354,8 @@ def test_unreadable_images_get_nothing_until_they_are_repaired(
         (["--weights", "nowhere.pth"], "nowhere.pth does not exist"),
         (["MODEL.COMINING.THRESHOLD", "adaptive"], "no thresholds that were learnt"),
         (["--score-thresh", "0.5", "--score-thresh", "ass=0.5"], "no category is called ass; .* 3"),
+        (["--precision", 0.9, "--calibrate-on", "sparse"], "sparse is the data set that is compl"),
+        (["--precision", 0.9, "--calibrate-on", "same"], "same is the data set that is completed"),
         (["--score-thresh", "class 3=0.5"], "none is given for class 5, class 7: add a number"),
     ],
 )
