@@ -1,15 +1,81 @@
 """What the documentation tells users to type."""
 
+import argparse
 import json
 import re
+import runpy
+import shlex
+import sys
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from comining.data.check import check_images, note_unlisted
 from comining.data.coco_file import read_coco
+from comining.engine import load_config
 
 ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def commands(page):
+    """The command lines of a page that start Python programs."""
+    text = re.sub(r"\\\n *", "", page.read_text())
+    return re.findall(r"^ *((?:srun )?(?:python|torchrun) .*)$", text, re.M)
+
+
+class Parsed(Exception):
+    """Ends a program once its parser has accepted the command line."""
+
+
+@pytest.fixture
+def parse(monkeypatch):
+    """What the program of a command line makes of it, by its own parser; no more of it is run."""
+    parse_args = argparse.ArgumentParser.parse_args
+
+    def and_stop(self, args=None, namespace=None):
+        raise Parsed(parse_args(self, args, namespace))
+
+    def parse(words):
+        name, run = words[0], runpy.run_path
+        if name == "-m":
+            words, run = words[1:], runpy.run_module
+            monkeypatch.delitem(sys.modules, words[0], raising=False)
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(Parsed) as parsed:
+            run(words[0], run_name="__main__")
+        return parsed.value.args[0]
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", and_stop)
+    monkeypatch.chdir(ROOT)
+    return parse
+
+
+@pytest.mark.parametrize(
+    ("page", "command"), [(page.name, x) for page in PAGES for x in commands(page)]
+)
+def test_command(page, command, parse):
+    words = shlex.split(command, comments=True)
+    # What is before belongs to python, srun or torchrun.
+    words = words[next(i for i, x in enumerate(words) if x == "-m" or x.endswith(".py")) :]
+    if len(words) == 1 and "/" not in words[0] and not (ROOT / words[0]).exists():
+        compile(script((ROOT / "docs" / page).read_text(), words[0]), words[0], "exec")
+        return
+    options = parse(words)
+    config = getattr(options, "config_file", "")
+    if config.startswith("configs/"):
+        assert (ROOT / config).is_file()
+    if not config.endswith(".py"):  # a Lazy config has other keys
+        load_config("", getattr(options, "opts", []))
+
+
+def test_commands_are_found():
+    text = "\n".join(x for page in PAGES for x in commands(page))
+    for program in ("train_net.py", "comining.data.check", "datasets/make_scenes.py"):
+        assert program in text
+    for tool in ("plot_run", "show_mined", "mine_annotations", "review", "gallery", "predict"):
+        assert f"python tools/{tool}.py " in text
 
 
 def script(page, name):
