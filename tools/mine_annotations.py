@@ -164,7 +164,7 @@ def _by_class(score_thresh: list[tuple[str, float]], classes: list[str]) -> list
             f"--score-thresh: none is given for {', '.join(missing)}: add a number without a name, "
             "for all others"
         )
-    return [by_name.get(name, by_name.get("", 0.0)) for name in classes]
+    return [by_name[name if name in by_name else ""] for name in classes]
 
 
 def _annotation_files(names: dict[str, str]) -> dict[str, Path]:
