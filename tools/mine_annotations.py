@@ -7,12 +7,16 @@ python tools/mine_annotations.py --config-file my.yaml --weights output/model_fi
     --output completed.json --precision 0.9 --calibrate-on my_val
 
 The output is the data set's annotation file, unchanged, plus the mined annotations: each has the
-fields "score" and "origin": "mined". info["mined"] holds config, weights and, for each category,
-the score from which on boxes were added. What overlaps an annotated box is dropped as in training.
+fields "score" and "origin": "mined". info["mined"] holds config, overrides, weights and, for each
+category, the score from which on boxes were added. What overlaps an annotated box is dropped as in
+training.
 
 The same command goes on where it was interrupted; until the end, OUTPUT.partial holds what was
-found. The number of processes and interruptions do not change the result, the batch size no more
-than the last digit of a score or of a box.
+found. Images that can't be read get nothing and are named at the end, and the exit code is 1. Once
+they are repaired, the same command mines these alone.
+
+The number of processes and interruptions do not change the result, the batch size no more than the
+last digit of a score or of a box.
 """
 
 from __future__ import annotations
@@ -33,7 +37,7 @@ from tabulate import tabulate
 
 from comining.data import check_datasets, register_from_config
 from comining.data.coco_file import read_json
-from comining.data.completion import MINED, complete
+from comining.data.completion import complete
 from comining.data.output_file import check_output, write_atomically
 from comining.data.sparse import encode
 from comining.engine import Trainer, launch, load_config
@@ -43,7 +47,7 @@ from comining.engine.setup import check_weights
 from comining.errors import InputError
 from comining.evaluation.calibration import judge, threshold_for_precision
 
-#: Where a precision is wanted, boxes of lower scores are out of the question.
+#: Where each category has a threshold of its own, boxes of lower scores are out of the question.
 LOWEST_SCORE = 0.05
 
 
@@ -57,14 +61,23 @@ def main(args: argparse.Namespace) -> None:
     if args.precision is not None:
         names["calibration"] = args.calibrate_on
     files = _annotation_files(names)
+    if args.precision is not None and files["calibration"].samefile(files["images"]):
+        raise InputError(
+            f"--calibrate-on {args.calibrate_on} is the data set that is completed, where every "
+            "new box would count as a mistake: name one whose images are fully annotated"
+        )
     check_output(args.output, *files.values())
     records = {key: DatasetCatalog.get(name) for key, name in names.items()}
-    Trainer.check_num_classes(cfg, names.values())
-    if len({tuple(MetadataCatalog.get(name).thing_classes) for name in names.values()}) > 1:
-        raise InputError(f"the categories of {' and '.join(names.values())} are not the same")
+    Trainer.check_categories(cfg, names.values())
+
+    classes = MetadataCatalog.get(names["images"]).thing_classes
+    chosen = _by_class(args.score_thresh, classes)
+    each_its_own = args.precision is not None or len(set(chosen)) > 1
+    score_thresh = chosen[0] if chosen else None
+    if each_its_own:
+        score_thresh = min([LOWEST_SCORE, *chosen])
 
     model = build_miner(cfg)
-    score_thresh = args.score_thresh if args.precision is None else LOWEST_SCORE
     if score_thresh is None and min(model.score_thresholds()) == 1:
         raise InputError(
             f"{args.weights} has no thresholds that were learnt in training: give --score-thresh, "
@@ -74,8 +87,9 @@ def main(args: argparse.Namespace) -> None:
     if comm.is_main_process():
         results.begin()
     comm.synchronize()
-    for key in names:
-        mine_dataset(
+    unreadable = {}
+    for key, name in names.items():
+        unreadable[name] = mine_dataset(
             model,
             DatasetMapper(cfg, is_train=False),
             records[key],
@@ -90,17 +104,13 @@ def main(args: argparse.Namespace) -> None:
 
     found = {key: results.read(key) for key in names}
     category_ids = _category_ids(names["images"])
-    if args.precision is None:
-        thresholds: list[float | None] = [score_thresh] * len(category_ids)
-        if score_thresh is None:
-            thresholds = [round(x, 2) for x in model.score_thresholds()]
-        # The model has applied its threshold already, to its own kind of score.
-        least = [0.0] * len(category_ids)
+    if args.precision is not None:
+        thresholds = _thresholds(found, records["calibration"], len(classes), args.precision)
     else:
-        thresholds = _thresholds(found, records["calibration"], len(category_ids), args.precision)
-        least = [np.inf if x is None else x for x in thresholds]
+        thresholds = chosen or [round(x, 2) for x in model.score_thresholds()]
+    # Otherwise the model has applied them already, to its own kind of score.
+    least = [np.inf if x is None else x for x in thresholds] if each_its_own else [0] * len(classes)
     dataset = read_json(files["images"])
-    classes = MetadataCatalog.get(names["images"]).thing_classes
     completed = complete(
         dataset,
         {
@@ -113,6 +123,7 @@ def main(args: argparse.Namespace) -> None:
         },
         {
             "config": args.config_file,
+            "overrides": args.opts,
             "weights": args.weights,
             "score_thresh": dict(zip(classes, thresholds, strict=True)),
             **(
@@ -123,15 +134,37 @@ def main(args: argparse.Namespace) -> None:
         },
     )
     write_atomically(args.output, lambda file: file.writelines(encode(completed)))
-    results.remove()
-    print(summary(completed))
+    print(summary(dataset, completed))
     print(args.output)
+    if any(unreadable.values()):
+        raise InputError(_text(unreadable, args.output, results.folder))
+    results.remove()
 
 
 def _dataset_name(args: argparse.Namespace, cfg: CfgNode) -> str:
     if args.dataset is None and not cfg.DATASETS.TRAIN:
         raise InputError("which data set? Name it with --dataset")
     return args.dataset or cfg.DATASETS.TRAIN[0]
+
+
+def _by_class(score_thresh: list[tuple[str, float]], classes: list[str]) -> list[float]:
+    """For each class, the threshold given by its name or for all others; none if none is given."""
+    by_name = dict(score_thresh)
+    if not by_name:
+        return []
+    unknown = sorted(by_name.keys() - {*classes, ""})
+    if unknown:
+        raise InputError(
+            f"--score-thresh: no category is called {', '.join(unknown)}; there are "
+            f"{', '.join(classes)}"
+        )
+    missing = [name for name in classes if name not in by_name and "" not in by_name]
+    if missing:
+        raise InputError(
+            f"--score-thresh: none is given for {', '.join(missing)}: add a number without a name, "
+            "for all others"
+        )
+    return [by_name[name if name in by_name else ""] for name in classes]
 
 
 def _annotation_files(names: dict[str, str]) -> dict[str, Path]:
@@ -162,6 +195,21 @@ def _settings(
         "score threshold": score_thresh,
         "precision": args.precision,
     }
+
+
+def _text(unreadable: dict[str, dict[int, str]], output: Path, partial: Path) -> str:
+    lines = [
+        f"image {image_id} of {name}: {reason}"
+        for name, reasons in unreadable.items()
+        for image_id, reason in sorted(reasons.items())
+    ]
+    return "\n  ".join(
+        [
+            f"{output} is complete but for {len(lines)} images that can't be read. Repair them and "
+            f"give the same command again: it mines these alone. To leave it so, remove {partial}",
+            *lines,
+        ]
+    )
 
 
 def _category_ids(name: str) -> list[int]:
@@ -200,12 +248,13 @@ def _thresholds(
     ]
 
 
-def summary(completed: dict[str, Any]) -> str:
-    """A table of what was annotated and added, by category."""
-    before, added = Counter(), Counter()
-    for annotation in completed["annotations"]:
-        counter = added if annotation.get("origin") == MINED else before
-        counter[annotation["category_id"]] += 1
+def summary(dataset: dict[str, Any], completed: dict[str, Any]) -> str:
+    """A table of what was in a data set, by earlier completions too, and what was added to it."""
+    number = len(dataset.get("annotations", []))
+    before, added = (
+        Counter(x["category_id"] for x in annotations)
+        for annotations in (completed["annotations"][:number], completed["annotations"][number:])
+    )
     thresholds = completed["info"]["mined"]["score_thresh"]
     rows = [
         [
@@ -220,6 +269,14 @@ def summary(completed: dict[str, Any]) -> str:
     return tabulate(rows, headers=["category", "annotated", "added", "score threshold"])
 
 
+def _threshold(word: str) -> tuple[str, float]:
+    """``NAME=0.5``, or ``0.5`` with the name ""."""
+    name, _, number = word.rpartition("=")
+    if not 0 <= float(number) <= 1:
+        raise argparse.ArgumentTypeError(f"{number} must be between 0 and 1")
+    return name, float(number)
+
+
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -230,8 +287,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--output", required=True, type=Path, help="the completed COCO file")
     parser.add_argument(
         "--score-thresh",
-        type=float,
-        help="add boxes that score more (default: the training's)",
+        type=_threshold,
+        action="append",
+        default=[],
+        metavar="[NAME=]NUMBER",
+        help="add boxes that score more (default: the training's); NAME=NUMBER, any number of "
+        "times, for one category",
     )
     parser.add_argument(
         "--precision",
@@ -251,12 +312,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if (args.precision is None) != (args.calibrate_on is None):
         parser.error("--precision and --calibrate-on belong together")
-    if args.precision is not None and args.score_thresh is not None:
+    if args.precision is not None and args.score_thresh:
         parser.error("--precision chooses the thresholds: leave --score-thresh out")
     if args.precision is not None and not 0 < args.precision <= 1:
         parser.error(f"--precision {args.precision}: must be above 0 and at most 1")
-    if args.score_thresh is not None and not 0 <= args.score_thresh <= 1:
-        parser.error(f"--score-thresh {args.score_thresh}: must be between 0 and 1")
     if args.batch_size < 1:
         parser.error(f"--batch-size {args.batch_size}: must be at least 1")
     return args

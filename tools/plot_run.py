@@ -2,8 +2,10 @@
 """Plot losses, mined labels and AP of one or several trainings over time, as PNG and SVG.
 
 python tools/plot_run.py output/demo
-python tools/plot_run.py output/demo output/baseline_demo --output comparison.png
+python tools/plot_run.py output/demo output/baseline_demo
+python tools/plot_run.py output/demo output/baseline_demo --output anywhere/picture.png
 
+The pictures are "curves" in the folder of one training, or "comparison" in the first of several.
 Each quantity that any of the trainings logged gets a panel, each training a colour; the second
 view's curves are dashed. A training that still runs is plotted as far as it got.
 """
@@ -38,10 +40,13 @@ BRANCHES = {"": ("original view", "-"), "_aug": ("second view", (0, (4, 1.5)))}
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The records of a training's ``metrics.json``, one per logged iteration, in their order.
+    """The records of a training's ``metrics.json``, one per logged iteration, by iteration.
 
     Where a training was resumed, what it had logged beyond the checkpoint that it went on from is
     left out. So is a line that can't be read, as a kill may leave one, with a warning.
+
+    A lower iteration alone is no resumption: detectron2 writes what was last logged some iterations
+    ago, say every ``VIS_PERIOD``, in a line of its own before or behind that of the losses.
 
     Raises:
         InputError: there is no such file, or nothing in it can be read.
@@ -53,21 +58,25 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
         lines = path.read_text(errors="replace").splitlines()
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror}") from error
-    records: list[dict[str, Any]] = []
+    records: dict[int, dict[str, Any]] = {}
+    last_losses = -1
     damaged = []
     for number, line in enumerate(lines, start=1):
         record = _parse(line)
         if record is None:
             damaged.append(str(number))
             continue
-        while records and records[-1]["iteration"] >= record["iteration"]:
-            records.pop()
-        records.append(record)
+        iteration = record["iteration"]
+        if "total_loss" in record:
+            if iteration <= last_losses:
+                records = {x: kept for x, kept in records.items() if x < iteration}
+            last_losses = iteration
+        records.setdefault(iteration, {}).update(record)
     if damaged and not records:
         raise InputError(f"{path} is damaged: no line of it is a record of a training")
     if damaged:
         print(f"warning: {path}: damaged lines left out: {', '.join(damaged)}", file=sys.stderr)
-    return records
+    return [records[iteration] for iteration in sorted(records)]
 
 
 def _parse(line: str) -> dict[str, Any] | None:
@@ -204,13 +213,13 @@ def main() -> None:
     parser.add_argument(
         "--output",
         type=Path,
-        help="the picture, written as .png and .svg (default for one training: FOLDER/curves)",
+        help="the picture, written as .png and .svg (default: FOLDER/curves, or FOLDER/comparison "
+        "in the first of several folders)",
     )
     options = parser.parse_args()
-    if options.output is None and len(options.folders) > 1:
-        parser.error("several trainings need --output, the picture to write")
+    name = "curves" if len(options.folders) == 1 else "comparison"
     try:
-        for path in plot_runs(options.folders, options.output or options.folders[0] / "curves"):
+        for path in plot_runs(options.folders, options.output or options.folders[0] / name):
             print(path)
     except InputError as error:
         sys.exit(f"error: {error}")

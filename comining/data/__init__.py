@@ -5,7 +5,13 @@ Importing the package registers the paper's data sets under ``$DETECTRON2_DATASE
 
 import os
 
-from .datasets import check_datasets, check_num_classes, register_coco, register_from_config
+from .datasets import (
+    check_datasets,
+    check_num_classes,
+    check_same_categories,
+    register_coco,
+    register_from_config,
+)
 from .datasets import register_sparse_coco as _register_sparse_coco
 from .loader import TrainLoader, build_train_loader, load_datasets
 from .withheld import WithheldMapper
@@ -16,6 +22,7 @@ __all__ = [
     "build_train_loader",
     "check_datasets",
     "check_num_classes",
+    "check_same_categories",
     "load_datasets",
     "register_coco",
     "register_from_config",

@@ -1,7 +1,9 @@
 """Check a data set in COCO format: ``python -m comining.data.check FILE [--image-root DIR]``.
 
 Prints what is wrong, with the ids of the first offenders, and what training would repair. With
-``--check-images`` every image is decoded. The exit code is 1 if training would refuse the data.
+``--image-root``, it tells which images are not there, and which lie beside the others but are not
+listed. With ``--check-images`` every image is decoded. The exit code is 1 if training would refuse
+the data.
 """
 
 from __future__ import annotations
@@ -21,6 +23,32 @@ from tqdm import tqdm
 from comining.errors import InputError
 
 from .coco_file import Report, leads_outside, read_coco
+
+IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+
+
+def note_unlisted(images: Iterable[dict[str, Any]], image_root: Path, report: Report) -> None:
+    """Add to ``report`` the images that lie beside those of a data set and are not listed.
+
+    Args:
+        images: of a COCO data set.
+        image_root: their folder.
+        report: gets what is found.
+    """
+    listed = {Path(x["file_name"]) for x in images if not leads_outside(x["file_name"])}
+    folders = {path.parent for path in listed if (image_root / path.parent).is_dir()}
+    found = {
+        path.relative_to(image_root)
+        for folder in folders
+        for path in (image_root / folder).iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES
+    }
+    report.add(
+        "note",
+        f"images in {image_root} are not listed: training does not see them and nothing is mined "
+        "there, unless you append them to 'images', as docs/your_data.md shows",
+        map(str, sorted(found - listed)),
+    )
 
 
 def check_images(
@@ -85,6 +113,8 @@ def main(argv: list[str] | None = None) -> None:
         parser.error("--check-images needs --image-root")
     try:
         dataset, report = read_coco(options.file, options.image_root)
+        if options.image_root is not None:
+            note_unlisted(dataset["images"], options.image_root, report)
         if options.check_images:
             check_images(dataset["images"], options.image_root, report, options.workers)
     except InputError as error:

@@ -7,6 +7,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import partial
+from itertools import zip_longest
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -192,3 +193,45 @@ def check_num_classes(names: Iterable[str], num_classes: int, key: str) -> None:
                 f"{name} ({metadata.get('json_file')}) has {len(categories)} categories but {key} "
                 f"is {num_classes}: set {key} {len(categories)}"
             )
+
+
+def check_same_categories(names: Iterable[str]) -> None:
+    """Check that data sets have the same categories in the same order, which is all that a model
+    knows of them.
+
+    A data set that is not registered or whose file is not there is passed over, as is one that has
+    no category names. Of one that was not loaded yet, the annotation file is read.
+
+    Args:
+        names: of data sets.
+
+    Raises:
+        InputError: they differ.
+    """
+    first, of_first = None, None
+    for name in dict.fromkeys(names):
+        categories = _category_names(name)
+        if of_first is None:
+            first, of_first = name, categories
+        elif categories is not None and categories != of_first:
+            pairs = enumerate(zip_longest(of_first, categories))
+            number, (one, other) = next((n, pair) for n, pair in pairs if pair[0] != pair[1])
+            files = [MetadataCatalog.get(x).get("json_file") for x in (first, name)]
+            raise InputError(
+                f"the categories of {first} ({files[0]}) and {name} ({files[1]}) are not the same: "
+                f"number {number + 1} by id is {one!r} in the first and {other!r} in the second. "
+                "Give both files the same names for the same ids; if the model was trained on "
+                "something else, name that in DATASETS.TRAIN"
+            )
+
+
+def _category_names(name: str) -> list[str] | None:
+    """In the order of the model's classes; None if they can't be known."""
+    if name not in DatasetCatalog.list():
+        return None
+    metadata = MetadataCatalog.get(name)
+    json_file = metadata.get("json_file")
+    if metadata.get("thing_classes") is None and json_file and Path(json_file).is_file():
+        dataset, _ = read_coco(json_file)
+        return [x["name"] for x in sorted(dataset["categories"], key=itemgetter("id"))]
+    return metadata.get("thing_classes")

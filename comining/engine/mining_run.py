@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections import defaultdict
+from collections import ChainMap, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -93,21 +93,23 @@ def mine_dataset(
     score_thresh: float | None = None,
     batch_size: int,
     num_workers: int,
-) -> None:
+) -> dict[int, str]:
     """Mine those images that ``results`` lacks, each in one of the processes.
+
+    An image that can't be read is passed over, and tried again by the next run that goes on.
 
     Args:
         model: in evaluation mode.
         mapper: for inference.
         records: of a data set, in detectron2's standard form.
-        results: gets what is found, batch after batch; complete when this returns.
+        results: gets what is found, batch after batch.
         name: of the data set in ``results``, letters alone.
         score_thresh: in [0, 1]; None for the thresholds of the training.
         batch_size: images at a time in this process.
         num_workers: processes that read images; 0 reads in this one.
 
-    Raises:
-        InputError: an image can't be read.
+    Returns:
+        By image id, which images could not be read, and why; in every process those of all.
     """
     done = results.read(name)
     # Batches are made of all images, so that they are the same after an interruption: the sum of
@@ -123,6 +125,7 @@ def mine_dataset(
         num_workers=num_workers,
         collate_fn=list,
     )
+    unreadable: dict[int, str] = {}
     of_process = f" (process 1 of {comm.get_world_size()})" if comm.get_world_size() > 1 else ""
     with (
         results.new_file(name).open("w") as file,
@@ -134,18 +137,23 @@ def mine_dataset(
         ) as bar,
     ):
         for batch, items in zip(batches, loader, strict=True):
-            for item in items:
+            readable = []
+            for record, item in zip(batch, items, strict=True):
                 if "unreadable" in item:
-                    raise InputError(
-                        f"{item['unreadable']}. Repair or remove the image and give the same "
-                        "command again: it goes on from here"
-                    )
-            found = zip(batch, mine_batch(model, items, batch, score_thresh), strict=True)
-            line = [[record["image_id"], *mined] for record, mined in found]
-            file.write(json.dumps(line) + "\n")
-            file.flush()
+                    unreadable[record["image_id"]] = item["unreadable"]
+                else:
+                    readable.append((record, item))
+            if readable:
+                batch_records, batch_items = zip(*readable, strict=True)
+                found = mine_batch(model, batch_items, batch_records, score_thresh)
+                line = [
+                    [record["image_id"], *mined]
+                    for record, mined in zip(batch_records, found, strict=True)
+                ]
+                file.write(json.dumps(line) + "\n")
+                file.flush()
             bar.update(len(batch))
-    comm.synchronize()
+    return dict(ChainMap(*comm.all_gather(unreadable)))
 
 
 def same_size_batches(

@@ -24,7 +24,12 @@ from detectron2.utils import comm
 from detectron2.utils.events import CommonMetricPrinter, EventWriter
 from torch import distributed, nn
 
-from comining.data import WithheldMapper, build_train_loader, check_num_classes
+from comining.data import (
+    WithheldMapper,
+    build_train_loader,
+    check_num_classes,
+    check_same_categories,
+)
 from comining.data.output_file import write_atomically
 from comining.errors import InputError
 from comining.evaluation import COCOBoxEvaluator
@@ -62,7 +67,7 @@ class Trainer(DefaultTrainer):
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
         data_loader = self.build_train_loader(cfg)
-        self.check_num_classes(cfg, [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST])
+        self.check_categories(cfg, [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST])
         on_gpu = torch.device(cfg.MODEL.DEVICE).type == "cuda"
         model = create_ddp_model(
             model,
@@ -152,6 +157,18 @@ class Trainer(DefaultTrainer):
         return build_train_loader(cfg, WithheldMapper(DatasetMapper(**mapper)))
 
     @classmethod
+    def check_categories(cls, cfg: CfgNode, datasets: Iterable[str]) -> None:
+        """Check that data sets have as many categories as the model has classes, and the same as
+        the training set, so far as that is known.
+
+        Raises:
+            InputError: they have not.
+        """
+        datasets = list(datasets)
+        cls.check_num_classes(cfg, datasets)
+        check_same_categories([*cfg.DATASETS.TRAIN, *datasets])
+
+    @classmethod
     def check_num_classes(cls, cfg: CfgNode, datasets: Iterable[str]) -> None:
         """Check that the model has as many classes as the data sets.
 
@@ -178,7 +195,7 @@ class Trainer(DefaultTrainer):
             detectron2's results: by task and metric, with one data set; by data set, task and
             metric with several. AP in 0..100; NaN where nothing can be computed, null in the file.
         """
-        cls.check_num_classes(cfg, cfg.DATASETS.TEST)
+        cls.check_categories(cfg, cfg.DATASETS.TEST)
         if comm.get_world_size() > 1:
             # Each process has statistics of its own in its normalisation layers. Those of the main
             # one are in the checkpoint.

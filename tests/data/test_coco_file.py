@@ -256,7 +256,9 @@ class TestCommand:
 
     def test_metadata_alone(self, folder, capsys):
         check.main([str(folder / "a.json"), "--image-root", str(folder)])
-        assert "training can use it" in capsys.readouterr().out
+        out = capsys.readouterr().out
+        assert "training can use it" in out
+        assert "not listed" not in out
 
     def test_images(self, folder, capsys):
         with pytest.raises(SystemExit) as end:
@@ -265,6 +267,16 @@ class TestCommand:
         out = capsys.readouterr().out
         assert "1 image files are damaged (cut.png: " in out
         assert "1 images have another size than the file says (size.png: 5x3, not 4x3)" in out
+
+    def test_images_that_are_not_listed(self, folder, capsys):
+        for name in ("more.JPG", "b/other.png", "notes.txt"):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).touch()
+        check.main([str(folder / "a.json"), "--image-root", str(folder)])
+        out = capsys.readouterr().out
+        assert f"note: 1 images in {folder} are not listed: " in out
+        assert "(more.JPG)\n" in out
+        assert "training can use it" in out
 
     def test_bad_file(self, tmp_path):
         with pytest.raises(SystemExit, match=r"error: .*gone\.json can't be read"):

@@ -8,7 +8,12 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from comining import register_coco
-from comining.data import check_datasets, check_num_classes, register_from_config
+from comining.data import (
+    check_datasets,
+    check_num_classes,
+    check_same_categories,
+    register_from_config,
+)
 from comining.engine import Trainer
 from comining.errors import InputError
 
@@ -169,3 +174,44 @@ def test_number_of_classes_is_checked(own_data):
 def test_data_set_without_category_names_has_no_number_to_check():
     DatasetCatalog.register("nameless", lambda: [{"file_name": "a.jpg"}])
     check_num_classes(["nameless"], 80, "MODEL.RETINANET.NUM_CLASSES")
+
+
+def test_categories_in_another_order_are_refused(own_data, tmp_path):
+    def swap(dataset):
+        dataset["categories"] = [{"id": 3, "name": "dog"}, {"id": 7, "name": "cat"}]
+
+    register("own", own_data)
+    register("swapped", changed(own_data, tmp_path, swap))
+    with pytest.raises(InputError) as error:
+        check_same_categories(["own", "own", "swapped"])
+    for text in (
+        f"own ({own_data / 'annotations.json'})",
+        f"swapped ({tmp_path / 'annotations.json'})",
+        "number 1 by id is 'cat' in the first and 'dog' in the second",
+        "the same names for the same ids",
+    ):
+        assert text in str(error.value)
+
+
+def test_same_categories_pass_in_whatever_order_they_are_listed(own_data, tmp_path):
+    register("own", own_data)
+    register("listed", changed(own_data, tmp_path, lambda d: d["categories"].reverse()))
+    check_same_categories(["own", "listed"])
+
+
+def test_categories_of_coco_are_those_of_detectron2(coco_root, own_data):
+    register_coco(
+        "small_coco", coco_root / "coco/annotations/instances_train2017.json", coco_root / "coco"
+    )
+    register("own", own_data)
+    check_same_categories(["coco_2017_val", "small_coco", "coco_2017_train"])
+    with pytest.raises(InputError, match="number 1 by id is 'person' in the first and 'cat' in"):
+        check_same_categories(["coco_2017_val", "own"])
+
+
+def test_categories_that_are_not_known_are_passed_over(own_data, tmp_path):
+    register("own", own_data)
+    register("absent", tmp_path)
+    DatasetCatalog.register("nameless", lambda: [{"file_name": "a.jpg"}])
+    check_same_categories(["unknown", "absent", "nameless", "own"])
+    check_same_categories(["own", "nameless", "absent", "unknown"])

@@ -319,6 +319,28 @@ def test_classes_of_the_test_data_are_checked_before_training(cfg):
         Trainer(cfg)
 
 
+@pytest.mark.parametrize("use", [Trainer, lambda cfg: Trainer.test(cfg, nn.Identity())])
+def test_test_data_with_swapped_categories_are_refused(use, cfg, own_data, tmp_path):
+    dataset = json.loads((own_data / "annotations.json").read_text())
+    dataset["categories"] = [{"id": 3, "name": "dog"}, {"id": 7, "name": "cat"}]
+    (tmp_path / "swapped.json").write_text(json.dumps(dataset))
+    register_coco("swapped", tmp_path / "swapped.json", own_data / "images")
+    cfg.DATASETS.TEST = ["swapped"]
+    with pytest.raises(InputError, match=r"categories of own .* and swapped .* are not the same"):
+        use(cfg)
+
+
+@pytest.mark.parametrize("missing", ["registration", "annotations", "images"])
+def test_evaluation_does_not_need_the_training_data(missing, cfg, own_data, tmp_path):
+    (tmp_path / "train.json").write_bytes((own_data / "annotations.json").read_bytes())
+    if missing != "registration":
+        register_coco("train", tmp_path / "train.json", tmp_path / "nowhere")
+    if missing == "annotations":
+        (tmp_path / "train.json").unlink()
+    cfg.DATASETS.TRAIN = ["train"]
+    assert "bbox" in Trainer.test(cfg, Trainer.build_model(cfg))
+
+
 def test_data_set_without_annotations_is_refused(cfg, own_data, tmp_path):
     dataset = json.loads((own_data / "annotations.json").read_text())
     dataset["annotations"] = []

@@ -52,7 +52,7 @@ def trained(tmp_path_factory):
     cfg = tiny_config("MODEL.COMINING.SCORE_THRESH", "0.3", "INPUT.MIN_SIZE_TEST", "48",
                       "DATALOADER.NUM_WORKERS", "0")  # fmt: skip
     cfg.DATASETS.REGISTER = [
-        [name, str(folder / "sparse.json"), str(folder)] for name in ("sparse", "full")
+        [name, str(folder / "sparse.json"), str(folder)] for name in ("sparse", "same")
     ]
     cfg.DATASETS.TRAIN = ["sparse"]
     (folder / "config.yaml").write_text(cfg.dump())
@@ -91,6 +91,7 @@ def test_input_is_unchanged_and_mined_annotations_follow(trained, completed):
         "year": 2021,
         "mined": {
             "config": str(trained / "config.yaml"),
+            "overrides": [],
             "weights": str(trained / "model.pth"),
             "score_thresh": {"class 3": 0.3, "class 5": 0.3, "class 7": 0.3},
         },
@@ -162,6 +163,19 @@ def test_two_processes(trained, completed, tmp_path):
     assert ["all", "6", str(len(added(completed)))] in map(str.split, done.stdout.splitlines())
 
 
+def test_of_a_completed_file_the_new_boxes_alone_count_as_added(trained, tmp_path, capsys):
+    dataset = json.loads((trained / "sparse.json").read_text())
+    dataset["annotations"].append({**dataset["annotations"][0], "id": 300, "origin": MINED})
+    (tmp_path / "before.json").write_text(json.dumps(dataset))
+    entry = [["before", str(tmp_path / "before.json"), str(trained)]]
+    again = run(trained, tmp_path / "again.json", "--dataset", "before",
+                "DATASETS.REGISTER", str(entry))  # fmt: skip
+    new = len(again["annotations"]) - 7
+    assert new > 0
+    rows = list(map(str.split, capsys.readouterr().out.splitlines()))
+    assert ["all", "7", str(new)] in rows
+
+
 @pytest.fixture
 def killed(trained, tmp_path, monkeypatch):
     """The output of a run that was killed while it wrote down its second and last batch."""
@@ -217,6 +231,25 @@ def test_score_threshold(trained, completed, tmp_path):
     assert higher["info"]["mined"]["score_thresh"]["class 7"] == middle
 
 
+@pytest.mark.parametrize("detector", ["RetinaNet", "FCOS"])
+def test_score_thresholds_of_categories(trained, tmp_path, detector):
+    """By the scores that the file gives, from which it can be told what should be added."""
+    torch.save({"model": tiny_model(detector=detector).state_dict()}, tmp_path / "model.pth")
+    of_detector = ("--weights", tmp_path / "model.pth",
+                   "MODEL.META_ARCHITECTURE", f"CoMining{detector}")  # fmt: skip
+    everything = added(run(trained, tmp_path / "all.json", "--score-thresh", 0.05, *of_detector))
+    low, high = np.quantile([x["score"] for x in everything], (0.3, 0.7)).round(4).tolist()
+    dataset = run(trained, tmp_path / "out.json", "--score-thresh", low,
+                  "--score-thresh", f"class 5={high}", *of_detector)  # fmt: skip
+    assert [x["bbox"] for x in added(dataset)] == [
+        x["bbox"] for x in everything if x["score"] >= (high if x["category_id"] == 5 else low)
+    ]
+    assert len({x["category_id"] for x in added(dataset)}) > 1
+    assert dataset["info"]["mined"]["score_thresh"] == {
+        "class 3": low, "class 5": high, "class 7": low
+    }  # fmt: skip
+
+
 def test_adaptive_thresholds_of_the_training(trained, completed, tmp_path):
     state = torch.load(trained / "model.pth")["model"]
     scores = sorted(x["score"] for x in added(completed))
@@ -268,21 +301,48 @@ def test_thresholds_for_a_precision(trained, tmp_path, monkeypatch):
         assert record["score_thresh"] == {"class 3": None, "class 5": threshold, "class 7": None}
         assert record["precision"] == precision
         assert record["calibrated_on"] == "judged"
+        assert record["overrides"] == overrides
 
 
-def test_unreadable_image_stops_the_run_and_costs_nothing(trained, completed, tmp_path):
+def test_unreadable_images_get_nothing_until_they_are_repaired(
+    trained, completed, tmp_path, monkeypatch, capsys
+):
     folder = tmp_path / "images"
     folder.mkdir()
     for path in trained.glob("*.png"):
         (folder / path.name).write_bytes(path.read_bytes())
-    (folder / "16.png").write_bytes(b"no image")
+    for name in ("11.png", "16.png"):
+        (folder / name).write_bytes(b"no image")
     entry = [["damaged", str(trained / "sparse.json"), str(folder)]]
-    options = ("--dataset", "damaged", "--batch-size", 1, "DATASETS.REGISTER", str(entry))
+    # The wide images are 11, 13, 14 and 16: one of each two can't be read.
+    options = ("--dataset", "damaged", "--batch-size", 2, "DATASETS.REGISTER", str(entry))
     output = tmp_path / "out.json"
-    with pytest.raises(InputError, match=r"16\.png.*same command again"):
+    with pytest.raises(InputError, match=r"but for 2 images .* same command again") as error:
         run(trained, output, *options)
-    (folder / "16.png").write_bytes((trained / "16.png").read_bytes())
+    _, *lines = str(error.value).splitlines()
+    for line, name in zip(lines, ("11", "16"), strict=True):
+        assert line.startswith(f"  image {name} of damaged: ")
+        assert str(folder / f"{name}.png") in line
+    assert str(output) in capsys.readouterr().out
+    others = {12, 13, 14, 15}
+    without = json.loads(output.read_text())
+    assert {x["image_id"] for x in added(without)} == others
+    assert [(x["image_id"], x["category_id"]) for x in added(without)] == [
+        (x["image_id"], x["category_id"]) for x in added(completed) if x["image_id"] in others
+    ]
+
+    for name in ("11.png", "16.png"):
+        (folder / name).write_bytes((trained / name).read_bytes())
+    mine, seen = mining_run.mine_batch, []
+
+    def watching(model, items, records, score_thresh):
+        seen.extend(record["image_id"] for record in records)
+        return mine(model, items, records, score_thresh)
+
+    monkeypatch.setattr(mining_run, "mine_batch", watching)
     assert_same_up_to_rounding(run(trained, output, *options), completed)
+    assert seen == [11, 16]
+    assert sorted(os.listdir(tmp_path)) == ["images", "out.json"]
 
 
 @pytest.mark.parametrize(
@@ -293,6 +353,10 @@ def test_unreadable_image_stops_the_run_and_costs_nothing(trained, completed, tm
         (["MODEL.META_ARCHITECTURE", "RetinaNet"], "RetinaNet does not mine"),
         (["--weights", "nowhere.pth"], "nowhere.pth does not exist"),
         (["MODEL.COMINING.THRESHOLD", "adaptive"], "no thresholds that were learnt"),
+        (["--score-thresh", "0.5", "--score-thresh", "ass=0.5"], "no category is called ass; .* 3"),
+        (["--precision", 0.9, "--calibrate-on", "sparse"], "sparse is the data set that is compl"),
+        (["--precision", 0.9, "--calibrate-on", "same"], "same is the data set that is completed"),
+        (["--score-thresh", "class 3=0.5"], "none is given for class 5, class 7: add a number"),
     ],
 )
 def test_refused(trained, tmp_path, options, message):
@@ -301,8 +365,30 @@ def test_refused(trained, tmp_path, options, message):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("option", ["--dataset", "--calibrate-on"])
+def test_other_categories_than_in_training_are_refused(trained, tmp_path, option):
+    dataset = json.loads((trained / "sparse.json").read_text())
+    dataset["categories"] = [
+        {"id": i, "name": f"class {j}"} for i, j in zip(CATEGORY_IDS, (7, 5, 3), strict=True)
+    ]
+    (tmp_path / "swapped.json").write_text(json.dumps(dataset))
+    entries = [["sparse", str(trained / "sparse.json"), str(trained)],
+               ["swapped", str(tmp_path / "swapped.json"), str(trained)]]  # fmt: skip
+    more = ("--precision", 0.9) if option == "--calibrate-on" else ()
+    with pytest.raises(InputError, match=r"of sparse .* and swapped .* number 1 by id"):
+        run(trained, tmp_path / "out.json", option, "swapped", *more,
+            "DATASETS.REGISTER", str(entries))  # fmt: skip
+
+
 def test_input_is_never_overwritten(trained):
     before = (trained / "sparse.json").read_bytes()
     with pytest.raises(InputError, match="is the input file"):
         run(trained, trained / "sparse.json")
     assert (trained / "sparse.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("word", ["1.1", "class 3=-1", "much", "class 3=", "nan"])
+def test_bad_score_threshold(trained, tmp_path, capsys, word):
+    with pytest.raises(SystemExit):
+        run(trained, tmp_path / "out.json", f"--score-thresh={word}")
+    assert "argument --score-thresh" in capsys.readouterr().err
