@@ -157,7 +157,7 @@ class TestThresholds:
         adaptive = with_counts(right=many, on_object=many, close=many, far=surplus)
         adaptive.least_far.fill_(1)
         assert 1.5 * 405 / (640 + DOUBT) > 0.9 > 1.5 * 405 / (750 + DOUBT) > 0.5
-        assert self.thresholds(adaptive)[0][0] == expected
+        assert self.thresholds(adaptive)[0] == [expected, 0, 0]
 
     def test_of_a_class_alone(self):
         many = {0.8: 2000, 0.3: 2000}
