@@ -10,8 +10,8 @@ def add_comining_config(cfg: CfgNode) -> None:
     # --8<-- [start:keys]
     cfg.MODEL.COMINING = CfgNode()
     # A prediction whose class score is above becomes a label of the other branch. In [0, 1].
-    # The paper uses 0.6, and 0.5 where a single annotation per image is left. Low values take
-    # much memory: at 0, everything that the detector predicts is a candidate.
+    # The paper uses 0.6, and 0.5 where a single annotation per image is left and for FCOS. Low
+    # values take much memory: at 0, everything that the detector predicts is a candidate.
     cfg.MODEL.COMINING.SCORE_THRESH = 0.6
     # "fixed": SCORE_THRESH. "adaptive": thresholds that follow from the precision which annotated
     # objects show during the training (see comining/modeling/adaptive.py).

@@ -169,7 +169,8 @@ class CoMining(DenseDetector):
     def score_thresholds(self) -> list[float]:
         """By class, the score above which predictions are mined; 1 where nothing is.
 
-        Adaptive ones are those that the training has come to.
+        A fixed threshold is on the class score. Adaptive ones are those that the training has come
+        to, on what the detector ranks by: FCOS on sqrt(class score x centerness).
         """
         if self.adaptive is None:
             return [self.score_thresh] * self.num_classes

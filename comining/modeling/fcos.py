@@ -23,6 +23,8 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from comining.errors import InputError
+
 from .comining import BRANCHES, CoMining
 from .labels import Labels
 from .losses import box_loss, centerness, dense_focal_loss, sum_per_branch
@@ -51,7 +53,8 @@ class FCOS(fcos.FCOS):
     and its loss on boxes is GIoU, as published. Three things are its own: the levels have no
     learnt scale, the loss on boxes is not weighted by centerness, and at inference
     ``SCORE_THRESH_TEST`` is compared with sqrt(class score x centerness) instead of the class
-    score.
+    score. Like detectron2's RetinaNet it divides its losses by a running mean of the number of
+    foreground locations, where Co-mining takes that of the iteration, for each branch.
     """
 
     @configurable
@@ -64,6 +67,12 @@ class FCOS(fcos.FCOS):
         settings = cfg.MODEL.FCOS
         backbone = build_backbone(cfg)
         shapes = backbone.output_shape()
+        unknown = [name for name in settings.IN_FEATURES if name not in shapes]
+        if unknown:
+            raise InputError(
+                f"MODEL.FCOS.IN_FEATURES has {', '.join(unknown)}, but what the backbone gives is "
+                f"{', '.join(shapes)}"
+            )
         input_shape = [shapes[name] for name in settings.IN_FEATURES]
         return {
             "backbone": backbone,
@@ -107,7 +116,15 @@ def _nowhere(instances: Instances) -> Instances:
 
 
 def head_norm(name: str) -> str | Callable[[int], nn.Module]:
-    """What detectron2's heads take as ``norm``, for a name as in ``MODEL.FCOS.NORM``."""
+    """What detectron2's heads take as ``norm``, for a name as in ``MODEL.FCOS.NORM``.
+
+    Raises:
+        InputError: detectron2 has no such norm.
+    """
+    try:
+        get_norm(name, 32)
+    except KeyError as error:
+        raise InputError(f"MODEL.FCOS.NORM is {name!r}, which detectron2 doesn't know") from error
     # detectron2's 0.6 release first tries a head's norm on one channel, too few for 32 groups.
     if name != "GN":
         return name

@@ -6,6 +6,7 @@ from detectron2.modeling import META_ARCH_REGISTRY, build_backbone, build_model
 from detectron2.modeling.meta_arch import fcos
 from detectron2.utils.events import EventStorage
 
+from comining.errors import InputError
 from comining.modeling.fcos import FCOSOutputs
 from tests.modeling.helpers import (
     NUM_CLASSES,
@@ -146,6 +147,17 @@ class TestPlainFCOS:
         assert (built.focal_loss_alpha, built.focal_loss_gamma) == (0.5, 1.0)
         assert (built.test_score_thresh, built.test_nms_thresh) == (0.25, 0.75)
         assert (built.test_topk_candidates, built.max_detections_per_image) == (7, 9)
+
+    @pytest.mark.parametrize(
+        ("key", "value", "message"),
+        [
+            ("IN_FEATURES", ["p3", "p7"], "IN_FEATURES has p7, but what the backbone gives is p3"),
+            ("NORM", "GNN", "NORM is 'GNN'"),
+        ],
+    )
+    def test_unknown_name(self, key, value, message):
+        with pytest.raises(InputError, match=message):
+            build_model(tiny_config(*plain("FCOS"), f"MODEL.FCOS.{key}", value))
 
     def test_p6_comes_from_p5(self):
         cfg = tiny_config("MODEL.BACKBONE.NAME", "build_fcos_resnet_fpn_p5_backbone")
