@@ -41,7 +41,7 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from comining.data.coco_file import read_coco
-from comining.data.output_file import write_atomically
+from comining.data.output_file import check_output, write_atomically
 from comining.data.withheld import full_original, withheld_annotations
 from comining.errors import InputError
 from comining.modeling.labels import HIT_IOU, Labels, overlap_any
@@ -289,7 +289,9 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     if options.thumbnail_size < 1:
         parser.error("--thumbnail-size must be at least 1")
+    inputs = [options.annotations] if options.full is None else [options.annotations, options.full]
     try:
+        check_output(options.output, *inputs)
         data = gallery_data(options.annotations, options.image_root, options.full)
         size = None if options.link_images else options.thumbnail_size
         write_gallery(options.output, options.annotations.name, data, options.image_root, size)

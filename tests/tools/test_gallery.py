@@ -173,3 +173,14 @@ def test_command(folder, capsys, monkeypatch):
     assert (folder / "page.html").read_text().count('id="thumbnail-') == 2
     with pytest.raises(SystemExit, match=r"^error: .*absent\.json can't be read"):
         gallery.main([*arguments, "--full", "absent.json"])
+
+
+@pytest.mark.parametrize("name", ["mined.json", "full.json"])
+def test_inputs_are_not_overwritten(folder, name, monkeypatch):
+    monkeypatch.chdir(folder)
+    before = (folder / name).read_text()
+    with pytest.raises(SystemExit, match=f"--output {name} is the input file"):
+        gallery.main(
+            ["mined.json", "--image-root", "images", "--full", "full.json", "--output", name]
+        )
+    assert (folder / name).read_text() == before
