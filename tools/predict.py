@@ -100,7 +100,7 @@ def find_inputs(words: Sequence[str], output: Path) -> list[Path]:
         InputError: something does not exist or has no image in it.
     """
     found: dict[Path, None] = {}
-    output = Path(os.path.abspath(output))
+    output = output.resolve()
     for word in words:
         path = Path(word)
         if path.exists() and not path.is_dir():
@@ -115,9 +115,11 @@ def find_inputs(words: Sequence[str], output: Path) -> list[Path]:
                 and file.is_file()
             ]
         files = [Path(os.path.abspath(file)) for file in sorted(files)]
-        files = [file for file in files if output not in file.parents]
         if not files:
             raise InputError(f"{word} is no image or video, nor a folder or glob of such")
+        files = [file for file in files if output not in file.resolve().parents]
+        if not files:
+            raise InputError(f"{word} lies in the output, {output}: name another --output")
         found.update(dict.fromkeys(files))
     return list(found)
 

@@ -223,6 +223,20 @@ def test_inputs_that_are_not_there(tmp_path):
             predict.find_inputs([str(tmp_path / word)], tmp_path / "found")
 
 
+def test_output_is_no_input_whatever_leads_there(tmp_path):
+    """Else the boxes would be drawn into the very images."""
+    path = save_image(tmp_path / "data" / "images" / "a.png")
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    words = [str(tmp_path / "link" / "images"), str(tmp_path / "data")]
+    for word in words:
+        for output in (tmp_path / "data", tmp_path / "link"):
+            with pytest.raises(InputError, match=r"lies in the output, .*: name another --output"):
+                predict.find_inputs([word], output)
+    linked = tmp_path / "link" / "images" / "a.png"
+    assert predict.find_inputs([words[0]], tmp_path / "found") == [linked]
+    assert predict.find_inputs([words[1]], tmp_path / "found") == [path]
+
+
 def test_name_with_brackets_is_no_glob(tmp_path):
     path = save_image(tmp_path / "image [1].jpg")
     assert predict.find_inputs([str(path)], tmp_path / "found") == [path]
