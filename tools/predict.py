@@ -4,9 +4,10 @@
 python tools/predict.py --config-file configs/demo.yaml --weights output/demo/model_final.pth
     photo.jpg folder 'more/*.png' clip.mp4 --output detected
 
-Inputs are files, folders (with all below them), globs and videos. Below their common folder each
-has a name, and the annotated picture of NAME is DIR/images/NAME, with .jpg added to what is neither
-a JPEG nor a PNG; frame 7 of the video NAME is DIR/images/NAME/000007.jpg.
+Inputs are files, folders (with all below them), globs and videos; of folders and globs, files are
+taken that have the suffix of a usual picture or video. Below their common folder each has a name,
+and the annotated picture of NAME is DIR/images/NAME, with .jpg added to what is neither a JPEG nor
+a PNG; frame 7 of the video NAME is DIR/images/NAME/000007.jpg.
 
 DIR/predictions.json is a COCO file:
   images       id, file_name (NAME), width, height (after rotation as EXIF says), annotated (the
@@ -60,9 +61,11 @@ from comining.engine.setup import check_weights
 from comining.errors import InputError
 
 VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"}
+#: Of all that Pillow reads, what is a picture: neither data (HDF5, GRIB) nor programs (PostScript).
 IMAGE_SUFFIXES = {
-    suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN
-} - VIDEO_SUFFIXES
+    ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif",
+    ".tiff", ".webp",
+}  # fmt: skip
 JSON_NAME = "predictions.json"
 #: Ten strong ones, then ten light ones.
 COLOURS = [

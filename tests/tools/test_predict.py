@@ -223,6 +223,15 @@ def test_inputs_that_are_not_there(tmp_path):
             predict.find_inputs([str(tmp_path / word)], tmp_path / "found")
 
 
+def test_only_pictures_and_videos_of_a_folder_are_inputs(tmp_path):
+    names = ["a.JPG", "b.png", "c.tif", "d.webp", "e.MOV"]
+    for name in (*names, "features.h5", "f.hdf", "weather.grib", "figure.eps", "notes.txt"):
+        (tmp_path / name).touch()
+    for word in (tmp_path, tmp_path / "*"):
+        found = predict.find_inputs([str(word)], tmp_path / "found")
+        assert [path.name for path in found] == names
+
+
 def test_output_is_no_input_whatever_leads_there(tmp_path):
     """Else the boxes would be drawn into the very images."""
     path = save_image(tmp_path / "data" / "images" / "a.png")
