@@ -18,7 +18,8 @@ DIR/predictions.json is a COCO file:
                the model's class numbers
   info         image_root, the common folder of the inputs
 
-What can't be read is named at the end, and the exit code is 1; all else is done before.
+What can't be read is named at the end, and the exit code is 1; all else is done before. A run that
+is interrupted leaves DIR/predictions.partial.json instead, with what it has found until then.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ IMAGE_SUFFIXES = {
     ".tiff", ".webp",
 }  # fmt: skip
 JSON_NAME = "predictions.json"
+#: What an interrupted run leaves, so that a complete file is never replaced by a part.
+PARTIAL_NAME = "predictions.partial.json"
 #: Ten strong ones, then ten light ones.
 COLOURS = [
     tuple(round(255 * x) for x in colour)
@@ -361,8 +364,13 @@ def predict(
                     path.parent.mkdir(parents=True, exist_ok=True)
                     draw(picture.pixels, instances, results.classes).save(path, quality=92)
                 progress.update(len(batch))
-    finally:  # also of what was done before an error or an interruption
-        results.write(output / JSON_NAME)
+    except BaseException:
+        if results.images:
+            results.write(output / PARTIAL_NAME)
+            print(f"\n{output / PARTIAL_NAME} has what was found until then", file=sys.stderr)
+        raise
+    results.write(output / JSON_NAME)
+    (output / PARTIAL_NAME).unlink(missing_ok=True)
     return broken
 
 
@@ -423,6 +431,9 @@ def main() -> None:
             )
     except (InputError, OSError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -140,19 +140,35 @@ def test_broken_inputs_are_named_and_the_others_done(command, tmp_path):
     assert [image["file_name"] for image in written(tmp_path)["images"]] == ["a.jpg", "z.png"]
 
 
-def test_interrupted_run_keeps_what_is_done(command, monkeypatch, tmp_path):
+def test_interrupted_run_keeps_what_is_done(command, monkeypatch, tmp_path, capsys):
     paths = [save_image(tmp_path / f"{place}.png") for place in range(3)]
+    partial = tmp_path / "found" / "predictions.partial.json"
     read = predict.read_image
 
-    def interrupt(path, image_format):
-        if path == str(paths[2]):
-            raise KeyboardInterrupt
-        return read(path, image_format)
+    def interrupt_at(number):
+        def reading(path, image_format):
+            if path == str(paths[number]):
+                raise KeyboardInterrupt
+            return read(path, image_format)
 
-    monkeypatch.setattr(predict, "read_image", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        command(*paths)
-    assert [image["file_name"] for image in written(tmp_path)["images"]] == ["0.png", "1.png"]
+        monkeypatch.setattr(predict, "read_image", reading)
+        with pytest.raises(SystemExit) as end:
+            command(*paths)
+        assert end.value.code == 130
+
+    interrupt_at(0)
+    assert not partial.exists()
+    interrupt_at(2)
+    assert f"{partial} has what was found" in capsys.readouterr().err
+    found = json.loads(partial.read_text())["images"]
+    assert [image["file_name"] for image in found] == ["0.png", "1.png"]
+
+    monkeypatch.setattr(predict, "read_image", read)
+    complete = command(*paths)
+    assert len(complete["images"]) == 3
+    assert not partial.exists()
+    interrupt_at(2)
+    assert written(tmp_path) == complete
 
 
 def test_every_third_frame_of_a_video(command, tmp_path):
