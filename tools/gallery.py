@@ -140,11 +140,6 @@ def read_withheld(dataset: dict[str, Any], json_file: Path, full_file: Path) -> 
         json_file: what it was read from.
         full_file: the full original.
     """
-    if not all("id" in x for x in dataset["annotations"]):
-        raise InputError(
-            f"{json_file} has annotations without 'id', so that what {full_file} has in addition "
-            "can't be told: give them the ids that they have there"
-        )
     by_image = withheld_annotations(dataset, full_file)
     withheld = [x for image in dataset["images"] for x in by_image.get(image["id"], [])]
     known = {x["id"] for x in dataset["categories"]}

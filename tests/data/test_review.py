@@ -164,6 +164,17 @@ def test_cvat_dataset(dataset):
     assert (bare["iscrowd"], bare["area"]) == (0, 12)
 
 
+def test_annotations_without_ids_get_free_ones(dataset):
+    del dataset["annotations"][0]["id"], dataset["annotations"][4]["id"]
+    dataset["annotations"][1]["id"] = 0  # what the first one would be by its place
+    assert [x["id"] for x in cvat_dataset(dataset)["annotations"]] == [13, 0, 11, 12, 14]
+    tasks = label_studio_tasks(dataset, "x")
+    ids = [[x["id"] for x in task["predictions"][0]["result"]] for task in tasks]
+    assert ids == [["13", "0", "11"], ["12", "14"]]
+    result, _ = apply_review(dataset, read_label_studio([exported(tasks, 0, 1)], dataset))
+    assert result["annotations"][:1] == dataset["annotations"][:1]
+
+
 def test_cvat_and_back(dataset):
     """CVAT numbers images and labels anew and rounds; one of the images has lost its folder."""
     export = {

@@ -115,11 +115,18 @@ def test_original_of_another_data_set(folder):
         read(folder)
 
 
-def test_annotations_without_ids_beside_an_original(folder):
-    (without,) = [annotation(1, 1, 3, [10, 10, 20, 20])]
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mined.json", r"1 annotations of the sparse version of .*full\.json have no 'id'"),
+        ("full.json", r"1 annotations of \S*full\.json have no 'id'"),
+    ],
+)
+def test_annotations_without_ids_beside_an_original(folder, name, message):
+    without = annotation(1, 1, 3, [10, 10, 20, 20])
     del without["id"]
-    change(folder / "mined.json", annotations=[without])
-    with pytest.raises(InputError, match="annotations without 'id'"):
+    change(folder / name, annotations=[without])
+    with pytest.raises(InputError, match=message):
         read(folder)
 
 
