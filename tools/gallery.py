@@ -87,7 +87,15 @@ def gallery_data(
 
     by_kind = {"annotated": annotated, "mined": mined}
     found: set[int] = set()
-    if full_file is None:
+    info = dataset.get("info")
+    if isinstance(info, dict) and "reviewed" in info:
+        # Accepted boxes kept the ids that they were mined with; withheld ones may have the same.
+        if full_file is not None:
+            raise InputError(
+                f"{json_file} was reviewed, so that its ids no longer tell what {full_file} has in "
+                "addition: leave --full out, or show the file that was reviewed"
+            )
+    elif full_file is None:
         full_file = full_original(dataset, json_file)
         if full_file is not None and not full_file.is_file():
             logger.warning(

@@ -130,6 +130,18 @@ def test_annotations_without_ids_beside_an_original(folder, name, message):
         read(folder)
 
 
+def test_reviewed_file_has_no_original(folder):
+    """The mined boxes that were accepted have the ids 2 and 3, which are those of withheld ones."""
+    dataset = json.loads((folder / "mined.json").read_text())
+    accepted = [{k: v for k, v in x.items() if k not in ("origin", "score")}
+                for x in dataset["annotations"]]  # fmt: skip
+    info = {**dataset["info"], "mined": {}, "reviewed": {}}
+    change(folder / "mined.json", annotations=accepted, info=info)
+    assert read(folder)["kinds"] == ["annotated", "mined"]
+    with pytest.raises(InputError, match=r"mined\.json was reviewed"):
+        read(folder, full_file=folder / "full.json")
+
+
 def test_missing_image_is_named(folder):
     (folder / "images" / "2.png").unlink()
     with pytest.raises(InputError, match=r"2\.png"):
