@@ -4,11 +4,13 @@
 python tools/gallery.py completed.json --image-root images --output gallery.html
 
 ANNOTATIONS.json is in COCO format. Annotations with "origin": "mined" are mined and have a "score"
-from 0 to 1, as tools/mine_annotations.py writes them (run it over the training set to see what a
-training mined); all others are annotated. If the full original is known, by --full or because the
-file names it and it lies beside it, annotations that only the original has are shown as withheld,
-and mined boxes that are on no annotation of their class, known or withheld (IoU above 0.5), as
-wrong.
+from 0 to 1, as tools/mine_annotations.py writes them; all others are annotated. A training saves
+none of what it mines: the page shows what the weights that mine_annotations.py was given, mostly
+the final ones, mine on images that are not augmented.
+
+If the full original is known, by --full or because the file names it and it lies beside it,
+annotations that only the original has are shown as withheld, and mined boxes that are on no
+annotation of their class, known or withheld (IoU above 0.5), as wrong.
 
 The page is one file that works from disk without a server and loads nothing from the network. It
 holds a thumbnail of each image, so that it can be moved and sent; the large view looks for the
