@@ -4,11 +4,13 @@
 python tools/gallery.py completed.json --image-root images --output gallery.html
 
 ANNOTATIONS.json is in COCO format. Annotations with "origin": "mined" are mined and have a "score"
-from 0 to 1, as tools/mine_annotations.py writes them (run it over the training set to see what a
-training mined); all others are annotated. If the full original is known, by --full or because the
-file names it and it lies beside it, annotations that only the original has are shown as withheld,
-and mined boxes that are on no annotation of their class, known or withheld (IoU above 0.5), as
-wrong.
+from 0 to 1, as tools/mine_annotations.py writes them; all others are annotated. A training saves
+none of what it mines: the page shows what the weights that mine_annotations.py was given, mostly
+the final ones, mine on images that are not augmented.
+
+If the full original is known, by --full or because the file names it and it lies beside it,
+annotations that only the original has are shown as withheld, and mined boxes that are on no
+annotation of their class, known or withheld (IoU above 0.5), as wrong.
 
 The page is one file that works from disk without a server and loads nothing from the network. It
 holds a thumbnail of each image, so that it can be moved and sent; the large view looks for the
@@ -41,7 +43,7 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from comining.data.coco_file import read_coco
-from comining.data.output_file import write_atomically
+from comining.data.output_file import check_output, write_atomically
 from comining.data.withheld import full_original, withheld_annotations
 from comining.errors import InputError
 from comining.modeling.labels import HIT_IOU, Labels, overlap_any
@@ -87,7 +89,15 @@ def gallery_data(
 
     by_kind = {"annotated": annotated, "mined": mined}
     found: set[int] = set()
-    if full_file is None:
+    info = dataset.get("info")
+    if isinstance(info, dict) and "reviewed" in info:
+        # Accepted boxes kept the ids that they were mined with; withheld ones may have the same.
+        if full_file is not None:
+            raise InputError(
+                f"{json_file} was reviewed, so that its ids no longer tell what {full_file} has in "
+                "addition: leave --full out, or show the file that was reviewed"
+            )
+    elif full_file is None:
         full_file = full_original(dataset, json_file)
         if full_file is not None and not full_file.is_file():
             logger.warning(
@@ -140,11 +150,6 @@ def read_withheld(dataset: dict[str, Any], json_file: Path, full_file: Path) -> 
         json_file: what it was read from.
         full_file: the full original.
     """
-    if not all("id" in x for x in dataset["annotations"]):
-        raise InputError(
-            f"{json_file} has annotations without 'id', so that what {full_file} has in addition "
-            "can't be told: give them the ids that they have there"
-        )
     by_image = withheld_annotations(dataset, full_file)
     withheld = [x for image in dataset["images"] for x in by_image.get(image["id"], [])]
     known = {x["id"] for x in dataset["categories"]}
@@ -289,7 +294,9 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     if options.thumbnail_size < 1:
         parser.error("--thumbnail-size must be at least 1")
+    inputs = [options.annotations] if options.full is None else [options.annotations, options.full]
     try:
+        check_output(options.output, *inputs)
         data = gallery_data(options.annotations, options.image_root, options.full)
         size = None if options.link_images else options.thumbnail_size
         write_gallery(options.output, options.annotations.name, data, options.image_root, size)

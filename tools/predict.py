@@ -4,9 +4,10 @@
 python tools/predict.py --config-file configs/demo.yaml --weights output/demo/model_final.pth
     photo.jpg folder 'more/*.png' clip.mp4 --output detected
 
-Inputs are files, folders (with all below them), globs and videos. Below their common folder each
-has a name, and the annotated picture of NAME is DIR/images/NAME, with .jpg added to what is neither
-a JPEG nor a PNG; frame 7 of the video NAME is DIR/images/NAME/000007.jpg.
+Inputs are files, folders (with all below them), globs and videos; of folders and globs, files are
+taken that have the suffix of a usual picture or video. Below their common folder each has a name,
+and the annotated picture of NAME is DIR/images/NAME, with .jpg added to what is neither a JPEG nor
+a PNG; frame 7 of the video NAME is DIR/images/NAME/000007.jpg.
 
 DIR/predictions.json is a COCO file:
   images       id, file_name (NAME), width, height (after rotation as EXIF says), annotated (the
@@ -17,7 +18,8 @@ DIR/predictions.json is a COCO file:
                the model's class numbers
   info         image_root, the common folder of the inputs
 
-What can't be read is named at the end, and the exit code is 1; all else is done before.
+What can't be read is named at the end, and the exit code is 1; all else is done before. A run that
+is interrupted leaves DIR/predictions.partial.json instead, with what it has found until then.
 """
 
 from __future__ import annotations
@@ -60,10 +62,14 @@ from comining.engine.setup import check_weights
 from comining.errors import InputError
 
 VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"}
+#: Of all that Pillow reads, what is a picture: neither data (HDF5, GRIB) nor programs (PostScript).
 IMAGE_SUFFIXES = {
-    suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN
-} - VIDEO_SUFFIXES
+    ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif",
+    ".tiff", ".webp",
+}  # fmt: skip
 JSON_NAME = "predictions.json"
+#: What an interrupted run leaves, so that a complete file is never replaced by a part.
+PARTIAL_NAME = "predictions.partial.json"
 #: Ten strong ones, then ten light ones.
 COLOURS = [
     tuple(round(255 * x) for x in colour)
@@ -100,7 +106,7 @@ def find_inputs(words: Sequence[str], output: Path) -> list[Path]:
         InputError: something does not exist or has no image in it.
     """
     found: dict[Path, None] = {}
-    output = Path(os.path.abspath(output))
+    output = output.resolve()
     for word in words:
         path = Path(word)
         if path.exists() and not path.is_dir():
@@ -115,9 +121,11 @@ def find_inputs(words: Sequence[str], output: Path) -> list[Path]:
                 and file.is_file()
             ]
         files = [Path(os.path.abspath(file)) for file in sorted(files)]
-        files = [file for file in files if output not in file.parents]
         if not files:
             raise InputError(f"{word} is no image or video, nor a folder or glob of such")
+        files = [file for file in files if output not in file.resolve().parents]
+        if not files:
+            raise InputError(f"{word} lies in the output, {output}: name another --output")
         found.update(dict.fromkeys(files))
     return list(found)
 
@@ -356,8 +364,13 @@ def predict(
                     path.parent.mkdir(parents=True, exist_ok=True)
                     draw(picture.pixels, instances, results.classes).save(path, quality=92)
                 progress.update(len(batch))
-    finally:  # also of what was done before an error or an interruption
-        results.write(output / JSON_NAME)
+    except BaseException:
+        if results.images:
+            results.write(output / PARTIAL_NAME)
+            print(f"\n{output / PARTIAL_NAME} has what was found until then", file=sys.stderr)
+        raise
+    results.write(output / JSON_NAME)
+    (output / PARTIAL_NAME).unlink(missing_ok=True)
     return broken
 
 
@@ -418,6 +431,9 @@ def main() -> None:
             )
     except (InputError, OSError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

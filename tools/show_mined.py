@@ -24,12 +24,15 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, DatasetMapper
 from detectron2.data.detection_utils import read_image
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from comining.data import register_from_config
+from comining.data import check_datasets, register_from_config
+from comining.data.output_file import check_output
 from comining.engine import load_config
 from comining.engine.miner import build_miner, mine_batch, without_crowds, xyxy
+from comining.engine.setup import check_named, check_weights
 from comining.errors import InputError
 
 STYLES: dict[str, dict[str, Any]] = {
@@ -53,7 +56,7 @@ def show_mined(cfg: CfgNode, output: Path, num_images: int) -> None:
         num_images: how many images to show.
 
     Raises:
-        InputError: the model does not mine.
+        InputError: the model does not mine, or a data set can't be used.
     """
     model = build_miner(cfg)
     mapper = DatasetMapper(cfg, is_train=False)
@@ -87,7 +90,7 @@ def show_mined(cfg: CfgNode, output: Path, num_images: int) -> None:
     plt.close(figure)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -95,10 +98,23 @@ def main() -> None:
     parser.add_argument("--output", required=True, type=Path, help="the picture")
     parser.add_argument("--num-images", type=int, default=8, help="how many images to show")
     parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
+    if options.num_images < 1:
+        parser.error(f"--num-images {options.num_images}: must be at least 1")
     try:
+        check_output(options.output)
+        if options.output.suffix.lower()[1:] not in FigureCanvasAgg.get_supported_filetypes():
+            raise InputError(f"--output {options.output}: end it with .png or .pdf, for example")
         cfg = load_config(options.config_file, options.opts)
         register_from_config(cfg)
+        check_named(cfg, "TRAIN", options.config_file)
+        check_datasets(cfg.DATASETS.TRAIN[:1])
+        # A backbone alone mines at random, like no weights at all.
+        if not cfg.MODEL.WEIGHTS or "ImageNetPretrained" in cfg.MODEL.WEIGHTS:
+            raise InputError(
+                "which model? Name its weights at the end: MODEL.WEIGHTS output/model_final.pth"
+            )
+        check_weights(cfg.MODEL.WEIGHTS, options.config_file)
         show_mined(cfg, options.output, options.num_images)
     except InputError as error:
         sys.exit(f"error: {error}")

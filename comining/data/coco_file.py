@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,6 +95,12 @@ def read_coco(
     report = Report(name, len(images), len(annotations), len(categories))
     report.add("error", "image ids occur twice", _repeated(x["id"] for x in images))
     report.add("error", "category ids occur twice", _repeated(x["id"] for x in categories))
+    # Results, thresholds and reviews tell categories by their names.
+    report.add(
+        "error",
+        "category names occur twice: rename or merge these categories",
+        _same_names(categories),
+    )
     report.add(
         "note",
         "annotation ids occur twice: they do not matter here",
@@ -163,6 +169,17 @@ def _short(value: Any) -> str:
 
 def _repeated(ids: Iterable[Any]) -> list[Any]:
     return [id_ for id_, number in Counter(ids).items() if number > 1]
+
+
+def _same_names(categories: list[dict[str, Any]]) -> list[str]:
+    ids = defaultdict(set)
+    for x in categories:
+        ids[x["name"]].add(x["id"])
+    return [
+        f"{name!r}: ids {', '.join(map(str, sorted(same)))}"
+        for name, same in ids.items()
+        if len(same) > 1
+    ]
 
 
 def _check_images(

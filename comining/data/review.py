@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import Any, NamedTuple
 from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
@@ -58,7 +59,7 @@ def label_studio_tasks(dataset: Mapping[str, Any], image_url: str) -> list[dict[
             ``/data/local-files/?d=images``.
     """
     names = {x["id"]: x["name"] for x in dataset["categories"]}
-    of_image = _by_image(dataset["annotations"])
+    of_image = _by_image(_numbered(dataset["annotations"]))
     info = dataset.get("info", {}).get("mined", {})
     tasks = []
     for image in dataset["images"]:
@@ -118,9 +119,9 @@ def cvat_dataset(dataset: Mapping[str, Any]) -> dict[str, Any]:
     CVAT reads only those and ``score`` besides, and keeps what its labels declare.
     """
     annotations = []
-    for number, x in enumerate(dataset["annotations"]):
+    for x in _numbered(dataset["annotations"]):
         annotation = {
-            "id": x.get("id", number),
+            "id": x["id"],
             "image_id": x["image_id"],
             "category_id": x["category_id"],
             "bbox": x["bbox"],
@@ -283,8 +284,7 @@ def apply_review(
             bbox = [round(x, 2) for x in box.bbox]
             new.append((image["id"], category_ids[box.category], bbox))
     counts["drawn or changed"] = len(new)
-    first_id = max((x["id"] for x in dataset["annotations"] if "id" in x), default=0) + 1
-    for id_, (image_id, category_id, bbox) in enumerate(new, start=first_id):
+    for id_, (image_id, category_id, bbox) in enumerate(new, _free_id(dataset["annotations"])):
         area = round(bbox[2] * bbox[3], 4)
         annotations.append(
             {"id": id_, "image_id": image_id, "category_id": category_id, "bbox": bbox,
@@ -308,6 +308,17 @@ def _is_same(
 def _edges(bbox: Sequence[float]) -> tuple[float, float, float, float]:
     x, y, width, height = bbox
     return x, y, x + width, y + height
+
+
+def _free_id(annotations: Sequence[Mapping[str, Any]]) -> int:
+    """From here on, no annotation has an id."""
+    return max((x["id"] for x in annotations if "id" in x), default=0) + 1
+
+
+def _numbered(annotations: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The annotations, each with an id, as the tools need it."""
+    free = count(_free_id(annotations))
+    return [x if "id" in x else {**x, "id": next(free)} for x in annotations]
 
 
 def _by_image(annotations: Sequence[Mapping[str, Any]]) -> dict[int, list[Any]]:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from comining.errors import InputError
+
 from .coco_file import read_coco
 
 #: Classes from here on mark withheld annotations on their way through a mapper.
@@ -43,11 +45,21 @@ def withheld_annotations(
         By image id, the COCO annotations that only the original has, without crowds.
 
     Raises:
-        InputError: the original can't be read.
+        InputError: the original can't be read, or annotations of either have no id.
     """
-    known = {annotation["id"] for annotation in dataset["annotations"]}
     withheld: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
     original, _ = read_coco(original_file)
+    for data, name in (
+        (dataset, f"the sparse version of {original_file}"),
+        (original, original_file),
+    ):
+        number = sum("id" not in x for x in data["annotations"])
+        if number:
+            raise InputError(
+                f"{number} annotations of {name} have no 'id', so that what was withheld can't be "
+                "told: give each the same id in both files"
+            )
+    known = {annotation["id"] for annotation in dataset["annotations"]}
     for annotation in original["annotations"]:
         if annotation["id"] not in known and not annotation.get("iscrowd"):
             withheld[annotation["image_id"]].append(annotation)

@@ -93,6 +93,10 @@ def test_annotations_of_unlisted_images_are_dropped(tmp_path):
         (lambda d: d["annotations"][0].update(category_id=6), "category that is not listed (1)"),
         (lambda d: d["images"].append(d["images"][0]), "image ids occur twice (1)"),
         (lambda d: d["categories"].append(d["categories"][0]), "category ids occur twice (5)"),
+        (
+            lambda d: d["categories"].extend([{"id": 9, "name": "dog"}, {"id": 7, "name": "cat"}]),
+            "1 category names occur twice: rename or merge these categories ('cat': ids 5, 7)",
+        ),
         (lambda d: d["images"][0].update(width=0), "images have no area (1)"),
         (lambda d: d["images"][0].update(width=10**6, height=10**6), "cut them into tiles (1)"),
         (lambda d: d["images"][0].update(file_name="../x.png"), "outside the image folder (../x"),

@@ -1,6 +1,8 @@
 """To annotation tools and back."""
 
+import json
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 
@@ -164,6 +166,17 @@ def test_cvat_dataset(dataset):
     assert (bare["iscrowd"], bare["area"]) == (0, 12)
 
 
+def test_annotations_without_ids_get_free_ones(dataset):
+    del dataset["annotations"][0]["id"], dataset["annotations"][4]["id"]
+    dataset["annotations"][1]["id"] = 0  # what the first one would be by its place
+    assert [x["id"] for x in cvat_dataset(dataset)["annotations"]] == [13, 0, 11, 12, 14]
+    tasks = label_studio_tasks(dataset, "x")
+    ids = [[x["id"] for x in task["predictions"][0]["result"]] for task in tasks]
+    assert ids == [["13", "0", "11"], ["12", "14"]]
+    result, _ = apply_review(dataset, read_label_studio([exported(tasks, 0, 1)], dataset))
+    assert result["annotations"][:1] == dataset["annotations"][:1]
+
+
 def test_cvat_and_back(dataset):
     """CVAT numbers images and labels anew and rounds; one of the images has lost its folder."""
     export = {
@@ -186,3 +199,62 @@ def test_image_that_cvat_made_up(dataset):
     export = {"images": [{"id": 1, "file_name": "c.jpg"}], "categories": [], "annotations": []}
     with pytest.raises(InputError, match=r"c\.jpg, which is missing"):
         read_cvat(export, dataset)
+
+
+class TestRealExports:
+    """What the tools themselves made of ``completed.json``, in `EXPORTS`.
+
+    ``label_studio.json`` is the export of Label Studio 1.23.2: of the first image, annotation 100
+    was moved, 107 rejected and a box drawn, the second image was submitted as it came, the third
+    skipped. ``datumaro.json`` is what Datumaro 1.13.12 exports after an import (CVAT reads and
+    writes COCO with a version of its own): of the first image, 100 was moved and 107 removed.
+    """
+
+    EXPORTS = Path(__file__).with_name("exports")
+
+    def read(self, name):
+        return json.loads((self.EXPORTS / name).read_text())
+
+    def back(self, reader, name):
+        """The data set before and after the review, and its counts."""
+        before = self.read("completed.json")
+        after, counts = apply_review(before, reader(self.read(name), before))
+        assert not any("origin" in x or "score" in x for x in after["annotations"])
+        return before, after, counts
+
+    def test_label_studio(self):
+        before, after, counts = self.back(read_label_studio, "label_studio.json")
+        old = {x["id"]: x for x in before["annotations"]}
+        assert counts == {
+            "images reviewed": 2, "mined, accepted": 3, "mined, rejected": 1,
+            "mined, image not reviewed: left out": 2, "annotated, deleted": 1,
+            "drawn or changed": 2,
+        }  # fmt: skip
+        # 100 was moved, 107 rejected; of the skipped image 104 and 105 are what was annotated.
+        assert [x["id"] for x in after["annotations"]] == [
+            101, 106, 102, 103, 108, 109, 104, 105, 112, 113,
+        ]  # fmt: skip
+        assert after["annotations"][4]["bbox"] == old[108]["bbox"]
+        moved, drawn = after["annotations"][-2:]
+        x, y, width, height = old[100]["bbox"]
+        # By 5 % of the image's 161 pixels.
+        assert moved["bbox"] == pytest.approx([x + 8.05, y, width, height], abs=0.02)
+        # 10, 10, 20 and 25 % of 161 x 107 pixels.
+        assert drawn["bbox"] == pytest.approx([16.1, 10.7, 32.2, 26.75], abs=0.01)
+        assert (moved["category_id"], drawn["category_id"]) == (3, 8)
+
+    def test_datumaro(self):
+        before, after, counts = self.back(read_cvat, "datumaro.json")
+        old = {x["id"]: x for x in before["annotations"]}
+        assert counts == {
+            "images reviewed": 3, "mined, accepted": 5, "mined, rejected": 1,
+            "mined, image not reviewed: left out": 0, "annotated, deleted": 1,
+            "drawn or changed": 1,
+        }  # fmt: skip
+        assert [x["id"] for x in after["annotations"]] == [
+            101, 106, 102, 103, 108, 109, 104, 105, 110, 111, 112,
+        ]  # fmt: skip
+        x, y, width, height = old[100]["bbox"]
+        moved = after["annotations"][-1]
+        assert moved["bbox"] == pytest.approx([x + 4, y, width, height], abs=0.02)
+        assert moved["category_id"] == 3

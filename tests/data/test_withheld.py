@@ -7,6 +7,7 @@ from PIL import Image
 
 from comining.data import WithheldMapper, register_coco
 from comining.data.sparse import make_sparse
+from comining.errors import InputError
 
 FULL = {
     "images": [
@@ -76,6 +77,16 @@ def test_categories_that_only_the_original_has_are_left_out(load, tmp_path):
     (tmp_path / "full.json").write_text(json.dumps(full))
     first, _ = DatasetCatalog.get("half_annotated")
     assert len(first["withheld_annotations"]) == 2
+
+
+def test_annotations_without_ids(load, tmp_path):
+    load(record_name=True)
+    sparse = json.loads((tmp_path / "sparse.json").read_text())
+    for x in sparse["annotations"]:
+        del x["id"]
+    (tmp_path / "sparse.json").write_text(json.dumps(sparse))
+    with pytest.raises(InputError, match=r"3 annotations of the sparse version of .*full\.json"):
+        DatasetCatalog.get("half_annotated")
 
 
 def test_original_not_there(load, tmp_path, caplog):

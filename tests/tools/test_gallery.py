@@ -115,12 +115,31 @@ def test_original_of_another_data_set(folder):
         read(folder)
 
 
-def test_annotations_without_ids_beside_an_original(folder):
-    (without,) = [annotation(1, 1, 3, [10, 10, 20, 20])]
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mined.json", r"1 annotations of the sparse version of .*full\.json have no 'id'"),
+        ("full.json", r"1 annotations of \S*full\.json have no 'id'"),
+    ],
+)
+def test_annotations_without_ids_beside_an_original(folder, name, message):
+    without = annotation(1, 1, 3, [10, 10, 20, 20])
     del without["id"]
-    change(folder / "mined.json", annotations=[without])
-    with pytest.raises(InputError, match="annotations without 'id'"):
+    change(folder / name, annotations=[without])
+    with pytest.raises(InputError, match=message):
         read(folder)
+
+
+def test_reviewed_file_has_no_original(folder):
+    """The mined boxes that were accepted have the ids 2 and 3, which are those of withheld ones."""
+    dataset = json.loads((folder / "mined.json").read_text())
+    accepted = [{k: v for k, v in x.items() if k not in ("origin", "score")}
+                for x in dataset["annotations"]]  # fmt: skip
+    info = {**dataset["info"], "mined": {}, "reviewed": {}}
+    change(folder / "mined.json", annotations=accepted, info=info)
+    assert read(folder)["kinds"] == ["annotated", "mined"]
+    with pytest.raises(InputError, match=r"mined\.json was reviewed"):
+        read(folder, full_file=folder / "full.json")
 
 
 def test_missing_image_is_named(folder):
@@ -173,3 +192,14 @@ def test_command(folder, capsys, monkeypatch):
     assert (folder / "page.html").read_text().count('id="thumbnail-') == 2
     with pytest.raises(SystemExit, match=r"^error: .*absent\.json can't be read"):
         gallery.main([*arguments, "--full", "absent.json"])
+
+
+@pytest.mark.parametrize("name", ["mined.json", "full.json"])
+def test_inputs_are_not_overwritten(folder, name, monkeypatch):
+    monkeypatch.chdir(folder)
+    before = (folder / name).read_text()
+    with pytest.raises(SystemExit, match=f"--output {name} is the input file"):
+        gallery.main(
+            ["mined.json", "--image-root", "images", "--full", "full.json", "--output", name]
+        )
+    assert (folder / name).read_text() == before

@@ -327,6 +327,38 @@ def test_thumbnail_remains_where_the_image_is_gone(browser, folder):
     assert has_colour(pixels, place(100, 90), GREY, reach=0)
 
 
+def test_note_is_about_the_image_that_is_shown(page):
+    """The error of an image that was left already comes late."""
+    page.find("#grid li:first-child button").click()
+    left = """
+        const original = document.querySelector("#picture image:last-of-type");
+        document.getElementById("next").click();
+        original.dispatchEvent(new Event("error"));
+    """
+    page.browser.execute_script(left)
+    assert page.find("#large-name").text == "a.png"
+    assert page.find("#note").text == ""
+
+
+def test_other_boxes_leave_the_chosen_one_and_the_zoom(page):
+    page.fill("#low", "0.6")
+    page.find("#grid li:first-child button").click()
+    page.press("z")
+    chosen = f"{EVIL_CLASS} 0.65, wrong"
+    for listed in (1, 3, 1):
+        assert len(page.all("#boxes button")) == listed
+        assert page.find("#boxes [aria-pressed=true]").text == chosen
+        assert page.find("#picture").get_dom_attribute("viewBox") == "120 0 100 100"
+        assert len(page.all("#picture g.chosen")) == 1
+        page.press("c")
+    # One that the filters leave out can't stay.
+    page.press(Keys.ARROW_DOWN)
+    assert page.find("#boxes [aria-pressed=true]").text != chosen
+    page.press("c")
+    assert page.all("#boxes [aria-pressed=true]") == []
+    assert page.find("#picture").get_dom_attribute("viewBox") == "0 0 200 100"
+
+
 def test_kinds_that_are_not_known_are_not_offered(browser, folder):
     page = Page(browser, folder)
     kinds = [element.get_attribute("id") for element in page.all("#kinds input")]

@@ -140,19 +140,35 @@ def test_broken_inputs_are_named_and_the_others_done(command, tmp_path):
     assert [image["file_name"] for image in written(tmp_path)["images"]] == ["a.jpg", "z.png"]
 
 
-def test_interrupted_run_keeps_what_is_done(command, monkeypatch, tmp_path):
+def test_interrupted_run_keeps_what_is_done(command, monkeypatch, tmp_path, capsys):
     paths = [save_image(tmp_path / f"{place}.png") for place in range(3)]
+    partial = tmp_path / "found" / "predictions.partial.json"
     read = predict.read_image
 
-    def interrupt(path, image_format):
-        if path == str(paths[2]):
-            raise KeyboardInterrupt
-        return read(path, image_format)
+    def interrupt_at(number):
+        def reading(path, image_format):
+            if path == str(paths[number]):
+                raise KeyboardInterrupt
+            return read(path, image_format)
 
-    monkeypatch.setattr(predict, "read_image", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        command(*paths)
-    assert [image["file_name"] for image in written(tmp_path)["images"]] == ["0.png", "1.png"]
+        monkeypatch.setattr(predict, "read_image", reading)
+        with pytest.raises(SystemExit) as end:
+            command(*paths)
+        assert end.value.code == 130
+
+    interrupt_at(0)
+    assert not partial.exists()
+    interrupt_at(2)
+    assert f"{partial} has what was found" in capsys.readouterr().err
+    found = json.loads(partial.read_text())["images"]
+    assert [image["file_name"] for image in found] == ["0.png", "1.png"]
+
+    monkeypatch.setattr(predict, "read_image", read)
+    complete = command(*paths)
+    assert len(complete["images"]) == 3
+    assert not partial.exists()
+    interrupt_at(2)
+    assert written(tmp_path) == complete
 
 
 def test_every_third_frame_of_a_video(command, tmp_path):
@@ -221,6 +237,29 @@ def test_inputs_that_are_not_there(tmp_path):
     for word in ("gone.jpg", "*.png", "empty"):
         with pytest.raises(InputError, match="is no image or video, nor a folder or glob of such"):
             predict.find_inputs([str(tmp_path / word)], tmp_path / "found")
+
+
+def test_only_pictures_and_videos_of_a_folder_are_inputs(tmp_path):
+    names = ["a.JPG", "b.png", "c.tif", "d.webp", "e.MOV"]
+    for name in (*names, "features.h5", "f.hdf", "weather.grib", "figure.eps", "notes.txt"):
+        (tmp_path / name).touch()
+    for word in (tmp_path, tmp_path / "*"):
+        found = predict.find_inputs([str(word)], tmp_path / "found")
+        assert [path.name for path in found] == names
+
+
+def test_output_is_no_input_whatever_leads_there(tmp_path):
+    """Else the boxes would be drawn into the very images."""
+    path = save_image(tmp_path / "data" / "images" / "a.png")
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    words = [str(tmp_path / "link" / "images"), str(tmp_path / "data")]
+    for word in words:
+        for output in (tmp_path / "data", tmp_path / "link"):
+            with pytest.raises(InputError, match=r"lies in the output, .*: name another --output"):
+                predict.find_inputs([word], output)
+    linked = tmp_path / "link" / "images" / "a.png"
+    assert predict.find_inputs([words[0]], tmp_path / "found") == [linked]
+    assert predict.find_inputs([words[1]], tmp_path / "found") == [path]
 
 
 def test_name_with_brackets_is_no_glob(tmp_path):

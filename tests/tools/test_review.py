@@ -63,6 +63,16 @@ def test_input_is_not_overwritten(completed, capsys):
         run("to-cvat", completed, "--output", completed)
 
 
+def test_categories_of_one_name_can_not_be_told_apart(completed, tmp_path):
+    dataset = json.loads(completed.read_text())
+    dataset["categories"].append({"id": 7, "name": "cat"})
+    completed.write_text(json.dumps(dataset))
+    with pytest.raises(
+        SystemExit, match=r"(?s)completed\.json .*names occur twice.*'cat': ids 2, 7"
+    ):
+        run("to-cvat", completed, "--output", tmp_path / "instances.json")
+
+
 def test_broken_export(completed, tmp_path):
     exported = tmp_path / "exported.json"
     exported.write_text("{")

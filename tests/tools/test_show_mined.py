@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import show_mined
 from PIL import Image
@@ -44,3 +46,41 @@ def test_plain_detector_is_refused(cfg, tmp_path):
     plain.MODEL.META_ARCHITECTURE = cfg.MODEL.META_ARCHITECTURE.removeprefix("CoMining")
     with pytest.raises(InputError, match=r"^(RetinaNet|FCOS) does not mine"):
         show_mined.show_mined(plain, tmp_path / "mined.png", num_images=1)
+
+
+@pytest.fixture
+def command(own_config, tmp_path, monkeypatch):
+    """Runs the command on a model of the user's own data without weights."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.yaml").write_text(own_config.dump())
+    (tmp_path / "model.pth").touch()
+
+    def run(*words, output="mined.png", weights="model.pth"):
+        settings = ["MODEL.WEIGHTS", weights] if weights is not None else []
+        show_mined.main(["--config-file", "my.yaml", "--output", output, *words, *settings])
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "message"),
+    [
+        ([], {"output": "gone/mined.png"}, "the folder of --output gone/mined.png doesn't exist"),
+        ([], {"output": "mined"}, "--output mined: end it with .png"),
+        ([], {"weights": "gone.pth"}, "the weights file gone.pth does not exist"),
+        ([], {"weights": None}, "which model? Name its weights"),
+        ([], {"weights": "detectron2://ImageNetPretrained/MSRA/R-50.pkl"}, "which model?"),
+        (["DATASETS.TRAIN", "[]"], {}, "DATASETS.TRAIN names no data set"),
+        (["DATASETS.TRAIN", "['absent']"], {}, "no data set is called 'absent'"),
+    ],
+)
+def test_mistakes_are_told_before_all_else(words, options, message, command, monkeypatch):
+    monkeypatch.delattr(show_mined, "show_mined")
+    with pytest.raises(SystemExit, match=rf"^error: (.|\n)*{re.escape(message)}"):
+        command(*words, **options)
+
+
+def test_number_of_images_out_of_range(command, capsys):
+    with pytest.raises(SystemExit):
+        command("--num-images", "0")
+    assert "--num-images 0: must be at least 1" in capsys.readouterr().err

@@ -286,28 +286,30 @@ function moveTo(position) {
 let large; // {position in `shown`, boxes as listed, chosen: index of a box or null, zoom: whether}
 
 function openLarge(position) {
-  const { image, boxes } = shown[position];
-  const listed = filters.context ? image.boxes : boxes;
-  const rank = (box) => box.score ?? 2 + data.kinds.indexOf(box.kind) + box.found / 2;
-  large = {
-    position,
-    boxes: [...listed].sort((a, b) => rank(a) - rank(b)),
-    chosen: null,
-    zoom: false,
-  };
+  const { image } = shown[position];
+  large = { position, boxes: [], chosen: null, zoom: false };
   byId("large-name").textContent = image.name;
   byId("large-position").textContent = `${grouped(position + 1)} of ${grouped(shown.length)}`;
   byId("previous").disabled = position === 0;
   byId("next").disabled = position === shown.length - 1;
   byId("note").textContent = "";
+  if (!byId("large").open) byId("large").showModal();
+  showPictures(image);
+  listBoxes();
+}
+
+/** List and draw the boxes of the large view. The chosen one stays chosen if it is still there. */
+function listBoxes() {
+  const { image, boxes } = shown[large.position];
+  const chosen = large.boxes[large.chosen];
+  const rank = (box) => box.score ?? 2 + data.kinds.indexOf(box.kind) + box.found / 2;
+  large.boxes = [...(filters.context ? image.boxes : boxes)].sort((a, b) => rank(a) - rank(b));
   byId("boxes").replaceChildren(...large.boxes.map((box, index) => {
     const button = element("button", { type: "button" }, sample(box.kind), ` ${describe(box)}`);
     button.addEventListener("click", () => choose(index === large.chosen ? null : index));
     return element("li", {}, button);
   }));
-  if (!byId("large").open) byId("large").showModal();
-  showPictures(image);
-  drawLarge();
+  choose(large.boxes.includes(chosen) ? large.boxes.indexOf(chosen) : null);
 }
 
 function describe(box) {
@@ -319,6 +321,7 @@ function describe(box) {
 function showPictures(image) {
   const original = pictureOf(image);
   original.addEventListener("error", () => {
+    if (!original.isConnected) return; // another image is shown by now
     original.remove();
     byId("note").textContent = `${image.name} is not where it was, or of a kind that the browser ` +
       `can't show${data.thumbnails ? ": this is its thumbnail." : "."}`;
@@ -401,7 +404,7 @@ const LARGE_KEYS = {
 function showContext() {
   filters.context = byId("context").checked;
   rebuildGrid();
-  if (byId("large").open) openLarge(large.position);
+  if (byId("large").open) listBoxes();
 }
 
 function toggleContext() {
