@@ -50,6 +50,8 @@ from comining.modeling.labels import HIT_IOU, Labels, overlap_any
 
 logger = logging.getLogger(__name__)
 
+#: From so many images on, the command suggests --link-images.
+MANY_IMAGES = 2_000
 PAGE = Path(__file__).with_name("gallery_page")
 Annotation = dict[str, Any]
 
@@ -321,6 +323,12 @@ def main(argv: list[str] | None = None) -> None:
         check_output(options.output, *inputs)
         data = gallery_data(options.annotations, options.image_root, options.full)
         size = None if options.link_images else options.thumbnail_size
+        if size is not None and len(data["images"]) >= MANY_IMAGES:
+            print(
+                f"{len(data['images']):,} thumbnails make a large page: --link-images makes a "
+                "small one, which shows the images where they are",
+                file=sys.stderr,
+            )
         write_gallery(options.output, options.annotations.name, data, options.image_root, size)
     except InputError as error:
         sys.exit(f"error: {error}")

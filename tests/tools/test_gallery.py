@@ -225,3 +225,14 @@ def test_inputs_are_not_overwritten(folder, name, monkeypatch):
             ["mined.json", "--image-root", "images", "--full", "full.json", "--output", name]
         )
     assert (folder / name).read_text() == before
+
+
+@pytest.mark.parametrize(("number", "hints"), [(2, 1), (3, 0)])
+def test_hint_for_many_images(folder, number, hints, monkeypatch, capsys):
+    monkeypatch.setattr(gallery, "MANY_IMAGES", number)
+    monkeypatch.chdir(folder)
+    command = ["mined.json", "--image-root", "images", "--output", "page.html"]
+    gallery.main(command)
+    assert capsys.readouterr().err.count("2 thumbnails make a large page: --link-images") == hints
+    gallery.main([*command, "--link-images"])
+    assert "--link-images" not in capsys.readouterr().err
