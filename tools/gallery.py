@@ -50,6 +50,8 @@ from comining.modeling.labels import HIT_IOU, Labels, overlap_any
 
 logger = logging.getLogger(__name__)
 
+#: From so many images on, the command suggests --link-images.
+MANY_IMAGES = 2_000
 PAGE = Path(__file__).with_name("gallery_page")
 Annotation = dict[str, Any]
 
@@ -200,7 +202,11 @@ def as_labels(annotations: list[Annotation]) -> Labels:
 
 
 def thumbnail(path: Path, size: int) -> str:
-    """An image, at most ``size`` pixels wide and high, as base64 of a WebP file."""
+    """An image, at most ``size`` pixels wide and high, as base64 of a WebP file.
+
+    Raises:
+        InputError: it can't be read.
+    """
     try:
         with Image.open(path) as image:
             image.thumbnail((size, size))
@@ -208,8 +214,12 @@ def thumbnail(path: Path, size: int) -> str:
             upright = ImageOps.exif_transpose(image).convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"{path} can't be read as an image: {error}") from error
+    return webp(upright)
+
+
+def webp(image: Image.Image) -> str:
     buffer = BytesIO()
-    upright.save(buffer, "WEBP", quality=75)
+    image.save(buffer, "WEBP", quality=75)
     return base64.b64encode(buffer.getvalue()).decode()
 
 
@@ -247,6 +257,8 @@ def write_gallery(
 ) -> None:
     """Write the page, completely or not at all.
 
+    An image that can't be read is a grey area, and named in a warning.
+
     Args:
         output: the page.
         title: of the page.
@@ -255,8 +267,9 @@ def write_gallery(
         thumbnail_size: longest edge in pixels; None for images that are linked only.
 
     Raises:
-        InputError: an image can't be read or the page not be written.
+        InputError: the page can't be written.
     """
+    unreadable: list[str] = []
     paths = [image_root / image["name"] for image in data["images"]]
     images = [
         {**image, "url": link(path, output.parent)}
@@ -268,13 +281,24 @@ def write_gallery(
         yield page_head(title, {**data, "images": images, "thumbnails": prefix}).encode()
         if thumbnail_size is None:
             return
+
+        def made_or_grey(path: Path) -> str:
+            try:
+                return thumbnail(path, thumbnail_size)
+            except InputError as error:
+                unreadable.append(str(error))
+                return webp(Image.new("RGB", (1, 1), "gray"))
+
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            made = pool.map(lambda path: thumbnail(path, thumbnail_size), paths)
+            made = pool.map(made_or_grey, paths)
             for number, text in enumerate(tqdm(made, "thumbnails", len(paths), disable=None)):
                 script = f'<script type="text/plain" id="thumbnail-{number}">{text}</script>\n'
                 yield script.encode()
 
     write_atomically(output, lambda file: file.writelines(pieces()))
+    if unreadable:
+        head = f"{len(unreadable)} images are grey in the page: repair them and make it again"
+        logger.warning("\n  ".join([head, *sorted(unreadable)]))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -299,6 +323,12 @@ def main(argv: list[str] | None = None) -> None:
         check_output(options.output, *inputs)
         data = gallery_data(options.annotations, options.image_root, options.full)
         size = None if options.link_images else options.thumbnail_size
+        if size is not None and len(data["images"]) >= MANY_IMAGES:
+            print(
+                f"{len(data['images']):,} thumbnails make a large page: --link-images makes a "
+                "small one, which shows the images where they are",
+                file=sys.stderr,
+            )
         write_gallery(options.output, options.annotations.name, data, options.image_root, size)
     except InputError as error:
         sys.exit(f"error: {error}")

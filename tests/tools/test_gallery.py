@@ -1,5 +1,8 @@
 import base64
+import errno
 import json
+import os
+import re
 from io import BytesIO
 
 import gallery
@@ -157,14 +160,33 @@ def test_thumbnail_is_small_and_upright(tmp_path):
         assert (image.format, image.size) == ("WEBP", (25, 50))
 
 
-def test_damaged_image_leaves_the_former_page(folder):
+def test_damaged_image_is_grey_and_named(folder, caplog):
     (folder / "images" / "2.png").write_bytes(b"no image")
     page = folder / "page.html"
+    gallery.write_gallery(page, "title", read(folder), folder / "images", 64)
+    head, line = caplog.messages[-1].splitlines()
+    assert head == "1 images are grey in the page: repair them and make it again"
+    assert "2.png can't be read as an image" in line
+    # The image of the lowest score comes first.
+    sizes = []
+    for text in re.findall(r'id="thumbnail-\d">(.*?)<', page.read_text()):
+        with Image.open(BytesIO(base64.b64decode(text))) as image:
+            sizes.append(image.size)
+    assert sizes == [(1, 1), (64, 51)]
+
+
+def test_page_that_can_not_be_written_leaves_the_former_one(folder, monkeypatch):
+    page = folder / "page.html"
     page.write_text("former")
-    with pytest.raises(InputError, match=r"2\.png can't be read"):
+    monkeypatch.setattr(gallery, "thumbnail", full_disk)
+    with pytest.raises(InputError, match="No space left"):
         gallery.write_gallery(page, "title", read(folder), folder / "images", 64)
     assert page.read_text() == "former"
     assert not list(folder.glob(".page*"))
+
+
+def full_disk(path, size):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_names_can_not_leave_their_place(folder):
@@ -203,3 +225,14 @@ def test_inputs_are_not_overwritten(folder, name, monkeypatch):
             ["mined.json", "--image-root", "images", "--full", "full.json", "--output", name]
         )
     assert (folder / name).read_text() == before
+
+
+@pytest.mark.parametrize(("number", "hints"), [(2, 1), (3, 0)])
+def test_hint_for_many_images(folder, number, hints, monkeypatch, capsys):
+    monkeypatch.setattr(gallery, "MANY_IMAGES", number)
+    monkeypatch.chdir(folder)
+    command = ["mined.json", "--image-root", "images", "--output", "page.html"]
+    gallery.main(command)
+    assert capsys.readouterr().err.count("2 thumbnails make a large page: --link-images") == hints
+    gallery.main([*command, "--link-images"])
+    assert "--link-images" not in capsys.readouterr().err

@@ -93,20 +93,29 @@ def folder(tmp_path):
     return tmp_path
 
 
+def make_gallery(folder, *options):
+    gallery.main(
+        [
+            str(folder / "mined.json"),
+            f"--image-root={folder / 'images'}",
+            f"--output={folder / 'gallery.html'}",
+            *options,
+        ]
+    )
+
+
 class Page:
     """A gallery in the browser."""
 
-    def __init__(self, browser, folder, *options):
+    def __init__(self, browser, folder):
         self.browser = browser
-        gallery.main(
-            [
-                str(folder / "mined.json"),
-                f"--image-root={folder / 'images'}",
-                f"--output={folder / 'gallery.html'}",
-                *options,
-            ]
-        )
         browser.get((folder / "gallery.html").as_uri())
+
+    @classmethod
+    def of(cls, browser, folder, *options):
+        """Make the gallery of ``mined.json`` and open it."""
+        make_gallery(folder, *options)
+        return cls(browser, folder)
 
     def find(self, selector):
         return self.browser.find_element(By.CSS_SELECTOR, selector)
@@ -176,7 +185,7 @@ class Page:
 
 @pytest.fixture
 def page(browser, folder):
-    return Page(browser, folder, f"--full={folder / 'full.json'}")
+    return Page.of(browser, folder, f"--full={folder / 'full.json'}")
 
 
 def has_colour(pixels, place, colour, reach=2):
@@ -252,7 +261,7 @@ def test_draws_the_others_faintly(page):
 
 @pytest.mark.parametrize("link", [[], ["--link-images"]])
 def test_boxes_lie_where_they_belong(browser, folder, link):
-    page = Page(browser, folder, f"--full={folder / 'full.json'}", *link)
+    page = Page.of(browser, folder, f"--full={folder / 'full.json'}", *link)
     for selector in ("#grid li:first-child svg.picture", "#picture"):
         if selector == "#picture":
             page.find("#grid li:first-child button").click()
@@ -318,7 +327,7 @@ def test_arrows_in_a_field_stay_there(page):
 
 
 def test_thumbnail_remains_where_the_image_is_gone(browser, folder):
-    page = Page(browser, folder)
+    page = Page.of(browser, folder)
     shutil.rmtree(folder / "images")
     page.find("#grid li:first-child button").click()
     page.wait(lambda: "this is its thumbnail" in page.find("#note").text)
@@ -360,7 +369,7 @@ def test_other_boxes_leave_the_chosen_one_and_the_zoom(page):
 
 
 def test_kinds_that_are_not_known_are_not_offered(browser, folder):
-    page = Page(browser, folder)
+    page = Page.of(browser, folder)
     kinds = [element.get_attribute("id") for element in page.all("#kinds input")]
     assert kinds == ["kind-annotated", "kind-mined"]
     assert page.boxes() == ["annotated"] * 3 + ["mined"] * 3
@@ -368,7 +377,7 @@ def test_kinds_that_are_not_known_are_not_offered(browser, folder):
 
 def test_page_is_allowed_no_request_and_reports_no_error(browser, folder):
     browser.get_log("browser")
-    page = Page(browser, folder)
+    page = Page.of(browser, folder)
     page.find("#grid button").click()
     page.wait_for_pictures()
     assert browser.get_log("browser") == []
@@ -392,41 +401,82 @@ def test_follows_the_colour_scheme(browser, page, scheme, is_dark):
 
 
 class TestManyImages:
-    NUMBER = 600
+    """Five thousand thumbnails of usual size, of which only these differ, to save time."""
 
-    @pytest.fixture
-    def page(self, browser, tmp_path):
-        (tmp_path / "images").mkdir()
-        Image.new("RGB", (8, 8), GREY).save(tmp_path / "images" / "0.png")
+    NUMBER = 5_000
+    TINTS = ((200, 90, 90), (90, 200, 90), (90, 90, 200))
+
+    @pytest.fixture(scope="class")
+    def folder(self, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("many")
+        (folder / "images").mkdir()
+        rng = np.random.default_rng(0)
+        for number, tint in enumerate(self.TINTS):
+            blur = rng.integers(-40, 40, (45, 60, 3))
+            pixels = np.clip(np.kron(blur, np.ones((8, 8, 1))) + tint, 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / "images" / f"{number}.png")
+        for number in range(len(self.TINTS), self.NUMBER):
+            (folder / "images" / f"{number}.png").hardlink_to(
+                folder / "images" / f"{number % len(self.TINTS)}.png"
+            )
         ids = range(self.NUMBER)
-        for number in ids[1:]:
-            shutil.copyfile(tmp_path / "images" / "0.png", tmp_path / "images" / f"{number}.png")
+        images = [{"id": i, "file_name": f"{i}.png", "width": 480, "height": 360} for i in ids]
+        box = [100, 100, 240, 160]
         dataset = {
-            "images": [{"id": i, "file_name": f"{i}.png", "width": 8, "height": 8} for i in ids],
+            "images": images,
             "categories": [{"id": 1, "name": "cat"}],
             # The last image is the most doubtful one.
-            "annotations": [annotation(i, i, 1, [1, 1, 4, 4], score=1 - i / 1000) for i in ids],
+            "annotations": [annotation(i, i, 1, box, score=1 - i / self.NUMBER) for i in ids],
         }
-        (tmp_path / "mined.json").write_text(json.dumps(dataset))
-        return Page(browser, tmp_path)
+        (folder / "mined.json").write_text(json.dumps(dataset))
+        return folder
+
+    @pytest.fixture(scope="class")
+    def made(self, folder):
+        """The page, with each different thumbnail made once."""
+        by_tint = {
+            number: gallery.thumbnail(folder / "images" / f"{number}.png", 256)
+            for number in range(len(self.TINTS))
+        }
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                gallery, "thumbnail", lambda path, _: by_tint[int(path.stem) % len(self.TINTS)]
+            )
+            make_gallery(folder)
+        return folder
+
+    @pytest.fixture
+    def page(self, browser, made):
+        return Page(browser, made)
+
+    def tint(self, page, position):
+        """What colour a card's picture has, its box apart."""
+        pixels, _ = page.pixels(f"#grid li[aria-posinset='{position}'] svg.picture")
+        return np.median(pixels, axis=(0, 1))
 
     def test_only_cards_near_the_visible_ones_are_built(self, page):
-        assert page.count() == "Images shown: 600 of 600. Boxes: 600."
-        assert page.cards()[0] == "599.png"
+        assert page.count() == "Images shown: 5,000 of 5,000. Boxes: 5,000."
+        assert page.cards()[0] == "4999.png"
         assert len(page.cards()) < 60
+        assert self.tint(page, 1) == pytest.approx(self.TINTS[4999 % 3], abs=20)
         page.press(Keys.END)
         assert page.focused().get_attribute("title") == "0.png"
-        assert page.find("#grid li:last-child").get_attribute("aria-posinset") == "600"
+        assert page.find("#grid li:last-child").get_attribute("aria-posinset") == "5000"
         assert len(page.cards()) < 60
-        assert all(image.get_attribute("href") for image in page.all("#grid image"))
+        page.wait(lambda: all(x.get_attribute("href") for x in page.all("#grid image")))
+        assert self.tint(page, 5000) == pytest.approx(self.TINTS[0], abs=20)
         page.press(Keys.HOME)
-        assert page.focused().get_attribute("title") == "599.png"
+        assert page.focused().get_attribute("title") == "4999.png"
 
     def test_scrolling_builds_what_comes_into_view(self, page):
         middle = "const s = document.getElementById('scroller'); s.scrollTop = s.scrollHeight / 2"
         page.browser.execute_script(middle)
-        page.wait(lambda: any(name in ("300.png", "299.png") for name in page.cards()))
+        page.wait(lambda: any(name in ("2500.png", "2499.png") for name in page.cards()))
         # The first card stays, for Tab to lead into the grid.
-        assert page.cards()[0] == "599.png"
+        assert page.cards()[0] == "4999.png"
         page.press(Keys.PAGE_DOWN)
         assert page.focused().is_displayed()
+
+    def test_filters_leave_few(self, page):
+        page.fill("#high", "0.0009")
+        assert page.cards() == [f"{number}.png" for number in range(4999, 4995, -1)]
