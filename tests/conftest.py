@@ -8,12 +8,17 @@ import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets.builtin_meta import COCO_CATEGORIES
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from comining.data.sparse import make_sparse
 from comining.engine import load_config
 
 CONFIGS = Path(__file__).parents[1] / "configs"
+
+# No test is to fail because the machine is busy.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 #: By detector, its small config.
 DEMOS = {"RetinaNet": "demo", "FCOS": "fcos_demo"}

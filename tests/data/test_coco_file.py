@@ -180,7 +180,7 @@ number = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.lists(st.lists(number, min_size=4, max_size=4), max_size=6))
 def test_what_is_left_lies_in_the_image_and_is_what_a_plain_loop_leaves(tmp_path_factory, boxes):
     dataset, _ = read(make_dataset(boxes), tmp_path_factory.getbasetemp())
@@ -219,13 +219,13 @@ def gives_a_result_or_an_input_error(value, folder):
     assert "a.json" in message
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(json_value)
 def test_any_json_gives_a_result_or_an_input_error(tmp_path_factory, value):
     gives_a_result_or_an_input_error(value, tmp_path_factory.getbasetemp())
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     st.sampled_from(["images", "annotations", "categories"]),
     st.sampled_from(

@@ -30,7 +30,7 @@ def iou(a, b):
     return width * height / (sum(areas) - width * height) if width * height else 0
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(st.lists(row, max_size=24), st.integers(1, 4), st.sampled_from([0.0, 0.3, 0.5, 1.0]))
 def test_suppression(rows, most, thresh):
     kept = []
@@ -49,7 +49,7 @@ def test_suppression(rows, most, thresh):
     assert found.images.tolist() == [r[2] for r in expected]
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(
     st.lists(sound_row, max_size=8),
     st.lists(sound_row, max_size=8),
