@@ -27,7 +27,7 @@ from comining.errors import InputError
 
 from .comining import BRANCHES, CoMining
 from .labels import Labels
-from .losses import box_loss, centerness, dense_focal_loss, sum_per_branch
+from .losses import box_loss, centerness, dense_focal_loss, mean_per_branch
 from .matching import label_locations
 from .mining import confident_candidates, suppress, top_candidates
 
@@ -222,15 +222,10 @@ class CoMiningFCOS(CoMining, FCOS):
         )
         branches = images.div(num_images // num_branches, rounding_mode="floor")
         learns_box = scores[images, locations] == 1
-        num_boxes, loss_loc, loss_ctr = (
-            sum_per_branch(values.where(learns_box, 0), branches, num_branches)
-            for values in (torch.ones_like(regression), regression, center)
-        )
-        num_boxes = num_boxes.clamp(min=1)
 
         get_event_storage().put_scalar("num_pos_anchors", len(images) / num_images)
         return {
             "loss_fcos_cls": loss_cls / num_objects,
-            "loss_fcos_loc": loss_loc / num_boxes,
-            "loss_fcos_ctr": loss_ctr / num_boxes,
+            "loss_fcos_loc": mean_per_branch(regression, learns_box, branches, num_branches),
+            "loss_fcos_ctr": mean_per_branch(center, learns_box, branches, num_branches),
         }

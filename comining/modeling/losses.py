@@ -196,3 +196,21 @@ def centerness(distances: Tensor) -> Tensor:
 def sum_per_branch(values: Tensor, branches: Tensor, num_branches: int) -> Tensor:
     """Sum ``values`` (F,) of each of the branches (F,) in [0, V); returns (V,)."""
     return values.new_zeros(num_branches).index_add(0, branches, values)
+
+
+def mean_per_branch(
+    values: Tensor, is_counted: Tensor, branches: Tensor, num_branches: int
+) -> Tensor:
+    """The mean of those ``values`` (F,) that are counted, of each of the branches (F,) in [0, V).
+
+    Args:
+        values: such as the losses of foreground anchors.
+        is_counted: (F,) bool.
+        branches: (F,) int64.
+        num_branches: V.
+
+    Returns:
+        (V,); 0 where nothing is counted.
+    """
+    number = sum_per_branch(is_counted.to(values.dtype), branches, num_branches)
+    return sum_per_branch(values.where(is_counted, 0), branches, num_branches) / number.clamp(min=1)

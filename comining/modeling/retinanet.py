@@ -17,7 +17,7 @@ from comining.errors import InputError
 
 from .comining import BRANCHES, CoMining
 from .labels import Labels
-from .losses import BOX_LOSSES, box_loss, dense_focal_loss, sum_per_branch
+from .losses import BOX_LOSSES, box_loss, dense_focal_loss, mean_per_branch
 from .matching import label_anchors
 from .mining import confident_candidates, suppress, top_candidates
 
@@ -106,8 +106,7 @@ class CoMiningRetinaNet(CoMining, RetinaNet):
         )
         branches = images.div(num_images // num_branches, rounding_mode="floor")
         learns_box = scores[images, anchors] == 1
-        num_boxes = sum_per_branch(learns_box.float(), branches, num_branches).clamp(min=1)
-        loss_box_reg = sum_per_branch(regression.where(learns_box, 0), branches, num_branches)
+        loss_box_reg = mean_per_branch(regression, learns_box, branches, num_branches)
 
         get_event_storage().put_scalar("num_pos_anchors", len(images) / num_images)
-        return {"loss_cls": loss_cls / num_objects, "loss_box_reg": loss_box_reg / num_boxes}
+        return {"loss_cls": loss_cls / num_objects, "loss_box_reg": loss_box_reg}
