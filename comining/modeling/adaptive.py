@@ -24,8 +24,11 @@ DECAY = 0.99
 DOUBT = 5.0
 #: So many detections close to annotated boxes are needed to tell how many are to be far from them.
 ENOUGH = 100.0
+#: How many standard errors above what was seen the ratio of far to close detections may be. Without
+#: such a bound the least of many ratios would be what chance made of them.
+STANDARD_ERRORS = 3.0
 #: More than so many times as many far detections as expected are too many.
-SLACK = 1.5
+SLACK = 1.2
 
 #: A box is not mined if, of those that score like it up to MARGIN bins more, it is more likely
 #: wrong than right.
@@ -78,7 +81,8 @@ class AdaptiveThresholds(nn.Module):
         # Saved with the model, so that a resumed training goes on alike.
         self.counts: Tensor
         self.register_buffer("counts", torch.zeros(4, num_classes, NUM_BINS))
-        # The lowest ratio of far to close detections so far, of each class and, at last, of all.
+        # The ratio of far to close detections that was least so far, as high as it may be, of each
+        # class and, at last, of all.
         self.least_far: Tensor
         self.register_buffer("least_far", torch.full((num_classes + 1,), torch.inf))
 
@@ -116,7 +120,7 @@ class AdaptiveThresholds(nn.Module):
             distributed.all_reduce(seen)
         self.counts.mul_(DECAY).add_(seen)
         _, _, num_close, num_far = self._above()
-        ratio = torch.where(num_close < ENOUGH, torch.inf, num_far / num_close.clamp(min=1))
+        ratio = torch.where(num_close < ENOUGH, torch.inf, _highest_ratio(num_far, num_close))
         torch.minimum(self.least_far, ratio.amin(1), out=self.least_far)
         return ~close
 
@@ -155,6 +159,15 @@ class AdaptiveThresholds(nn.Module):
         """What was counted from each score on: (4, K + 1, NUM_BINS), at last of all classes."""
         above = self.counts.flip(2).cumsum(2).flip(2)
         return torch.cat((above, above.sum(1, keepdim=True)), dim=1)
+
+
+def _highest_ratio(counts: Tensor, others: Tensor) -> Tensor:
+    """What the ratio of two kinds of events may be at most, by how many of each were seen.
+
+    The logarithm of a ratio of two Poisson counts has a variance of about 1 / count + 1 / other.
+    """
+    counts = counts + 1  # nothing seen is no proof that there is nothing
+    return counts / others * (STANDARD_ERRORS * (1 / counts + 1 / others).sqrt()).exp()
 
 
 def _first_score(reached: Tensor) -> Tensor:
