@@ -11,7 +11,7 @@ from comining.engine.miner import build_miner, mine_batch
 from comining.engine.mining_run import same_size_batches
 from comining.errors import InputError
 from comining.modeling.labels import Labels
-from tests.modeling.helpers import tiny_config, tiny_model
+from tests.modeling.helpers import each_detector, tiny_config, tiny_model
 
 
 def test_mined_boxes_are_in_pixels_of_the_original_and_compared_with_the_annotated(tmp_path):
@@ -46,8 +46,9 @@ def test_mined_boxes_are_in_pixels_of_the_original_and_compared_with_the_annotat
     assert mined.is_new == [False, True, True, True]
 
 
-def test_image_without_annotations_or_mined_boxes(tmp_path):
-    model = tiny_model().eval()
+@each_detector
+def test_image_without_annotations_or_mined_boxes(detector):
+    model = tiny_model(detector=detector).eval()
     item = {"image": torch.zeros(3, 64, 64)}
     record = {"height": 64, "width": 64, "annotations": []}
     model.score_thresh = 1.0

@@ -14,6 +14,7 @@ from PIL import Image
 from comining.data import register_from_config
 from comining.engine import Trainer
 from comining.errors import InputError
+from tests.modeling.helpers import each_detector
 
 
 @pytest.fixture
@@ -62,12 +63,13 @@ def save_video(path, frames, width=64, height=48):
     return path
 
 
+@each_detector
 def test_predictions_are_those_of_evaluation(command, own_config, own_data, tmp_path):
     found = command(own_data / "images", "--score-thresh", 0)
     assert found["categories"] == [{"id": 3, "name": "cat"}, {"id": 7, "name": "dog"}]
     assert found["info"]["image_root"] == str(own_data / "images")
 
-    own_config.MODEL.RETINANET.SCORE_THRESH_TEST = 0.0
+    own_config.MODEL.RETINANET.SCORE_THRESH_TEST = own_config.MODEL.FCOS.SCORE_THRESH_TEST = 0.0
     register_from_config(own_config)
     evaluated = Trainer.build_model(own_config)
     evaluated.load_state_dict(torch.load(tmp_path / "model.pth")["model"])
