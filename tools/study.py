@@ -24,9 +24,9 @@ PROTOCOL/METHOD/seedSEED below --output, which holds its train.log, too. The sam
 goes on where the study was interrupted, and tries again what failed.
 
 At the end come table.md and table.csv (mean and standard deviation over the seeds), runs.csv (every
-run) and the pictures ap and mining. 'Gap closed' is (AP - AP of the control) / (AP of the control
-on the protocol named full - AP of the control). What is said of mined boxes is their mean over the
-last tenth of the training.
+run, with the commit of the code that it was trained by) and the pictures ap and mining. 'Gap closed'
+is (AP - AP of the control) / (AP of the control on the protocol named full - AP of the control).
+What is said of mined boxes is their mean over the last tenth of the training.
 """
 
 from __future__ import annotations
@@ -62,6 +62,10 @@ def report(study: Study, output: Path) -> None:
     pictures = plot_study(study, rows, runs, output)
     print(f"\n{(output / 'table.md').read_text()}")
     print(f"{len(runs)} of {len(study.cells)} runs are finished")
+    versions = sorted({run.code or "unknown" for run in runs})
+    if len(versions) > 1:
+        print(f"note: they are of different versions of the project, {', '.join(versions)}: see")
+        print("'code' in runs.csv")
     for path in (output / "table.md", output / "table.csv", output / "runs.csv", *pictures):
         print(path)
 
@@ -102,6 +106,8 @@ def main(command: tuple[str, ...] = TRAIN) -> None:
             failed = run_cells(study.cells, options.output, options.jobs, command)
         report(study, options.output)
     except InputError as error:
+        if failed:
+            print(f"\n{describe_failures(failed, options.output)}", file=sys.stderr)
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         print("\ninterrupted: the same command goes on from the last checkpoints", file=sys.stderr)

@@ -50,9 +50,9 @@ class AdaptiveThresholds(nn.Module):
 
     These show by their number. Where detections are right, there are as many far ones per close one
     as there are missing objects per annotated one, which is the same from the first iteration to
-    the last. Where there are more than ``SLACK`` times as many as there were at least so far, the
-    surplus is taken for background. So a detector that begins to believe its own mistakes is
-    stopped.
+    the last. Where there are more than ``SLACK`` times as many as there may have been at least so
+    far, the surplus is taken for background. So a detector that begins to believe its own mistakes
+    is stopped.
 
     Nothing needs to be known of how many objects are missing, and no annotation is held out. The
     estimate is too high by as much as the detector knows annotated objects by heart.
@@ -119,7 +119,7 @@ class AdaptiveThresholds(nn.Module):
         if comm.get_world_size() > 1:
             distributed.all_reduce(seen)
         self.counts.mul_(DECAY).add_(seen)
-        _, _, num_close, num_far = self._above()
+        *_, num_close, num_far = self._above()
         ratio = torch.where(num_close < ENOUGH, torch.inf, _highest_ratio(num_far, num_close))
         torch.minimum(self.least_far, ratio.amin(1), out=self.least_far)
         return ~close

@@ -145,7 +145,7 @@ class CoMining(DenseDetector):
 
         Args:
             batched_inputs: N items with ``image``, as for inference.
-            score_thresh: in [0, 1]; None for the thresholds of the training, `score_thresholds`.
+            score_thresh: in [0, 1], on the same scores as `score_thresholds`; None for these.
 
         Returns:
             N labels by descending score, in the frame of ``image`` and not clipped to it.
@@ -159,11 +159,12 @@ class CoMining(DenseDetector):
         outputs = self.dense_outputs(features, self.head(features))
         if self.adaptive is None:
             mined = self.mine(outputs, self.score_thresh if score_thresh is None else score_thresh)
-        elif score_thresh is not None:
-            mined = self._one_per_place(outputs, score_thresh)
-        else:
+        elif score_thresh is None:
             mined = self._one_per_place(outputs, FLOOR)
             mined = mined.select(mined.scores > self.adaptive.thresholds()[0][mined.classes])
+        else:
+            mined = self._one_per_place(outputs, min(FLOOR, score_thresh))
+            mined = mined.select(mined.scores > score_thresh)
         return mined.split(len(batched_inputs))
 
     def score_thresholds(self) -> list[float]:

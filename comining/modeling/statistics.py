@@ -62,7 +62,7 @@ class MiningStatistics:
         self.last_mined = numbers[list(sums).index("mined")]
 
     def of_branch(self, branch: int) -> dict[str, float]:
-        """What there is something to take a mean of, all in 0..1.
+        """Those of which there is enough to take a mean of, all in 0..1.
 
         Returns:
             ``mined_score``, the mean of mined boxes; ``rediscovered``, the share of the annotated
@@ -78,7 +78,8 @@ class MiningStatistics:
             "mined_recall": ("found", "withheld"),
         }
         sums = {name: values[branch] for name, values in self._sums.items()}
-        return {name: sums[a] / sums[b] for name, (a, b) in ratios.items() if sums.get(b)}
+        # What has nearly faded would be shown for ever.
+        return {name: sums[a] / sums[b] for name, (a, b) in ratios.items() if sums.get(b, 0) >= 1}
 
 
 def _count(labels: Labels, num_images: int, values: Tensor | None = None) -> Tensor:

@@ -58,8 +58,16 @@ def test_earlier_iterations_fade():
     assert original["mined_recall"] == pytest.approx(DECAY / (2 * DECAY + 2))
 
 
+def test_what_has_faded_is_told_no_more():
+    one, many = make_labels([[0, 0, 10, 10]]), make_labels([[0, 0, 10, 10]] * 3)
+    assert "mined_score" in after({"mined": one})[0]
+    assert "mined_score" not in after({"mined": one}, {})[0]
+    assert "mined_score" in after({"mined": many}, *[{}] * 20)[0]
+    assert "mined_score" not in after({"mined": many}, *[{}] * 22)[0]  # 3 * 0.95 ** 22 < 1
+
+
 def test_images_of_which_nothing_is_known_do_not_count():
-    hit, miss = make_labels([[0, 0, 10, 10]]), make_labels([[40, 0, 50, 10]])
+    hit, miss = make_labels([[0, 0, 10, 10]] * 2), make_labels([[40, 0, 50, 10]])
     original, _ = after({"mined": hit, "withheld": OBJECTS}, {"mined": miss})
     assert original["mined_precision"] == 1
 

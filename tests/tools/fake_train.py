@@ -1,6 +1,7 @@
 """What a study sees of train_net.py, without a training: python fake_train.py HOW [arguments].
 
-HOW is "well", or what happens to the runs of seed 1: "fail", "die" (once, by SIGKILL) or "hang".
+HOW is "well", or what happens to the runs of seed 1: "fail", "die" (once, by SIGKILL), "hang" or
+"hang deaf", to requests to end.
 """
 
 import json
@@ -17,6 +18,8 @@ def main(how, arguments):
     output, iterations = Path(settings["OUTPUT_DIR"]), int(settings["SOLVER.MAX_ITER"])
     print(f"threads {os.environ['OMP_NUM_THREADS']}, resumed {any(output.glob('*.pth'))}")
     (output / "model_0000001.pth").touch()
+    if settings["SEED"] == "1" and how == "hang deaf":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     (output / "pid").write_text(str(os.getpid()))
     if settings["SEED"] == "1" and how == "fail":
         print("error: something is wrong")
@@ -24,13 +27,14 @@ def main(how, arguments):
     if settings["SEED"] == "1" and how == "die":
         sys.stdout.flush()
         os.kill(os.getpid(), signal.SIGKILL)
-    while settings["SEED"] == "1" and how == "hang":
+    while settings["SEED"] == "1" and how.startswith("hang"):
         time.sleep(0.1)
     line = {"iteration": iterations - 1, "comining/mined_per_image": 2.0}
     (output / "metrics.json").write_text(json.dumps(line) + "\n")
     (output / "model_final.pth").touch()
     ap = 10.0 + int(settings["SEED"])
-    (output / "results.json").write_text(json.dumps({"bbox": {"AP": ap, "AP50": 2 * ap}}))
+    results = {"bbox": {"AP": ap, "AP50": 2 * ap, "AP75": ap / 2}}
+    (output / "results.json").write_text(json.dumps(results))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import study as study_script
-from studies import runner
+from studies import cells, runner
 from studies.cells import LOG, RECORD, Record, read_record, read_runs, write_record
 from studies.runner import minutes_left, run_cells
 
@@ -107,12 +108,61 @@ def test_model_that_detects_nothing_has_ap_0(plan, tmp_path):
     assert [run.values[key] for key in nothing] == [0, 0, 0]
 
 
-def test_damaged_results_are_named(plan, tmp_path):
+@pytest.mark.parametrize(
+    "text",
+    ["{", "null", "[]", "{}", '{"bbox": null}', '{"bbox": {}}',
+     '{"bbox": {"AP": "?", "AP50": 1, "AP75": 1}}'],
+)  # fmt: skip
+def test_damaged_results_are_named(text, plan, tmp_path):
     run_cells(plan.cells[:1], tmp_path, 1, fake("well"))
     folder = tmp_path / plan.cells[0].name
-    (folder / "results.json").write_text("{")
+    (folder / "results.json").write_text(text)
     with pytest.raises(InputError, match=rf"{folder} has damaged results"):
         read_runs(plan.cells, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "null", '{"settings": null}', '{"setting": {}}'])
+def test_damaged_record_is_named(text, plan, tmp_path):
+    run_cells(plan.cells[:1], tmp_path, 1, fake("well"))
+    folder = tmp_path / plan.cells[0].name
+    (folder / RECORD).write_text(text)
+    with pytest.raises(InputError, match=rf"{folder / RECORD} is damaged .*: move {folder} away"):
+        read_runs(plan.cells, tmp_path)
+
+
+def test_code_that_trained_is_recorded(plan, tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "code_version", lambda: "a1")
+    run_cells(plan.cells, tmp_path, 2, fake("die"))
+    monkeypatch.setattr(runner, "code_version", lambda: "b2+")
+    run_cells(plan.cells, tmp_path, 2, fake("well"))
+    assert [(run.seed, run.code) for run in read_runs(plan.cells, tmp_path)] == [
+        (0, "a1"), (0, "a1"), (1, "a1, b2+"), (1, "a1, b2+")
+    ]  # fmt: skip
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
+def test_version_of_the_code(tmp_path, monkeypatch):
+    def git(*words):
+        own = ("-c", "user.name=a", "-c", "user.email=a@b")
+        done = subprocess.run(["git", *own, *words], cwd=tmp_path, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    monkeypatch.setattr(cells, "ROOT", tmp_path)
+    version = cells.code_version.__wrapped__
+    assert version() == ""
+    source = tmp_path / "comining" / "model.py"
+    source.parent.mkdir()
+    for name, text in (("comining/model.py", "1"), ("README.md", "2")):
+        (tmp_path / name).write_text(text)
+    git("init")
+    for path in ("comining", "README.md"):
+        git("add", path)
+        git("commit", "-m", path)
+    assert version() == git("rev-parse", "--short", "HEAD~")  # README.md trains nothing
+    (tmp_path / "README.md").write_text("3")
+    assert version() == git("rev-parse", "--short", "HEAD~")
+    source.write_text("4")
+    assert version() == git("rev-parse", "--short", "HEAD~") + "+"
 
 
 def test_changed_settings_stop_the_study(plan, study, tmp_path):
@@ -209,10 +259,14 @@ def is_alive(pid):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
-def test_asked_to_end_it_ends_its_trainings(study_file, tmp_path):
-    process = start("hang", study_file, tmp_path / "out")
+@pytest.mark.parametrize("how", ["hang", "hang deaf"])
+def test_asked_to_end_it_ends_its_trainings(how, study_file, tmp_path):
+    process = start(how, study_file, tmp_path / "out")
     pid = pid_of_hanging(tmp_path / "out")
     process.send_signal(signal.SIGTERM)
+    if how == "hang deaf":
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)  # impatience changes nothing
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "the same command goes on" in stderr
@@ -227,18 +281,18 @@ def test_killed_study_goes_on(study, study_file, tmp_path):
     pid = pid_of_hanging(output)
     process.kill()
     process.communicate(timeout=30)
-    cells = study(protocols={"full": {}}, methods={"plain": {}}).cells
+    planned = study(protocols={"full": {}}, methods={"plain": {}}).cells
     # The training that it left behind isn't disturbed.
     assert is_alive(pid)
     with pytest.raises(InputError, match=rf"{output} is in use"):
-        run_cells(cells, output, 1, fake("well"))
+        run_cells(planned, output, 1, fake("well"))
     os.kill(pid, signal.SIGKILL)
     until = time.monotonic() + 30
     while is_alive(pid) and time.monotonic() < until:
         time.sleep(0.05)
-    assert run_cells(cells, output, 1, fake("well")) == []
-    assert log_of(cells[0], output).count("threads") == 1
-    assert log_of(cells[1], output).endswith("resumed True\n")
+    assert run_cells(planned, output, 1, fake("well")) == []
+    assert log_of(planned[0], output).count("threads") == 1
+    assert log_of(planned[1], output).endswith("resumed True\n")
 
 
 def call(monkeypatch, *words, command):
@@ -263,13 +317,21 @@ def test_command(study_file, tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "2 of 4 runs are finished" in printed
     assert "| full" in printed
+    assert "different versions" not in printed
 
     assert call(monkeypatch, path, "--output", output, command=fake("well")) is None
     for name in ("table.md", "table.csv", "runs.csv", "ap.png", "ap.svg", "mining.png"):
         (output / name).rename(output / f"old_{name}")
+    folder = output / "full" / "plain" / "seed0"
     call(monkeypatch, path, "--output", output, "--report-only", command=fake("fail"))
     for name in ("table.md", "table.csv", "runs.csv", "ap.png"):
         assert (output / name).read_bytes() == (output / f"old_{name}").read_bytes()
+    capsys.readouterr()
+    write_record(folder, read_record(folder)._replace(code="a1"))
+    call(monkeypatch, path, "--output", output, "--report-only", command=fake("fail"))
+    printed = capsys.readouterr().out
+    assert "of different versions of the project, " in printed
+    assert "a1" in printed
     (plain,) = [line for line in (output / "table.md").read_text().splitlines() if "plain " in line]
     assert "10.5 ± 0.7" in plain
 
@@ -288,14 +350,14 @@ def test_real_training_that_is_killed_and_goes_on(study, own_overrides, tmp_path
     settings = {key: value for key, value in zip(words, words, strict=True) if key != "OUTPUT_DIR"}
     settings |= {"SOLVER.CHECKPOINT_PERIOD": 1, "SOLVER.AMP.ENABLED": False}
     settings["MODEL.RETINANET.SCORE_THRESH_TEST"] = 0.0
-    cells = study(
+    planned = study(
         settings=settings, methods={"comining": {}}, protocols={"own": {}}, seeds=[3]
     ).cells
     output = tmp_path / "out"
-    assert run_cells(cells, output, 1, (RUN_UNTIL, "in a step", "1", "0")) == list(cells)
-    assert run_cells(cells, output, 1) == []
-    assert "Starting training from iteration 1" in log_of(cells[0], output)
-    (run,) = read_runs(cells, output)
+    assert run_cells(planned, output, 1, (RUN_UNTIL, "in a step", "1", "0")) == list(planned)
+    assert run_cells(planned, output, 1) == []
+    assert "Starting training from iteration 1" in log_of(planned[0], output)
+    (run,) = read_runs(planned, output)
     results = json.loads((output / "own/comining/seed3/results.json").read_text())
     assert run.values["AP"] == results["bbox"]["AP"] >= 0
     assert run.values["mined_per_image"] == 0

@@ -45,6 +45,16 @@ def test_gap_closed():
     assert closed == Spread(pytest.approx(0.6), pytest.approx(0.2 * 2**0.5))
 
 
+def test_the_same_share_of_different_gaps_has_no_deviation():
+    control, full = {0: 30, 1: 38}, {0: 40, 1: 44}
+    assert gap_closed(full, control, full) == Spread(1, pytest.approx(0, abs=1e-9))
+    closed = gap_closed({0: 35, 1: 41}, control, full)
+    assert closed == Spread(pytest.approx(0.5), pytest.approx(0, abs=1e-9))
+    # Won back: 5 of 10 and 4 of 6, so 9 of 16; 5.625 and 3.375 of these would be the mean share.
+    closed = gap_closed({0: 35, 1: 42}, control, full)
+    assert closed == Spread(pytest.approx(9 / 16), pytest.approx(0.625 * 2**0.5 / 8))
+
+
 def test_gap_is_that_of_common_seeds():
     # Seed 0 alone: (33 - 30) / (42 - 30).
     closed = gap_closed({0: 33, 1: 99}, {0: 30, 2: 1}, {0: 42, 1: 50})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import cache
@@ -18,6 +19,7 @@ from comining.engine import load_config
 from comining.errors import InputError
 from studies.plan import Cell, flat
 
+ROOT = Path(__file__).parents[2]
 LOG = "train.log"
 RECORD = "cell.json"
 
@@ -37,11 +39,13 @@ class Record(NamedTuple):
         settings: of `Cell.settings`.
         minutes: how long it was trained and evaluated, interrupted attempts included.
         finished: whether train_net.py came to its end.
+        code: `code_version` of the attempts that it goes on from, and of the last one.
     """
 
     settings: dict[str, Any]
     minutes: float = 0.0
     finished: bool = False
+    code: str = ""
 
 
 class Run(NamedTuple):
@@ -53,6 +57,7 @@ class Run(NamedTuple):
             and mined boxes per image, means over the branches and the last tenth of the training;
             minutes. None where there is no value.
         curves: by `MINING`, by iteration, the mean over the branches.
+        code: of `Record.code`.
     """
 
     protocol: str
@@ -60,6 +65,23 @@ class Run(NamedTuple):
     seed: int
     values: dict[str, float | None]
     curves: dict[str, dict[int, float]]
+    code: str = ""
+
+
+@cache
+def code_version() -> str:
+    """The last commit that changed what trains, with a "+" if that was changed since.
+
+    Empty where there is no git repository.
+    """
+    git = ["git", "-C", str(ROOT)]
+    code = ["--", "comining", "train_net.py"]
+    try:
+        log = subprocess.run([*git, "log", "-1", "--format=%h", *code], capture_output=True)
+        changed = subprocess.run([*git, "diff", "--quiet", "HEAD", *code], capture_output=True)
+    except FileNotFoundError:
+        return ""
+    return log.stdout.decode().strip() + ("+" if changed.returncode == 1 else "")
 
 
 def read_record(folder: Path) -> Record | None:
@@ -72,8 +94,10 @@ def read_record(folder: Path) -> Record | None:
     if not path.exists():
         return None
     try:
-        return Record(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError) as error:
+        record = Record(**json.loads(path.read_text()))
+        record.settings.keys()
+        return record
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is damaged ({error}): move {folder} away") from error
 
 
@@ -146,21 +170,21 @@ def read_runs(cells: Iterable[Cell], output: Path) -> list[Run]:
 def _read_run(cell: Cell, folder: Path) -> Run:
     try:
         results = json.loads((folder / "results.json").read_text())["bbox"]
+        # Null is what evaluation gives a model that detects nothing. To leave it out of a mean
+        # would flatter the method.
+        values: dict[str, float | None] = {
+            key: float(results[key] or 0) for key in ("AP", "AP50", "AP75")
+        }
         curves = mining_curves(read_metrics(folder))
     except InputError:
         raise
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder} has damaged results ({error!r}): move it away") from error
-    # Null is what evaluation gives a model that detects nothing. To leave it out of a mean would
-    # flatter the method.
-    values: dict[str, float | None] = {
-        key: results.get(key) or 0.0 for key in ("AP", "AP50", "AP75")
-    }
     for name, curve in curves.items():
         values[name] = at_end(curve, cell.settings["SOLVER.MAX_ITER"])
     record = read_record(folder)
     values["minutes"] = record.minutes if record else None
-    return Run(cell.protocol, cell.method, cell.seed, values, curves)
+    return Run(cell.protocol, cell.method, cell.seed, values, curves, record.code if record else "")
 
 
 def mining_curves(records: Iterable[dict[str, float]]) -> dict[str, dict[int, float]]:

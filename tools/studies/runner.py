@@ -18,8 +18,10 @@ from statistics import fmean
 from comining.errors import InputError
 from studies.cells import (
     LOG,
+    ROOT,
     Record,
     check_unchanged,
+    code_version,
     has_checkpoint,
     is_finished,
     read_record,
@@ -27,7 +29,7 @@ from studies.cells import (
 )
 from studies.plan import Cell, words
 
-TRAIN = (str(Path(__file__).parents[2] / "train_net.py"),)
+TRAIN = (str(ROOT / "train_net.py"),)
 LOOK_EVERY = 0.2  # seconds
 SAVE_MINUTES_EVERY = 10.0  # seconds
 TIME_TO_STOP = 10.0  # seconds
@@ -39,6 +41,7 @@ class _Running:
     folder: Path
     process: subprocess.Popen[bytes]
     before: float  # minutes of the attempts that it goes on from
+    code: str
     started: float
     saved: float
 
@@ -48,7 +51,8 @@ class _Running:
 
     def save(self, *, finished: bool = False) -> None:
         self.saved = time.monotonic()
-        write_record(self.folder, Record(self.cell.settings, self.minutes, finished))
+        record = Record(self.cell.settings, self.minutes, finished, self.code)
+        write_record(self.folder, record)
 
 
 def run_cells(
@@ -91,7 +95,8 @@ def run_cells(
                         failed.append(one.cell)
                     progress.print(one, running, waiting)
         finally:
-            _stop(running)
+            with _uninterrupted():
+                _stop(running)
     return failed
 
 
@@ -187,8 +192,11 @@ def _start(cell: Cell, output: Path, threads: int, lock: int, command: Sequence[
     folder = output / cell.name
     folder.mkdir(parents=True, exist_ok=True)
     record = read_record(folder)
-    before = record.minutes if record and has_checkpoint(folder) else 0.0
-    write_record(folder, Record(cell.settings, before))
+    before, versions = 0.0, [code_version()]
+    if record and has_checkpoint(folder):
+        before, versions = record.minutes, [*record.code.split(", "), *versions]
+    code = ", ".join(dict.fromkeys(versions))
+    write_record(folder, Record(cell.settings, before, code=code))
     arguments = ["--config-file", cell.config_file, "--resume"]
     with (folder / LOG).open("ab") as log:
         process = subprocess.Popen(
@@ -203,7 +211,19 @@ def _start(cell: Cell, output: Path, threads: int, lock: int, command: Sequence[
             start_new_session=True,
         )  # fmt: skip
     now = time.monotonic()
-    return _Running(cell, folder, process, before, now, now)
+    return _Running(cell, folder, process, before, code, now, now)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Turn a deaf ear to signals that ask to end."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, handlers, strict=True):
+            signal.signal(number, handler)
 
 
 def _stop(running: list[_Running]) -> None:

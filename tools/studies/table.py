@@ -62,8 +62,9 @@ def gap_closed(
 ) -> Spread | None:
     """Which share of what a control loses to missing annotations a method wins back.
 
-    Of each seed that all three have, AP - control, divided by the mean of full - control over these
-    seeds: so a seed on which that is small does not dominate.
+    The mean of AP - control over the seeds that all three have, divided by that of full - control:
+    so a seed on which that is small does not dominate. The deviation is, to first order, that of a
+    ratio: of what each seed's gain has beyond the mean share of its own gap.
 
     Args:
         ap: of the method on a protocol, by seed.
@@ -80,7 +81,9 @@ def gap_closed(
     lost = fmean(full[seed] - control[seed] for seed in seeds)
     if lost <= 0:
         return None
-    return spread((ap[seed] - control[seed]) / lost for seed in seeds)
+    share = fmean(ap[seed] - control[seed] for seed in seeds) / lost
+    beyond = [ap[seed] - control[seed] - share * (full[seed] - control[seed]) for seed in seeds]
+    return Spread(share, stdev(beyond) / lost if len(seeds) > 1 else None)
 
 
 def make_rows(study: Study, runs: Sequence[Run]) -> list[Row]:
@@ -150,10 +153,10 @@ def _text(value: Spread | None, factor: float, digits: int) -> str:
 def write_runs(runs: Sequence[Run], output: Path) -> None:
     """Write ``runs.csv``, the values of every finished run, into a folder."""
     lines = [
-        [run.protocol, run.method, run.seed, *(run.values.get(key) for key in METRICS)]
+        [run.protocol, run.method, run.seed, *(run.values.get(key) for key in METRICS), run.code]
         for run in runs
     ]
-    _write_csv(output / "runs.csv", ["protocol", "method", "seed", *METRICS], lines)
+    _write_csv(output / "runs.csv", ["protocol", "method", "seed", *METRICS, "code"], lines)
 
 
 def _write_csv(path: Path, header: list[str], lines: list[list[Any]]) -> None:
