@@ -24,9 +24,9 @@ PROTOCOL/METHOD/seedSEED below --output, which holds its train.log, too. The sam
 goes on where the study was interrupted, and tries again what failed.
 
 At the end come table.md and table.csv (mean and standard deviation over the seeds), runs.csv (every
-run, with the commit of the code that it was trained by) and the pictures ap and mining. 'Gap closed'
-is (AP - AP of the control) / (AP of the control on the protocol named full - AP of the control).
-What is said of mined boxes is their mean over the last tenth of the training.
+run, with the commit of the code that it was trained by) and the pictures ap and mining. 'Gap
+closed' is (AP - AP of the control) / (AP of the control on the protocol named full - AP of the
+control). What is said of mined boxes is their mean over the last tenth of the training.
 """
 
 from __future__ import annotations

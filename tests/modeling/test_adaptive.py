@@ -19,7 +19,7 @@ from comining.modeling.adaptive import (
     AdaptiveThresholds,
 )
 from comining.modeling.labels import IGNORED_CLASS, Labels
-from tests.modeling.helpers import NUM_CLASSES, items, make_labels, plain, tiny_model
+from tests.modeling.helpers import NUM_CLASSES, each_detector, items, make_labels, plain, tiny_model
 
 ANNOTATED = make_labels([[0, 0, 10, 10]], classes=[1])
 
@@ -367,6 +367,17 @@ def test_mining_by_itself_above_another_score():
     (labels,) = model.mine_images(items(((64, 96), [], [])), score_thresh=0.05)
     assert given == [0.05]
     assert labels.scores.tolist() == pytest.approx([0.95, 0.9, 0.5, 0.3])
+
+
+@each_detector
+def test_one_number_for_all_classes_selects_what_the_same_number_of_each_does(detector):
+    model = tiny_model(*TestTraining.ADAPTIVE, detector=detector).eval()
+    batch = items(((64, 96), [], []))
+    model.adaptive.thresholds = lambda: (torch.full((NUM_CLASSES,), 0.4), torch.tensor(0.2))
+    (of_each,) = model.mine_images(batch)
+    (of_all,) = model.mine_images(batch, score_thresh=0.4)
+    assert len(of_all.boxes) > 0
+    assert all(torch.equal(x, y) for x, y in zip(of_all, of_each, strict=True))
 
 
 def test_score_thresholds_by_class():
