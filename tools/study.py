@@ -62,7 +62,7 @@ def report(study: Study, output: Path) -> None:
     pictures = plot_study(study, rows, runs, output)
     print(f"\n{(output / 'table.md').read_text()}")
     print(f"{len(runs)} of {len(study.cells)} runs are finished")
-    versions = sorted({run.code or "unknown" for run in runs})
+    versions = sorted({run.code for run in runs})
     if len(versions) > 1:
         print(f"note: they are of different versions of the project, {', '.join(versions)}: see")
         print("'code' in runs.csv")

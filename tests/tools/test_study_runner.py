@@ -130,6 +130,20 @@ def test_damaged_record_is_named(text, plan, tmp_path):
         read_runs(plan.cells, tmp_path)
 
 
+def test_code_of_a_run_that_goes_on_from_an_old_record_is_partly_unknown(
+    plan, tmp_path, monkeypatch
+):
+    run_cells(plan.cells[2:3], tmp_path, 1, fake("die"))
+    record = tmp_path / plan.cells[2].name / RECORD
+    content = json.loads(record.read_text())
+    del content["code"]
+    record.write_text(json.dumps(content))
+    monkeypatch.setattr(runner, "code_version", lambda: "b2")
+    run_cells(plan.cells[2:3], tmp_path, 1, fake("well"))
+    (run,) = read_runs(plan.cells, tmp_path)
+    assert run.code == "unknown, b2"
+
+
 def test_code_that_trained_is_recorded(plan, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "code_version", lambda: "a1")
     run_cells(plan.cells, tmp_path, 2, fake("die"))
@@ -149,7 +163,7 @@ def test_version_of_the_code(tmp_path, monkeypatch):
 
     monkeypatch.setattr(cells, "ROOT", tmp_path)
     version = cells.code_version.__wrapped__
-    assert version() == ""
+    assert version() == "unknown"
     source = tmp_path / "comining" / "model.py"
     source.parent.mkdir()
     for name, text in (("comining/model.py", "1"), ("README.md", "2")):

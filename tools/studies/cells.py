@@ -22,6 +22,8 @@ from studies.plan import Cell, flat
 ROOT = Path(__file__).parents[2]
 LOG = "train.log"
 RECORD = "cell.json"
+#: The version of code that was run outside of git, or before versions were recorded.
+UNKNOWN = "unknown"
 
 #: What is logged of mining, by its name in the tables. A second branch logs it with ``_aug``.
 MINING = {
@@ -45,7 +47,7 @@ class Record(NamedTuple):
     settings: dict[str, Any]
     minutes: float = 0.0
     finished: bool = False
-    code: str = ""
+    code: str = UNKNOWN
 
 
 class Run(NamedTuple):
@@ -57,7 +59,7 @@ class Run(NamedTuple):
             and mined boxes per image, means over the branches and the last tenth of the training;
             minutes. None where there is no value.
         curves: by `MINING`, by iteration, the mean over the branches.
-        code: of `Record.code`.
+        code: of its `Record`.
     """
 
     protocol: str
@@ -65,14 +67,14 @@ class Run(NamedTuple):
     seed: int
     values: dict[str, float | None]
     curves: dict[str, dict[int, float]]
-    code: str = ""
+    code: str = UNKNOWN
 
 
 @cache
 def code_version() -> str:
     """The last commit that changed what trains, with a "+" if that was changed since.
 
-    Empty where there is no git repository.
+    `UNKNOWN` where there is no git repository.
     """
     git = ["git", "-C", str(ROOT)]
     code = ["--", "comining", "train_net.py"]
@@ -80,7 +82,9 @@ def code_version() -> str:
         log = subprocess.run([*git, "log", "-1", "--format=%h", *code], capture_output=True)
         changed = subprocess.run([*git, "diff", "--quiet", "HEAD", *code], capture_output=True)
     except FileNotFoundError:
-        return ""
+        return UNKNOWN
+    if log.returncode != 0:
+        return UNKNOWN
     return log.stdout.decode().strip() + ("+" if changed.returncode == 1 else "")
 
 
@@ -95,10 +99,11 @@ def read_record(folder: Path) -> Record | None:
         return None
     try:
         record = Record(**json.loads(path.read_text()))
-        record.settings.keys()
-        return record
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+        if not isinstance(record.settings, dict):
+            raise TypeError("no settings")
+    except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path} is damaged ({error}): move {folder} away") from error
+    return record
 
 
 def write_record(folder: Path, record: Record) -> None:
@@ -107,11 +112,12 @@ def write_record(folder: Path, record: Record) -> None:
     write_atomically(folder / RECORD, lambda file: file.write(content.encode()))
 
 
-def is_finished(cell: Cell, output: Path) -> bool:
-    """Tell whether a cell has its results. Ask `check_unchanged` first."""
+def finished_record(cell: Cell, output: Path) -> Record | None:
+    """The record of a cell that has its results, else None. Ask `check_unchanged` first."""
     folder = output / cell.name
     record = read_record(folder)
-    return record is not None and record.finished and (folder / "results.json").exists()
+    is_finished = record and record.finished and (folder / "results.json").exists()
+    return record if is_finished else None
 
 
 def has_checkpoint(folder: Path) -> bool:
@@ -164,10 +170,14 @@ def read_runs(cells: Iterable[Cell], output: Path) -> list[Run]:
     Raises:
         InputError: a file of theirs is damaged.
     """
-    return [_read_run(cell, output / cell.name) for cell in cells if is_finished(cell, output)]
+    return [
+        _read_run(cell, output / cell.name, record)
+        for cell in cells
+        if (record := finished_record(cell, output))
+    ]
 
 
-def _read_run(cell: Cell, folder: Path) -> Run:
+def _read_run(cell: Cell, folder: Path, record: Record) -> Run:
     try:
         results = json.loads((folder / "results.json").read_text())["bbox"]
         # Null is what evaluation gives a model that detects nothing. To leave it out of a mean
@@ -182,9 +192,8 @@ def _read_run(cell: Cell, folder: Path) -> Run:
         raise InputError(f"{folder} has damaged results ({error!r}): move it away") from error
     for name, curve in curves.items():
         values[name] = at_end(curve, cell.settings["SOLVER.MAX_ITER"])
-    record = read_record(folder)
-    values["minutes"] = record.minutes if record else None
-    return Run(cell.protocol, cell.method, cell.seed, values, curves, record.code if record else "")
+    values["minutes"] = record.minutes
+    return Run(cell.protocol, cell.method, cell.seed, values, curves, record.code)
 
 
 def mining_curves(records: Iterable[dict[str, float]]) -> dict[str, dict[int, float]]:

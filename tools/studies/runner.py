@@ -22,8 +22,8 @@ from studies.cells import (
     Record,
     check_unchanged,
     code_version,
+    finished_record,
     has_checkpoint,
-    is_finished,
     read_record,
     write_record,
 )
@@ -81,7 +81,7 @@ def run_cells(
     with _lock(output) as lock:
         check_unchanged(cells, output)
         progress = _Progress(cells, output, jobs)
-        waiting = deque(cell for cell in cells if not is_finished(cell, output))
+        waiting = deque(cell for cell in cells if not finished_record(cell, output))
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
@@ -117,8 +117,8 @@ class _Progress:
         self.jobs = jobs
         self.minutes: dict[str, list[float]] = defaultdict(list)
         for cell in cells:
-            record = read_record(output / cell.name)
-            if record and is_finished(cell, output):
+            record = finished_record(cell, output)
+            if record:
                 self.minutes[cell.method].append(record.minutes)
         print(f"{self.finished}/{self.total} cells are finished", flush=True)
 
