@@ -72,7 +72,8 @@ def test_studies_of_the_project_can_be_planned(path):
 
 
 def test_there_are_studies():
-    assert [path.stem for path in STUDIES] == ["fcos", "quick", "scenes", "scenes_2000", "views"]
+    names = ["fcos", "quick", "scenes", "scenes_2000", "thresholds", "views"]
+    assert [path.stem for path in STUDIES] == names
 
 
 @pytest.mark.parametrize(
