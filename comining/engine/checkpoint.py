@@ -59,7 +59,9 @@ class Checkpointer(DetectionCheckpointer, _SafeCheckpointer):
         self.tag_last_checkpoint(path.name)
         if self.keep:
             periodic = sorted(
-                file for file in Path(self.save_dir).iterdir() if PERIODIC.fullmatch(file.name)
+                (file for file in Path(self.save_dir).iterdir() if PERIODIC.fullmatch(file.name)),
+                # Not the number in the name: another training may have left higher ones.
+                key=lambda file: file.stat().st_mtime_ns,
             )
             for old in periodic[: -self.keep]:
                 old.unlink()
@@ -108,19 +110,23 @@ def _write(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
 
 
 def last_checkpoint(folder: str | Path) -> Path | None:
-    """The complete checkpoint of the latest iteration in a folder, if there is one.
+    """The checkpoint of a folder to go on from, if there is one.
 
-    The files themselves are looked at, not the file ``last_checkpoint``, which tells what was
-    written last, but not whether it is still there and whole.
+    That is the one that was written last, which the file ``last_checkpoint`` names, or where this
+    one is gone or damaged, the complete one of the latest iteration.
     """
+    pointer = Path(folder, "last_checkpoint")
+    named = pointer.read_text(errors="replace").strip() if pointer.is_file() else ""
     found: list[tuple[int, bool, Path]] = []
-    for path in Path(folder).glob("model_*.pth"):
+    for path in sorted(Path(folder).glob("model_*.pth"), key=lambda path: path.name != named):
         try:
             iteration = _load_torch(path, mmap=True).get("iteration")
         except InputError as error:
             _warn_once(f"Passing over a checkpoint: {error}")
             continue
         if isinstance(iteration, int):
+            if path.name == named:
+                return path
             found.append((iteration, path.name == "model_final.pth", path))
     return max(found)[-1] if found else None
 

@@ -73,6 +73,13 @@ except InputError as error:
             "model_0000005.pth", "model_0000007.pth", "model_final.pth",
         ]  # fmt: skip
 
+    def test_those_of_an_earlier_training_are_the_old_ones(self, tmp_path):
+        for iteration in (5, 7, 1, 3):
+            save(tmp_path, iteration, keep=2)
+        assert sorted(path.name for path in tmp_path.glob("*.pth")) == [
+            "model_0000001.pth", "model_0000003.pth",
+        ]  # fmt: skip
+
     def test_all_are_kept_by_default(self, tmp_path):
         for iteration in (1, 3, 5, 7):
             save(tmp_path, iteration)
@@ -85,13 +92,19 @@ class TestLastCheckpoint:
         assert last_checkpoint(tmp_path / "gone") is None
         assert not Checkpointer(tiny(), str(tmp_path)).has_checkpoint()
 
-    def test_pointer_does_not_matter(self, tmp_path):
-        save(tmp_path, 1)
+    def test_the_one_written_last(self, tmp_path):
+        """An earlier training in the same folder came further."""
+        save(tmp_path, 9, "model_final")
         save(tmp_path, 3)
-        for content in ("model_0000001.pth", "model_0000099.pth", ""):
-            (tmp_path / "last_checkpoint").write_text(content)
-            assert last_checkpoint(tmp_path) == tmp_path / "model_0000003.pth"
-        (tmp_path / "last_checkpoint").unlink()
+        assert last_checkpoint(tmp_path).name == "model_0000003.pth"
+
+    @pytest.mark.parametrize("content", [b"model_0000099.pth", b"", b"\xff\0", None])
+    def test_latest_iteration_if_it_is_not_known(self, content, tmp_path):
+        save(tmp_path, 3)
+        save(tmp_path, 1)
+        pointer = tmp_path / "last_checkpoint"
+        pointer.unlink() if content is None else pointer.write_bytes(content)
+        assert last_checkpoint(tmp_path) == tmp_path / "model_0000003.pth"
         assert Checkpointer(tiny(), str(tmp_path)).has_checkpoint()
 
     @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
@@ -106,8 +119,10 @@ class TestLastCheckpoint:
     def test_latest_iteration_whatever_the_name(self, tmp_path):
         save(tmp_path, 3, "model_final")
         save(tmp_path, 3)
+        (tmp_path / "last_checkpoint").unlink()
         assert last_checkpoint(tmp_path).name == "model_final.pth"
         save(tmp_path, 5)  # a longer schedule went on
+        (tmp_path / "last_checkpoint").unlink()
         assert last_checkpoint(tmp_path).name == "model_0000005.pth"
 
     def test_weights_alone_are_no_checkpoint(self, tmp_path):
