@@ -4,8 +4,9 @@
 python tools/show_mined.py --config-file configs/demo.yaml --output mined.png
     MODEL.WEIGHTS output/demo/model_final.pth
 
-Annotated boxes are green, mined ones blue with their score, and, where the data set is a sparse
-version whose full original lies beside it, the annotations that were withheld are dashed red.
+Annotated boxes are green, mined ones blue with their score. Where the data set is a sparse version
+that names its full original (`make_sparse_coco.py --record-name`) and has it beside it, the
+annotations that were withheld are dashed red.
 """
 
 from __future__ import annotations

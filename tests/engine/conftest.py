@@ -45,6 +45,7 @@ class Training:
             "SOLVER.IMS_PER_BATCH": 2,
             "SOLVER.MAX_ITER": 8,
             "SOLVER.CHECKPOINT_PERIOD": 2,
+            "SOLVER.CHECKPOINTS_TO_KEEP": 0,
             "MODEL.DEVICE": "cpu",
             "OUTPUT_DIR": str(output),
             "SEED": 5,
@@ -77,6 +78,7 @@ class Training:
             "train.max_iter": 8,
             "lr_multiplier.warmup_length": 1.0,  # longer than these eight
             "train.checkpointer.period": 2,
+            "train.checkpointer.max_to_keep": 0,
             "train.device": "cpu",
             "train.output_dir": self.output,
             "train.seed": 5,

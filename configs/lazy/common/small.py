@@ -32,6 +32,7 @@ train.init_checkpoint = ""
 train.max_iter = 1000
 train.seed = 0
 train.clip_gradients = dict(enabled=True, clip_type="norm", clip_value=10.0, norm_type=2.0)
+train.checkpointer = dict(period=200, max_to_keep=2)
 
 optimizer._target_ = torch.optim.AdamW
 del optimizer.momentum
