@@ -42,8 +42,7 @@ def launch(main: Callable[[argparse.Namespace], Any], args: argparse.Namespace) 
         InputError: the machine can't do what is asked for.
     """
     if "LOCAL_RANK" in os.environ:
-        if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0:
-            args.resume = True
+        _check_restartable()
         return _run_worker(main, args, "env://")
     present = torch.cuda.device_count()
     if args.num_gpus > present > 0:
@@ -92,22 +91,40 @@ def _run_worker(
     if on_gpu:
         torch.cuda.set_device(local_rank)
     store, *_ = next(distributed.rendezvous(address, rank, world_size, timeout=TIMEOUT))
-    # torchrun's store outlives the processes that it restarts: the new ones must not read where
-    # the old ones could be reached.
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        # torchrun's store outlives the processes that it restarts: the new ones must not read where
+        # the old ones could be reached.
+        store = distributed.PrefixStore(f"attempt_{_restarts()}", store)
     distributed.init_process_group(
         "nccl" if on_gpu else "gloo",
-        store=distributed.PrefixStore(f"attempt_{attempt}", store),
+        store=store,
         world_size=world_size,
         rank=rank,
         timeout=TIMEOUT,
     )
     try:
         _make_local_group(local_size)
-        comm.synchronize()
+        # Of several machines, each counts the restarts that it began.
+        if any(comm.all_gather(_restarts() > 0)):
+            args.resume = True
         return main(args)
     finally:
         distributed.destroy_process_group()
+
+
+def _restarts() -> int:
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
+
+
+def _check_restartable() -> None:
+    several = int(os.environ.get("GROUP_WORLD_SIZE", 1)) > 1
+    restarts = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0)) > 0
+    if several and restarts and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        raise InputError(
+            "torchrun --max-restarts on several machines needs --rdzv-backend=c10d and, on all of "
+            "them, TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in torchrun's environment: else the "
+            "processes that it restarts would not find each other"
+        )
 
 
 def _make_local_group(local_size: int) -> None:

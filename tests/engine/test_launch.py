@@ -31,18 +31,42 @@ def test_num_gpus_starts_processes_where_there_is_no_gpu(training, two_processes
     assert_same_end(training.output, two_processes)
 
 
-def test_two_machines(training, two_processes):
-    """Two agents of torchrun meet over the loopback device, with one process each."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    rendezvous = ("--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d",
-                  f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=test")  # fmt: skip
-    agents = [training.start(launcher=(*TORCHRUN, *rendezvous)) for _ in range(2)]
-    for agent in agents:
-        _, errors = agent.communicate(timeout=300)
-        assert agent.returncode == 0, errors
+@pytest.fixture
+def agents(training):
+    """Starts two agents of torchrun with one process each, which meet over the loopback device."""
+
+    def start(*options, **settings):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        rendezvous = ("--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d",
+                      f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=test")  # fmt: skip
+        launcher = (*TORCHRUN, *rendezvous, *options)
+        started = [training.start(launcher=launcher, **settings) for _ in range(2)]
+        return [(*agent.communicate(timeout=300), agent.returncode) for agent in started]
+
+    return start
+
+
+def test_two_machines(agents, training, two_processes):
+    for _, errors, code in agents():
+        assert code == 0, errors
     assert_same_end(training.output, two_processes)
+
+
+def test_killed_worker_on_one_of_two_machines(agents, training, two_processes, monkeypatch):
+    monkeypatch.setenv("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
+    ended = agents("--max-restarts=1", script=(DRIVER, "in a step", 5, 1))
+    for _, errors, code in ended:
+        assert code == 0, errors
+    assert any("Starting training from iteration 4" in printed for printed, _, _ in ended)
+    assert_same_end(training.output, two_processes)
+
+
+def test_restarts_on_several_machines_need_a_meeting_place_of_their_own(agents):
+    for _, errors, code in agents("--max-restarts=1"):
+        assert code != 0
+        assert "needs --rdzv-backend=c10d and, on all of them, TORCH_DISABLE_SHARE" in errors
 
 
 def test_killed_worker_is_replaced_and_the_training_resumes_by_itself(training, two_processes):
