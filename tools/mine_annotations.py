@@ -37,7 +37,7 @@ from tabulate import tabulate
 
 from comining.data import check_datasets, register_from_config
 from comining.data.coco_file import read_json
-from comining.data.completion import complete
+from comining.data.completion import complete, info_of
 from comining.data.output_file import check_output, write_atomically
 from comining.data.sparse import encode
 from comining.engine import Trainer, launch, load_config
@@ -67,6 +67,8 @@ def main(args: argparse.Namespace) -> None:
             "new box would count as a mistake: name one whose images are fully annotated"
         )
     check_output(args.output, *files.values())
+    dataset = read_json(files["images"])
+    info_of(dataset)  # better refused now than after mining
     records = {key: DatasetCatalog.get(name) for key, name in names.items()}
     Trainer.check_categories(cfg, names.values())
 
@@ -110,7 +112,6 @@ def main(args: argparse.Namespace) -> None:
         thresholds = chosen or [round(x, 2) for x in model.score_thresholds()]
     # Otherwise the model has applied them already, to its own kind of score.
     least = [np.inf if x is None else x for x in thresholds] if each_its_own else [0] * len(classes)
-    dataset = read_json(files["images"])
     completed = complete(
         dataset,
         {
@@ -237,8 +238,10 @@ def _thresholds(
     ]
     judged = judge(records, detections, num_classes)
     classes, scores, is_new = (
-        np.array([value for mined in found["images"].values() for value in getattr(mined, field)])
-        for field in ("classes", "scores", "is_new")
+        np.array(
+            [value for mined in found["images"].values() for value in getattr(mined, field)], dtype
+        )
+        for field, dtype in (("classes", np.int64), ("scores", np.float64), ("is_new", bool))
     )
     return [
         threshold_for_precision(

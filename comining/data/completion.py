@@ -11,6 +11,20 @@ from comining.errors import InputError
 MINED = "mined"
 
 
+def info_of(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What ``info`` of a data set in COCO format holds, perhaps nothing.
+
+    Raises:
+        InputError: it is not an object.
+    """
+    info = dataset.get("info")
+    if info is None:
+        return {}
+    if not isinstance(info, Mapping):
+        raise InputError("'info' of a data set in COCO format must be an object")
+    return info
+
+
 def complete(
     dataset: Mapping[str, Any],
     mined: Mapping[int, Sequence[Mapping[str, Any]]],
@@ -31,9 +45,7 @@ def complete(
     Raises:
         InputError: ``info`` is not an object.
     """
-    info = dataset.get("info", {})
-    if not isinstance(info, Mapping):
-        raise InputError("'info' of a data set in COCO format must be an object")
+    info = info_of(dataset)
     earlier = {"input_mined": info["mined"]} if "mined" in info else {}
     annotations = list(dataset.get("annotations", []))
     next_id = max((x["id"] for x in annotations if "id" in x), default=0) + 1

@@ -16,7 +16,7 @@ from xml.sax.saxutils import quoteattr
 
 from comining.errors import InputError
 
-from .completion import MINED
+from .completion import MINED, info_of
 
 #: A box that comes back is the same as before if no edge has moved by more than this, in pixels.
 #: CVAT rounds to hundredths.
@@ -60,7 +60,7 @@ def label_studio_tasks(dataset: Mapping[str, Any], image_url: str) -> list[dict[
     """
     names = {x["id"]: x["name"] for x in dataset["categories"]}
     of_image = _by_image(_numbered(dataset["annotations"]))
-    info = dataset.get("info", {}).get("mined", {})
+    info = info_of(dataset).get("mined", {})
     tasks = []
     for image in dataset["images"]:
         annotations = of_image[image["id"]]
@@ -290,7 +290,7 @@ def apply_review(
             {"id": id_, "image_id": image_id, "category_id": category_id, "bbox": bbox,
              "area": area, "iscrowd": 0}
         )  # fmt: skip
-    info = {**dataset.get("info", {}), "reviewed": dict(counts)}
+    info = {**info_of(dataset), "reviewed": dict(counts)}
     return {**dataset, "info": info, "annotations": annotations}, dict(counts)
 
 

@@ -119,8 +119,11 @@ def mine_dataset(
         for batch in same_size_batches(records, batch_size)
     ]
     batches = list(filter(None, left))[comm.get_rank() :: comm.get_world_size()]
+    images = [record for batch in batches for record in batch]
+    # detectron2 can't serialise an empty list.
+    shared = DatasetFromList(images, copy=False, serialize=bool(images))
     loader = DataLoader(
-        _Images(DatasetFromList([x for batch in batches for x in batch], copy=False), mapper),
+        _Images(shared, mapper),
         batch_sampler=list(_consecutive(map(len, batches))),
         num_workers=num_workers,
         collate_fn=list,
@@ -203,6 +206,7 @@ class _Images(Dataset):
         record = self.records[index]
         try:
             return self.mapper(record)
-        except UNREADABLE as error:
+        # Pillow raises a ValueError at too large a chunk of text.
+        except (*UNREADABLE, ValueError) as error:
             name, text = record["file_name"], str(error) or type(error).__name__
             return {"unreadable": text if name in text else f"{name}: {text}"}

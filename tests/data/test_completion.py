@@ -49,8 +49,10 @@ def test_second_completion_keeps_the_record_of_the_first(dataset):
     assert second["info"]["mined"] == {"config": "second", "input_mined": {"config": "first"}}
 
 
-def test_data_set_without_annotations_and_info(dataset):
+@pytest.mark.parametrize("info", [{}, {"info": None}])
+def test_data_set_without_annotations_and_info(dataset, info):
     del dataset["annotations"], dataset["info"]
+    dataset |= info
     completed = complete(dataset, {2: [box(0, 0, 5, 5)]}, {})
     assert [x["id"] for x in completed["annotations"]] == [1]
 

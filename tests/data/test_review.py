@@ -64,6 +64,16 @@ def test_label_studio_tasks(dataset):
     assert "annotations" not in first
 
 
+@pytest.mark.parametrize("info", [{}, {"info": None}])
+def test_data_set_without_info(dataset, info):
+    del dataset["info"]
+    dataset |= info
+    tasks = label_studio_tasks(dataset, "x")
+    assert tasks[0]["predictions"][0]["model_version"] == "annotated"
+    result, counts = apply_review(dataset, read_label_studio([exported(tasks, 0)], dataset))
+    assert result["info"] == {"reviewed": counts}
+
+
 def test_label_studio_interface_fits_the_tasks(dataset):
     root = ET.fromstring(label_studio_config(dataset))
     image, labels = root.find("Image"), root.find("RectangleLabels")

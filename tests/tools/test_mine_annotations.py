@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from comining.data.completion import MINED
+from comining.data.completion import MINED, complete
 from comining.engine import mining_run
 from comining.engine.miner import Mined
 from comining.errors import InputError
@@ -214,6 +215,18 @@ def test_killed_run_goes_on_without_doing_images_again(trained, completed, kille
     assert os.listdir(killed.parent) == ["out.json"]
 
 
+def test_run_that_was_killed_after_mining_goes_on(trained, completed, tmp_path, monkeypatch):
+    def kill(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mine_annotations, "complete", kill)
+    with pytest.raises(KeyboardInterrupt):
+        run(trained, tmp_path / "out.json")
+    monkeypatch.setattr(mining_run, "mine_batch", kill)  # there is nothing left to mine
+    monkeypatch.setattr(mine_annotations, "complete", complete)
+    assert run(trained, tmp_path / "out.json") == completed
+
+
 def test_a_run_does_not_go_on_with_other_settings(trained, killed):
     with pytest.raises(InputError, match="have changed since: score threshold"):
         run(trained, killed, "--score-thresh", 0.4)
@@ -304,6 +317,24 @@ def test_thresholds_for_a_precision(trained, tmp_path, monkeypatch):
         assert record["overrides"] == overrides
 
 
+def test_precision_where_nothing_is_mined(trained, tmp_path, monkeypatch):
+    def mine(model, items, records, score_thresh):
+        is_calibration = records[0]["file_name"].startswith(str(tmp_path))
+        found = Mined([[4.0, 4, 13, 13]], [1], [0.9], [False])
+        return [found if is_calibration else Mined([], [], [], [])] * len(records)
+
+    monkeypatch.setattr(mining_run, "mine_batch", mine)
+    (tmp_path / "full.json").write_text((trained / "sparse.json").read_text())
+    for path in trained.glob("*.png"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    entries = [["sparse", str(trained / "sparse.json"), str(trained)],
+               ["judged", str(tmp_path / "full.json"), str(tmp_path)]]  # fmt: skip
+    dataset = run(trained, tmp_path / "out.json", "--precision", 0.9, "--calibrate-on", "judged",
+                  "DATASETS.REGISTER", str(entries))  # fmt: skip
+    assert added(dataset) == []
+    assert dataset["info"]["mined"]["score_thresh"]["class 5"] is None
+
+
 def test_unreadable_images_get_nothing_until_they_are_repaired(
     trained, completed, tmp_path, monkeypatch, capsys
 ):
@@ -311,8 +342,10 @@ def test_unreadable_images_get_nothing_until_they_are_repaired(
     folder.mkdir()
     for path in trained.glob("*.png"):
         (folder / path.name).write_bytes(path.read_bytes())
-    for name in ("11.png", "16.png"):
-        (folder / name).write_bytes(b"no image")
+    (folder / "11.png").write_bytes(b"no image")
+    text = PngInfo()
+    text.add_text("note", "x" * 2_000_000, zip=True)  # more than Pillow unpacks
+    Image.open(trained / "16.png").save(folder / "16.png", pnginfo=text)
     entry = [["damaged", str(trained / "sparse.json"), str(folder)]]
     # The wide images are 11, 13, 14 and 16: one of each two can't be read.
     options = ("--dataset", "damaged", "--batch-size", 2, "DATASETS.REGISTER", str(entry))
