@@ -3,8 +3,8 @@
 
 An importable detectron2 is left alone. Otherwise there are two routes:
 
-main  A recent commit of upstream's main branch, built from its repository. Needs git, a C++ compiler
-      and access to GitHub. Complete.
+main  A recent commit of upstream's main branch, built from its repository. Needs git, a C++
+      compiler and access to GitHub. Complete.
 pypi  The 0.6 release as found on PyPI, as plain Python, with a few repairs for today's libraries
       (detectron2_repairs.py). Lacks the compiled operators, which dense detectors don't use.
 

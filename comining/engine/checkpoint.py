@@ -39,8 +39,15 @@ class Checkpointer(DetectionCheckpointer, _SafeCheckpointer):
         Args:
             keep: how many periodic checkpoints to keep, the newest; 0 for all.
             args, kwargs: of ``DetectionCheckpointer``.
+
+        Raises:
+            InputError: ``keep`` is below 0.
         """
         super().__init__(*args, **kwargs)
+        if keep < 0:
+            raise InputError(
+                f"SOLVER.CHECKPOINTS_TO_KEEP is {keep}; it must be 0, for all, or more"
+            )
         self.keep = keep
 
     def save(self, name: str, **kwargs: Any) -> None:

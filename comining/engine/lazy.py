@@ -113,7 +113,8 @@ def _failure(error: Exception) -> str:
         )
     frames = traceback.extract_tb(error.__traceback__)
     lines = [f"{x.filename}, line {x.lineno}" for x in frames if x.name == "<module>"]
-    return f"fails in {lines[-1]}: {type(error).__name__}: {_first_line(error)}"
+    where = f" in {lines[-1]}" if lines else ""  # else detectron2 could not even read it
+    return f"fails{where}: {type(error).__name__}: {_first_line(error)}"
 
 
 def _first_line(error: Exception) -> str:

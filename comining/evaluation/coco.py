@@ -19,6 +19,8 @@ from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils import comm
 from tabulate import tabulate
 
+from comining.data.coco_file import read_json
+
 try:
     from faster_coco_eval import COCO
     from faster_coco_eval import COCOeval_faster as COCOeval
@@ -49,7 +51,7 @@ class COCOBoxEvaluator(DatasetEvaluator):
         metadata = MetadataCatalog.get(dataset_name)
         self.dataset_name = dataset_name
         self.output_dir = Path(output_dir)
-        self.ground_truth = json.loads(Path(metadata.json_file).read_text())
+        self.ground_truth = read_json(Path(metadata.json_file))
         for annotation in self.ground_truth.get("annotations", []):
             annotation.setdefault("iscrowd", 0)
             annotation.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])

@@ -91,6 +91,10 @@ class AdaptiveThresholds(nn.Module):
         self.counts.zero_()
         self.least_far.fill_(torch.inf)
 
+    def are_far(self, detections: Labels, annotated: Labels) -> Tensor:
+        """Which detections are far from any annotated box, (M,) bool."""
+        return ~overlap_any(detections, annotated, CLOSE_IOU, class_wise=False)
+
     @torch.no_grad()
     def observe(self, detections: Labels, annotated: Labels) -> Tensor:
         """Count an iteration's detections, of all processes.
@@ -102,13 +106,13 @@ class AdaptiveThresholds(nn.Module):
         Returns:
             (M,) bool: which detections are far from any annotated box.
         """
-        close = overlap_any(detections, annotated, CLOSE_IOU, class_wise=False)
+        far = self.are_far(detections, annotated)
         of_kind = torch.stack(
             (
                 overlap_any(detections, annotated, HIT_IOU),
                 overlap_any(detections, annotated, HIT_IOU, class_wise=False),
-                close,
-                ~close,
+                ~far,
+                far,
             )
         )
         bins = (detections.scores * NUM_BINS).long().clamp(0, NUM_BINS - 1)
@@ -122,7 +126,7 @@ class AdaptiveThresholds(nn.Module):
         *_, num_close, num_far = self._above()
         ratio = torch.where(num_close < ENOUGH, torch.inf, _highest_ratio(num_far, num_close))
         torch.minimum(self.least_far, ratio.amin(1), out=self.least_far)
-        return ~close
+        return far
 
     def thresholds(self) -> tuple[Tensor, Tensor]:
         """The scores above which a detection is to be mined and, if it is not mined, ignored.

@@ -250,10 +250,12 @@ class CoMining(DenseDetector):
         Returns:
             Each loss of the detector, and with the suffix "_aug" the same of the second view.
         """
+        # detectron2's PreciseBN passes batches that only batch normalisation is to learn from.
+        is_step = torch.is_grad_enabled()
         outputs = self.dense_outputs(features, predictions)
         with torch.no_grad():
             annotated = images.in_both_views(annotated_labels(gt_instances))
-            confident, ignored = self._confident(outputs, annotated)
+            confident, ignored = self._confident(outputs, annotated, learn=is_step)
             found = confident
             if self.crosswise:
                 found, ignored = images.to_other_view(found), images.to_other_view(ignored)
@@ -262,14 +264,15 @@ class CoMining(DenseDetector):
             if self.adaptive is None:  # as published: mined boxes are as good as annotated ones
                 learnt = mined._replace(scores=torch.ones_like(mined.scores))
             labels = Labels.cat((annotated, learnt, ignored)).split(len(images))
-            self.mining_log(
-                images,
-                self._to_rgb,
-                confident=confident,
-                annotated=annotated,
-                mined=mined,
-                ignored=ignored,
-            )
+            if is_step:
+                self.mining_log(
+                    images,
+                    self._to_rgb,
+                    confident=confident,
+                    annotated=annotated,
+                    mined=mined,
+                    ignored=ignored,
+                )
         losses = self.branch_losses(outputs, labels)
         return {
             name + suffix: values[branch]
@@ -277,16 +280,17 @@ class CoMining(DenseDetector):
             for name, values in losses.items()
         }
 
-    def _confident(self, outputs: Any, annotated: Labels) -> tuple[Labels, Labels]:
+    def _confident(self, outputs: Any, annotated: Labels, *, learn: bool) -> tuple[Labels, Labels]:
         """What each view's detector is confident of, and what of the rest is to be ignored."""
         if self.adaptive is None:
             mined = self.mine(outputs, self.score_thresh)
             return mined, Labels(*(field[:0] for field in mined))
-        if get_event_storage().iter == 0:
+        if learn and get_event_storage().iter == 0:
             self.adaptive.reset()  # of weights that only begin this training
         found = self._one_per_place(outputs, FLOOR)
         mine_above, ignore_above = self.adaptive.thresholds()
-        far = self.adaptive.observe(found, annotated)
+        observe = self.adaptive.observe if learn else self.adaptive.are_far
+        far = observe(found, annotated)
         is_mined = found.scores > mine_above[found.classes]
         ignored = found.select(far & ~is_mined & (found.scores > ignore_above))
         for name, score in (("mining", mine_above), ("ignoring", ignore_above)):

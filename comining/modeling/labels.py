@@ -15,6 +15,8 @@ from torch import Tensor
 
 #: A box hits another if their IoU is above.
 HIT_IOU = 0.5
+#: More pairs of boxes are compared image by image: less memory, but a wait for the device for each.
+MAX_PAIRS = 10_000_000
 #: The class of boxes to which no loss applies: neither object nor background.
 IGNORED_CLASS = -1
 
@@ -117,6 +119,17 @@ def overlap_any(
     """
     if len(labels.boxes) == 0 or len(others.boxes) == 0:
         return torch.zeros_like(labels.classes, dtype=torch.bool)
+    if len(labels.boxes) * len(others.boxes) <= MAX_PAIRS:
+        return _overlap_any(labels, others, iou_thresh, class_wise)
+    overlap = torch.zeros_like(labels.classes, dtype=torch.bool)
+    for image in labels.images.unique():
+        rows = (labels.images == image).nonzero().squeeze(1)
+        of_image = others.select(others.images == image)
+        overlap[rows] = _overlap_any(labels.select(rows), of_image, iou_thresh, class_wise)
+    return overlap
+
+
+def _overlap_any(labels: Labels, others: Labels, iou_thresh: float, class_wise: bool) -> Tensor:
     same = labels.images[:, None] == others.images
     if class_wise:
         same &= labels.classes[:, None] == others.classes

@@ -80,6 +80,10 @@ except InputError as error:
             "model_0000001.pth", "model_0000003.pth",
         ]  # fmt: skip
 
+    def test_keep_below_0(self, tmp_path):
+        with pytest.raises(InputError, match=r"CHECKPOINTS_TO_KEEP is -1; it must be 0"):
+            Checkpointer(tiny(), str(tmp_path), keep=-1)
+
     def test_all_are_kept_by_default(self, tmp_path):
         for iteration in (1, 3, 5, 7):
             save(tmp_path, iteration)

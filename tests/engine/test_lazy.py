@@ -153,11 +153,12 @@ def test_relative_imports_and_code(tmp_path):
         ("train = dict(", r"my\.py is no Python: .*my\.py has syntax error.*line 1"),
         ("\ntrain = wrong", r"fails in .*my\.py, line 2: NameError: name 'wrong' is not defined"),
         ("from .gone import train", r"fails in .*my\.py, line 1: ImportError: .*gone"),
+        ("train = dict()  # für", r"my\.py .*'utf-8' codec can't decode"),
         ("train = dict()\nmodel = dict()", r"my\.py lacks dataloader, optimizer, lr_multiplier:"),
     ],
 )
 def test_bad_file(content, message, tmp_path):
-    (tmp_path / "my.py").write_text(content)
+    (tmp_path / "my.py").write_text(content, encoding="latin-1")
     with pytest.raises(InputError, match=message) as error:
         load_lazy_config(str(tmp_path / "my.py"))
     assert "\n" not in str(error.value)

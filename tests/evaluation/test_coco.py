@@ -92,6 +92,8 @@ def test_the_fast_judge_is_installed_and_agrees_with_pycocotools(without_faster_
 
 def test_same_results_as_detectron2(tmp_path):
     ground_truth, predictions = make_dataset()
+    # As some editors write it, with a byte-order mark.
+    (tmp_path / "marked.json").write_text(json.dumps(ground_truth), encoding="utf-8-sig")
     (tmp_path / "val.json").write_text(json.dumps(ground_truth))
     register_coco("judged", tmp_path / "val.json", tmp_path)
     coco.MetadataCatalog.get("judged").set(
@@ -99,7 +101,12 @@ def test_same_results_as_detectron2(tmp_path):
         thing_dataset_id_to_contiguous_id={id_: i for i, id_ in enumerate(CATEGORIES)},
     )
     theirs = run(COCOEvaluator("judged", output_dir=str(tmp_path / "theirs")), predictions, 30)
-    ours = run(COCOBoxEvaluator("judged", tmp_path / "ours"), predictions, 30)
+    coco.MetadataCatalog.get("marked").set(
+        json_file=str(tmp_path / "marked.json"),
+        thing_classes=list(CATEGORIES.values()),
+        thing_dataset_id_to_contiguous_id={id_: i for i, id_ in enumerate(CATEGORIES)},
+    )
+    ours = run(COCOBoxEvaluator("marked", tmp_path / "ours"), predictions, 30)
     assert ours["bbox"].keys() == theirs["bbox"].keys()
     for name, value in theirs["bbox"].items():
         assert ours["bbox"][name] == pytest.approx(value, abs=1e-10, nan_ok=True), name

@@ -292,6 +292,17 @@ class TestTraining:
         assert model.adaptive.counts.sum() == pytest.approx(4 + 2)  # the one close one is right
         assert model.adaptive.least_far.tolist() == [math.inf] * (NUM_CLASSES + 1)
 
+    def test_a_pass_without_gradients_leaves_no_trace(self, detector):
+        """As those of detectron2's PreciseBN, which all are iteration 0."""
+        model = self.model(detector)
+        before = {name: value.clone() for name, value in model.adaptive.state_dict().items()}
+        with torch.no_grad(), EventStorage(0) as storage:
+            losses = model(items(((64, 96), [[8, 10, 40, 44]], [0])))
+        assert all(loss.isfinite() for loss in losses.values())
+        assert "comining/mined_per_image" not in storage.latest()
+        for name, value in model.adaptive.state_dict().items():
+            assert torch.equal(value, before[name])
+
     def test_detections_are_counted(self, detector):
         model = self.model(detector)
         before = model.adaptive.counts.clone()

@@ -1,10 +1,12 @@
 import pytest
 import torch
 
+from comining.modeling import labels
 from comining.modeling.labels import (
     Labels,
     annotated_labels,
     flip_boxes,
+    overlap_any,
     pairwise_iou,
 )
 from tests.modeling.helpers import annotations, make_labels, merge, random_boxes, random_labels
@@ -141,6 +143,16 @@ class TestMergeLabels:
         assert 10 < len(kept) < 70
         merged = merge(annotated, mined, 0.1)
         assert_same(merged, Labels.cat((annotated, mined.select(torch.tensor(kept)))))
+
+
+@pytest.mark.parametrize("class_wise", [True, False])
+def test_many_boxes_are_compared_image_by_image(class_wise, monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    left, right = (random_labels(generator, number, 3, 2) for number in (60, 40))
+    at_once = overlap_any(left, right, 0.3, class_wise=class_wise)
+    monkeypatch.setattr(labels, "MAX_PAIRS", 60 * 40 - 1)
+    assert torch.equal(overlap_any(left, right, 0.3, class_wise=class_wise), at_once)
+    assert 0 < at_once.sum() < 60
 
 
 class TestLabels:
