@@ -53,9 +53,17 @@ def complete(cfg: CfgNode, args: argparse.Namespace) -> None:
     names = cfg.DATASETS.TEST if args.eval_only else (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
     check_datasets(sorted(set(names)))
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="comining")
+    logger = logging.getLogger(__name__)
     if on_cpu:
-        logging.getLogger(__name__).info("No GPU is available: running on the CPU.")
-    checkpoint = last_checkpoint(cfg.OUTPUT_DIR) if args.resume else None
+        logger.info("No GPU is available: running on the CPU.")
+    checkpoint = last_checkpoint(cfg.OUTPUT_DIR)
+    if checkpoint and not args.resume:
+        if not args.eval_only:
+            logger.warning(
+                f"{cfg.OUTPUT_DIR} holds the checkpoints of another training, which this one will "
+                "overwrite: stop it and give --resume to go on from those, or another output folder"
+            )
+        checkpoint = None
     if checkpoint is None:
         check_weights(cfg.MODEL.WEIGHTS, args.config_file)
     if cfg.SEED < 0:

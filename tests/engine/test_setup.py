@@ -168,5 +168,9 @@ class TestSeed:
         torch.save(state, tmp_path / "output" / "model_0000001.pth")
         overrides = [*own_overrides, "SEED", "-1"]
         assert setup(arguments(overrides, "--resume")).SEED == 1234
+        assert "another training" not in (tmp_path / "output" / "log.txt").read_text()
         assert setup(arguments(overrides)).SEED != 1234
+        assert (
+            "the checkpoints of another training" in (tmp_path / "output" / "log.txt").read_text()
+        )
         assert setup(arguments([*own_overrides, "SEED", "5"], "--resume")).SEED == 5
