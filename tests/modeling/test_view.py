@@ -7,6 +7,7 @@ from detectron2.modeling import build_model
 from torchvision.transforms import ColorJitter
 from torchvision.transforms import functional as TF
 
+from comining.engine import load_config
 from comining.errors import InputError
 from comining.modeling import SecondView
 from comining.modeling.view import ViewDraw, view_rng
@@ -213,7 +214,7 @@ class TestSettings:
         }
 
     def test_defaults_are_the_papers(self):
-        view = SecondView(tiny_config())
+        view = SecondView(load_config(""))
         assert (view.jitter_prob, view.flip_prob, view.is_bgr) == (0.8, 0.0, True)
         torch.testing.assert_close(view.ranges["brightness"], (0.2, 1.8))
         assert view.ranges["brightness"] == view.ranges["contrast"] == view.ranges["saturation"]
