@@ -67,8 +67,6 @@ def main(args: argparse.Namespace) -> None:
             "new box would count as a mistake: name one whose images are fully annotated"
         )
     check_output(args.output, *files.values())
-    dataset = read_json(files["images"])
-    info_of(dataset)  # better refused now than after mining
     records = {key: DatasetCatalog.get(name) for key, name in names.items()}
     Trainer.check_categories(cfg, names.values())
 
@@ -87,6 +85,8 @@ def main(args: argparse.Namespace) -> None:
         )
     results = PartialResults(args.output, _settings(args, cfg, score_thresh, files))
     if comm.is_main_process():
+        dataset = read_json(files["images"])
+        info_of(dataset)  # better refused now than after mining
         results.begin()
     comm.synchronize()
     unreadable = {}

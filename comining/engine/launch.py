@@ -91,7 +91,7 @@ def _run_worker(
     if on_gpu:
         torch.cuda.set_device(local_rank)
     store, *_ = next(distributed.rendezvous(address, rank, world_size, timeout=TIMEOUT))
-    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+    if _is_torchruns_store():
         # torchrun's store outlives the processes that it restarts: the new ones must not read where
         # the old ones could be reached.
         store = distributed.PrefixStore(f"attempt_{_restarts()}", store)
@@ -116,10 +116,14 @@ def _restarts() -> int:
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
 
 
+def _is_torchruns_store() -> bool:
+    return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+
+
 def _check_restartable() -> None:
     several = int(os.environ.get("GROUP_WORLD_SIZE", 1)) > 1
     restarts = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0)) > 0
-    if several and restarts and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+    if several and restarts and _is_torchruns_store():
         raise InputError(
             "torchrun --max-restarts on several machines needs --rdzv-backend=c10d and, on all of "
             "them, TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in torchrun's environment: else the "

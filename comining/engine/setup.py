@@ -56,14 +56,12 @@ def complete(cfg: CfgNode, args: argparse.Namespace) -> None:
     logger = logging.getLogger(__name__)
     if on_cpu:
         logger.info("No GPU is available: running on the CPU.")
-    checkpoint = last_checkpoint(cfg.OUTPUT_DIR)
-    if checkpoint and not args.resume:
-        if not args.eval_only:
-            logger.warning(
-                f"{cfg.OUTPUT_DIR} holds the checkpoints of another training, which this one will "
-                "overwrite: stop it and give --resume to go on from those, or another output folder"
-            )
-        checkpoint = None
+    if not (args.resume or args.eval_only) and last_checkpoint(cfg.OUTPUT_DIR):
+        logger.warning(
+            f"{cfg.OUTPUT_DIR} holds the checkpoints of another training, which this one will "
+            "overwrite: stop it and give --resume to go on from those, or another output folder"
+        )
+    checkpoint = last_checkpoint(cfg.OUTPUT_DIR) if args.resume else None
     if checkpoint is None:
         check_weights(cfg.MODEL.WEIGHTS, args.config_file)
     if cfg.SEED < 0:
