@@ -108,7 +108,7 @@ def make_sparse(
     check_dataset(dataset, file_name)
     annotations = _sorted_by_id(dataset["annotations"])
     kept = sparsify(annotations, protocol, seed=seed, percent=percent)
-    info = dict(dataset.get("info", {}))
+    info = dict(dataset.get("info") or {})
     record = {
         "protocol": protocol,
         "percent": percent,
@@ -185,7 +185,7 @@ def check_dataset(dataset: Any, file_name: str) -> None:
     for key in ("images", "annotations", "categories"):
         if not isinstance(dataset.get(key), list):
             raise InputError(f"{file_name}: a COCO data set needs '{key}', a list of objects")
-    if not isinstance(dataset.get("info", {}), Mapping):
+    if not isinstance(dataset.get("info"), Mapping | None):
         raise InputError(f"{file_name}: 'info' must be a JSON object")
 
     errors: defaultdict[str, list[str]] = defaultdict(list)

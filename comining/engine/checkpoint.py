@@ -124,18 +124,26 @@ def last_checkpoint(folder: str | Path) -> Path | None:
     """
     pointer = Path(folder, "last_checkpoint")
     named = pointer.read_text(errors="replace").strip() if pointer.is_file() else ""
-    found: list[tuple[int, bool, Path]] = []
-    for path in sorted(Path(folder).glob("model_*.pth"), key=lambda path: path.name != named):
-        try:
-            iteration = _load_torch(path, mmap=True).get("iteration")
-        except InputError as error:
-            _warn_once(f"Passing over a checkpoint: {error}")
-            continue
-        if isinstance(iteration, int):
-            if path.name == named:
-                return path
-            found.append((iteration, path.name == "model_final.pth", path))
-    return max(found)[-1] if found else None
+    checkpoints = list(Path(folder).glob("model_*.pth"))
+    for path in checkpoints:
+        if path.name == named and _iteration(path) is not None:
+            return path
+    usable = [
+        (iteration, path.name == "model_final.pth", path)
+        for path in checkpoints
+        if (iteration := _iteration(path)) is not None
+    ]
+    return max(usable)[-1] if usable else None
+
+
+def _iteration(checkpoint: Path) -> int | None:
+    """Of a training's checkpoint; none, with a warning, if the file is damaged."""
+    try:
+        iteration = _load_torch(checkpoint, mmap=True).get("iteration")
+    except InputError as error:
+        _warn_once(f"Passing over a checkpoint: {error}")
+        return None
+    return iteration if isinstance(iteration, int) else None
 
 
 @cache

@@ -250,6 +250,11 @@ class TestMakeSparse:
         sparse = make_sparse(dataset, "hard", seed=7, file_name="full.json")
         assert sparse["info"]["sparse"]["percent"] is None
 
+    def test_info_may_be_null(self):
+        dataset = {"info": None, "images": [], "annotations": [], "categories": []}
+        sparse = make_sparse(dataset, "hard", seed=7, file_name="full.json")
+        assert list(sparse["info"]) == ["sparse"]
+
     def test_sparse_input_keeps_its_record(self):
         dataset = {"images": [], "annotations": [], "categories": []}
         once = make_sparse(dataset, "easy", seed=7, file_name="full.json")
