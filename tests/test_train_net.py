@@ -51,7 +51,7 @@ def run(root, config, output, *options, **overrides):
     return subprocess.run(
         [sys.executable, SCRIPT, "--config-file", f"configs/{config}.yaml", *options, *words],
         cwd=ROOT,
-        env={**os.environ, "DETECTRON2_DATASETS": str(root), "CUDA_VISIBLE_DEVICES": ""},
+        env={**os.environ, "DETECTRON2_DATASETS": str(root)},
         capture_output=True,
         text=True,
     )

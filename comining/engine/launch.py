@@ -43,12 +43,9 @@ def launch(main: Callable[[argparse.Namespace], Any], args: argparse.Namespace) 
     """
     if "LOCAL_RANK" in os.environ:
         _check_restartable()
+        _check_number(int(os.environ["LOCAL_WORLD_SIZE"]), "--nproc-per-node")
         return _run_worker(main, args, "env://")
-    present = torch.cuda.device_count()
-    if args.num_gpus > present > 0:
-        raise InputError(
-            f"--num-gpus {args.num_gpus}, but this machine has {present}: ask for no more"
-        )
+    _check_number(args.num_gpus, "--num-gpus")
     if args.num_machines * args.num_gpus <= 1:
         return main(args)
     address = args.dist_url
@@ -102,14 +99,21 @@ def _run_worker(
         rank=rank,
         timeout=TIMEOUT,
     )
-    try:
-        _make_local_group(local_size)
-        # Of several machines, each counts the restarts that it began.
-        if any(comm.all_gather(_restarts() > 0)):
-            args.resume = True
-        return main(args)
-    finally:
-        distributed.destroy_process_group()
+    _make_local_group(local_size)
+    # Of several machines, each counts the restarts that it began.
+    if any(comm.all_gather(_restarts() > 0)):
+        args.resume = True
+    result = main(args)
+    # Not where an error was raised: NCCL would wait for the other processes, which wait for this
+    # one. It has to end, so that whoever started it ends them.
+    distributed.destroy_process_group()
+    return result
+
+
+def _check_number(processes: int, option: str) -> None:
+    present = torch.cuda.device_count()
+    if processes > present > 0:
+        raise InputError(f"{option} {processes}, but this machine has {present}: ask for no more")
 
 
 def _restarts() -> int:

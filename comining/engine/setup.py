@@ -49,6 +49,11 @@ def complete(cfg: CfgNode, args: argparse.Namespace) -> None:
     on_cpu = cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available()
     if on_cpu:
         cfg.MODEL.DEVICE = "cpu"
+    elif cfg.MODEL.DEVICE == "cpu" and torch.cuda.is_available() and comm.get_world_size() > 1:
+        raise InputError(
+            "MODEL.DEVICE is cpu, but on this machine several processes communicate over its GPUs: "
+            "hide them (CUDA_VISIBLE_DEVICES= in the environment) or run one process"
+        )
     register_from_config(cfg)
     names = cfg.DATASETS.TEST if args.eval_only else (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
     check_datasets(sorted(set(names)))
@@ -61,7 +66,7 @@ def complete(cfg: CfgNode, args: argparse.Namespace) -> None:
             f"{cfg.OUTPUT_DIR} holds the checkpoints of another training, which this one will "
             "overwrite: stop it and give --resume to go on from those, or another output folder"
         )
-    checkpoint = last_checkpoint(cfg.OUTPUT_DIR) if args.resume else None
+    checkpoint = _common_checkpoint(cfg.OUTPUT_DIR) if args.resume else None
     if checkpoint is None:
         check_weights(cfg.MODEL.WEIGHTS, args.config_file)
     if cfg.SEED < 0:
@@ -69,6 +74,23 @@ def complete(cfg: CfgNode, args: argparse.Namespace) -> None:
         seed = saved_seed(checkpoint) if checkpoint else None
         cfg.SEED = comm.shared_random_seed() if seed is None else seed
     cfg.freeze()
+
+
+def _common_checkpoint(folder: str) -> Path | None:
+    """The checkpoint to go on from, if there is one.
+
+    Raises:
+        InputError: the processes of a run don't see the same one.
+    """
+    checkpoint = last_checkpoint(folder)
+    seen = comm.all_gather(checkpoint and checkpoint.name)
+    if len(set(seen)) > 1:
+        raise InputError(
+            f"the processes see different last checkpoints in {folder}: "
+            f"{', '.join(map(str, seen))}. It must be a folder that all machines share; if it is, "
+            "try again when they see the same files"
+        )
+    return checkpoint
 
 
 def load_config(config_file: str, overrides: list[str] | None = None) -> CfgNode:

@@ -98,12 +98,7 @@ class Training:
             [sys.executable, *launcher, *map(str, script), "--config-file", str(config), *options,
              *words],
             cwd=ROOT,
-            env={
-                **os.environ,
-                "CUDA_VISIBLE_DEVICES": "",
-                "OMP_NUM_THREADS": "1",
-                "PYTHONPATH": paths,
-            },
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from detectron2.engine import default_argument_parser
 
+from comining.engine import launch
+from comining.errors import InputError
 from tests.engine.conftest import Training, assert_same_end
 
 DRIVER = Path(__file__).with_name("run_until.py")
@@ -217,12 +220,74 @@ def test_processes_share_every_epoch(training, tmp_path):
         assert sorted(seen) == list(range(1, 9))
 
 
-def test_more_gpus_than_present(training):
-    code = (
-        "import torch; torch.cuda.device_count = lambda: 2\n"
-        "from detectron2.engine import default_argument_parser\n"
-        "from comining.engine import launch\n"
-        "launch(print, default_argument_parser().parse_args(['--num-gpus', '4']))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "--num-gpus 4, but this machine has 2" in done.stderr
+@pytest.mark.parametrize(
+    ("environment", "option"),
+    [({}, "--num-gpus"), ({"LOCAL_RANK": "3", "LOCAL_WORLD_SIZE": "4"}, "--nproc-per-node")],
+)
+def test_more_gpus_than_present(environment, option, monkeypatch):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    args = default_argument_parser().parse_args(["--num-gpus", "4"])
+    with pytest.raises(InputError, match=f"{option} 4, but this machine has 2"):
+        launch(print, args)
+
+
+ONE_FAILS = """
+import time
+import torch
+from comining.engine import launch
+from comining.errors import InputError
+from detectron2.engine import default_argument_parser
+from detectron2.utils import comm
+from torch import distributed
+
+def main(args):
+    # NCCL waits for the other processes here.
+    distributed.destroy_process_group = lambda: time.sleep(1000)
+    if comm.get_rank() == 1:
+        raise InputError("only here")
+    distributed.all_reduce(torch.zeros(1))
+
+if __name__ == "__main__":
+    launch(main, default_argument_parser().parse_args())
+"""
+
+
+@pytest.mark.parametrize("launcher", [[], [*TORCHRUN, "--nproc-per-node=2"]])
+def test_error_in_one_process_ends_all(launcher, tmp_path):
+    script = tmp_path / "one_fails.py"
+    script.write_text(ONE_FAILS)
+    command = [sys.executable, *launcher, str(script), "--num-gpus", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "only here" in done.stderr
+
+
+FOLDERS = """
+from pathlib import Path
+from comining.engine import launch, setup
+from detectron2.engine import default_argument_parser
+from detectron2.utils import comm
+
+def main(args):
+    folder = Path(__file__).with_name(f"seen_by_{comm.get_rank()}")
+    args.opts = [*args.opts, "OUTPUT_DIR", str(folder)]
+    setup(args)
+
+if __name__ == "__main__":
+    launch(main, default_argument_parser().parse_args())
+"""
+
+
+def test_processes_that_see_different_checkpoints_do_not_resume(training, tmp_path):
+    script = tmp_path / "folders.py"
+    script.write_text(FOLDERS)
+    for rank, iteration in enumerate((3, 1)):
+        folder = tmp_path / f"seen_by_{rank}"
+        folder.mkdir()
+        torch.save({"model": {}, "iteration": iteration}, folder / f"model_{iteration:07d}.pth")
+    done = training.run("--num-gpus", "2", "--resume", script=[script])
+    assert done.returncode == 1
+    assert "different last checkpoints" in done.stderr
+    assert "model_0000003.pth, model_0000001.pth" in done.stderr

@@ -5,6 +5,7 @@ import urllib.error
 import pytest
 import torch
 from detectron2.engine import default_argument_parser
+from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 
 from comining.engine import load_config, setup
@@ -99,6 +100,14 @@ def test_config_is_frozen_and_without_gpu_for_the_cpu(own_overrides, monkeypatch
     cfg = setup(arguments([*own_overrides, "MODEL.DEVICE", "cuda"]))
     assert cfg.is_frozen()
     assert cfg.MODEL.DEVICE == "cpu"
+
+
+def test_several_processes_on_the_cpu_of_a_machine_with_gpus(own_overrides, monkeypatch):
+    """They would communicate over the GPUs."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(comm, "get_world_size", lambda: 2)
+    with pytest.raises(InputError, match=r"MODEL\.DEVICE is cpu.* hide them"):
+        setup(arguments([*own_overrides, "MODEL.DEVICE", "cpu"]))
 
 
 def test_no_training_data_set_is_told():

@@ -16,7 +16,8 @@ def main(how, arguments):
     words = arguments[arguments.index("--resume") + 1 :]
     settings = dict(zip(words[::2], words[1::2], strict=True))
     output, iterations = Path(settings["OUTPUT_DIR"]), int(settings["SOLVER.MAX_ITER"])
-    print(f"threads {os.environ['OMP_NUM_THREADS']}, resumed {any(output.glob('*.pth'))}")
+    threads, gpu = os.environ["OMP_NUM_THREADS"], os.environ.get("CUDA_VISIBLE_DEVICES")
+    print(f"threads {threads}, GPU {gpu}, resumed {any(output.glob('*.pth'))}")
     (output / "model_0000001.pth").touch()
     if settings["SEED"] == "1" and how == "hang deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

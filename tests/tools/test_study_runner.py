@@ -65,6 +65,29 @@ def test_cores_are_shared(jobs, threads, plan, tmp_path, monkeypatch):
     assert f"threads {threads}," in log_of(plan.cells[0], tmp_path)
 
 
+def gpu_of(cell, output):
+    return log_of(cell, output).split(", ")[1].removeprefix("GPU ")
+
+
+@pytest.mark.parametrize(
+    ("visible", "jobs", "given"),
+    [("4,6", 1, ["4"]), ("4,6", 2, ["4", "6"]), ("4,6", 4, ["4", "4", "6", "6"]), ("", 1, [""])],
+)
+def test_gpus_are_shared(visible, jobs, given, plan, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    cells = plan.cells[:jobs]
+    run_cells(cells, tmp_path, jobs, fake("well"))
+    assert sorted(gpu_of(cell, tmp_path) for cell in cells) == given
+
+
+def test_all_gpus_are_visible_unless_some_are_hidden(plan, tmp_path, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    cells = plan.cells[:2]
+    run_cells(cells, tmp_path, 2, fake("well"))
+    assert {gpu_of(cell, tmp_path) for cell in cells} == {"0", "1"}
+
+
 def test_failing_cell_does_not_stop_the_others(plan, tmp_path, capsys):
     failed = run_cells(plan.cells, tmp_path, 1, fake("fail"))
     assert [cell.name for cell in failed] == ["full/plain/seed1", "full/comining/seed1"]

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+import torch
+
 from comining.errors import InputError
 from studies.cells import (
     LOG,
@@ -38,6 +40,7 @@ TIME_TO_STOP = 10.0  # seconds
 @dataclass
 class _Running:
     cell: Cell
+    slot: int  # of those that run at a time
     folder: Path
     process: subprocess.Popen[bytes]
     before: float  # minutes of the attempts that it goes on from
@@ -66,7 +69,8 @@ def run_cells(
     Args:
         cells: of the study.
         output: folder of the study.
-        jobs: how many to run at a time; each gets its share of the cores.
+        jobs: how many to run at a time; each gets its share of the cores, and one GPU after the
+            other gets a training.
         command: a Python script that takes the arguments of train_net.py, and arguments before.
 
     Returns:
@@ -85,7 +89,10 @@ def run_cells(
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
-                    running.append(_start(waiting.popleft(), output, threads, lock, command))
+                    slot = min(set(range(jobs)) - {one.slot for one in running})
+                    resources = {"OMP_NUM_THREADS": str(threads), **_gpu_of(slot)}
+                    one = _start(waiting.popleft(), output, slot, resources, lock, command)
+                    running.append(one)
                 time.sleep(LOOK_EVERY)
                 for one in _ended(running):
                     running.remove(one)
@@ -188,7 +195,14 @@ def _lock(output: Path) -> Iterator[int]:
         yield file.fileno()
 
 
-def _start(cell: Cell, output: Path, threads: int, lock: int, command: Sequence[str]) -> _Running:
+def _start(
+    cell: Cell,
+    output: Path,
+    slot: int,
+    resources: dict[str, str],
+    lock: int,
+    command: Sequence[str],
+) -> _Running:
     folder = output / cell.name
     folder.mkdir(parents=True, exist_ok=True)
     record = read_record(folder)
@@ -202,7 +216,7 @@ def _start(cell: Cell, output: Path, threads: int, lock: int, command: Sequence[
         process = subprocess.Popen(
             [sys.executable, "-W", "ignore", *command, *arguments, *words(cell.overrides),
              "OUTPUT_DIR", str(folder)],
-            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+            env={**os.environ, **resources},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -211,7 +225,7 @@ def _start(cell: Cell, output: Path, threads: int, lock: int, command: Sequence[
             start_new_session=True,
         )  # fmt: skip
     now = time.monotonic()
-    return _Running(cell, folder, process, before, code, now, now)
+    return _Running(cell, slot, folder, process, before, code, now, now)
 
 
 @contextmanager
@@ -240,6 +254,16 @@ def _stop(running: list[_Running]) -> None:
                 continue
     for one in running:
         one.save()
+
+
+def _gpu_of(slot: int) -> dict[str, str]:
+    """The environment variable that leaves a training one GPU, if there are any."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        gpus = [str(number) for number in range(torch.cuda.device_count())]
+    else:
+        gpus = [name for name in visible.split(",") if name]
+    return {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]} if gpus else {}
 
 
 def _cores() -> int:
