@@ -238,6 +238,31 @@ def test_new_key_of_the_project_changes_nothing(plan, tmp_path):
         run_cells(plan.cells[:1], tmp_path, 1, fake("fail"))
 
 
+@pytest.mark.parametrize(
+    ("method", "key", "matters"),
+    [
+        ({"MODEL.META_ARCHITECTURE": "RetinaNet"}, "ADAPTIVE.PRECISION", False),
+        ({"MODEL.META_ARCHITECTURE": "RetinaNet"}, "IOU_THRESH", False),
+        ({"MODEL.COMINING.THRESHOLD": "fixed"}, "ADAPTIVE.PRECISION", False),
+        ({"MODEL.COMINING.THRESHOLD": "fixed"}, "IOU_THRESH", True),
+        ({"MODEL.COMINING.THRESHOLD": "adaptive"}, "ADAPTIVE.PRECISION", True),
+    ],
+)
+def test_what_a_training_does_not_look_at_may_change(method, key, matters, study, tmp_path):
+    cell, other = (
+        study(
+            methods={"one": {**method, f"MODEL.COMINING.{key}": value}}, protocols={"full": {}}
+        ).cells[0]
+        for value in (0.4, 0.8)
+    )
+    run_cells([cell], tmp_path, 1, fake("well"))
+    if not matters:
+        assert run_cells([other], tmp_path, 1, fake("fail")) == []
+        return
+    with pytest.raises(InputError, match=rf"{key} 0\.4, now 0\.8"):
+        run_cells([other], tmp_path, 1, fake("well"))
+
+
 def test_folder_of_another_training(plan, tmp_path):
     folder = tmp_path / plan.cells[0].name
     folder.mkdir(parents=True)

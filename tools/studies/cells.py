@@ -25,6 +25,10 @@ RECORD = "cell.json"
 #: The version of code that was run outside of git, or before versions were recorded.
 UNKNOWN = "unknown"
 
+#: Detectors that look at no key of Co-mining, which begin with ``COMINING``.
+PLAIN = ("RetinaNet", "FCOS")
+COMINING = "MODEL.COMINING."
+
 #: What is logged of mining, by its name in the tables. A second branch logs it with ``_aug``.
 MINING = {
     "mined_precision": "comining/mined_precision",
@@ -156,7 +160,16 @@ def _difference(record: Record, cell: Cell) -> str:
         f"{key} {before.get(key)}, now {cell.settings.get(key)}"
         for key in keys
         if before.get(key) != cell.settings.get(key)
+        and (_matters(key, before) or _matters(key, cell.settings))
     )
+
+
+def _matters(key: str, settings: dict[str, Any]) -> bool:
+    """Whether a training with these settings looks at a key; if in doubt it does."""
+    if settings["MODEL.META_ARCHITECTURE"] in PLAIN:
+        return not key.startswith(COMINING)
+    is_fixed = settings[f"{COMINING}THRESHOLD"] == "fixed"
+    return not (is_fixed and key.startswith(f"{COMINING}ADAPTIVE."))
 
 
 @cache

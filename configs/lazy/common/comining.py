@@ -24,6 +24,6 @@ comining_demo = dict(
     ),
     # Instead of score_thresh.
     adaptive=LazyCall(AdaptiveThresholds)(
-        num_classes="${model.num_classes}", precision=0.9, object_precision=0.5
+        num_classes="${model.num_classes}", precision=0.95, object_precision=0.5
     ),
 )
