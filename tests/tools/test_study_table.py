@@ -158,6 +158,15 @@ def test_mean_curve():
     assert mean_curve([{19: 2.0, 9: 1.0}, {19: 4.0, 29: 3.0}]) == {9: 1.0, 19: 3.0, 29: 3.0}
 
 
+def test_pictures_drawn_again_are_the_same_files(study, runs, tmp_path):
+    planned = study()
+    rows = make_rows(planned, runs)
+    first, again = (
+        [path.read_bytes() for path in plot_study(planned, rows, runs, tmp_path)] for _ in range(2)
+    )
+    assert first == again
+
+
 def test_pictures(study, runs, tmp_path, monkeypatch):
     drawn = []
     save = plots.plt.Figure.savefig

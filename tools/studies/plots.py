@@ -133,6 +133,8 @@ def _save(figure: Figure, path: Path) -> list[Path]:
     figure.tight_layout()
     paths = [path.with_suffix(suffix) for suffix in (".png", ".svg")]
     for one in paths:
-        figure.savefig(one, dpi=120, bbox_inches="tight")
+        # Drawn again, it is the same file.
+        with plt.rc_context({"svg.hashsalt": one.stem}):
+            figure.savefig(one, dpi=120, bbox_inches="tight", metadata={"Date": None})
     plt.close(figure)
     return paths
