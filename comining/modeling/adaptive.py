@@ -142,8 +142,10 @@ class AdaptiveThresholds(nn.Module):
         mine = _first_score(is_right >= self.precision)
         right, _, close, far = above - F.pad(above, (0, MARGIN))[..., MARGIN:]
         is_right_here = self._share(right, close, far, believed=is_right)
-        # Empty ranges of scores say nothing.
-        first_likely = _last_score((is_right_here < LIKELY) & (close >= DOUBT)) + 1 / NUM_BINS
+        # Empty ranges of scores say nothing, and where all that scores more is no better there is
+        # nothing that the range could hide behind: the few highest scores are left to chance.
+        hides = (is_right_here < LIKELY) & (close >= DOUBT) & (is_right >= LIKELY)
+        first_likely = _last_score(hides) + 1 / NUM_BINS
         mine = torch.maximum(mine, first_likely)
 
         _, on_object, close, far = above[:, -1:]

@@ -146,6 +146,16 @@ class TestThresholds:
         adaptive.counts[RIGHT, 0, 20] = 50
         assert self.thresholds(adaptive)[0] == [0] * NUM_CLASSES
 
+    def test_chance_among_the_few_highest_scores_stops_nothing(self):
+        """Fifteen far ones where four are expected, of nine hundred."""
+        right = {0.9: 5, 0.7: 1000, 0.5: 300}
+        adaptive = with_counts(
+            right=right, on_object=right, close=right, far={0.9: 15, 0.7: 700, 0.5: 200}
+        )
+        adaptive.least_far.fill_(0.7)
+        assert (5 + DOUBT) / (5 + DOUBT) * 1.2 * 0.7 / ((15 + 0.7 * DOUBT) / (5 + DOUBT)) < 0.5
+        assert self.thresholds(adaptive)[0] == [0] * NUM_CLASSES
+
     def test_few_detections_are_doubted(self):
         few = {0.5: 40}
         adaptive = with_counts(right=few, on_object=few, close=few, far=few)
