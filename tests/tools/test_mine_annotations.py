@@ -153,8 +153,7 @@ def test_two_processes(trained, completed, tmp_path):
     done = subprocess.run(
         [sys.executable, "tools/mine_annotations.py", *arguments(trained, output), "--num-gpus=2"],
         cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1",
-             "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )  # fmt: skip

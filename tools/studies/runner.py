@@ -69,8 +69,8 @@ def run_cells(
     Args:
         cells: of the study.
         output: folder of the study.
-        jobs: how many to run at a time; each gets its share of the cores, and one GPU after the
-            other gets a training.
+        jobs: how many to run at a time; each gets its share of the cores and, if there are GPUs,
+            one of them, alone as long as they suffice.
         command: a Python script that takes the arguments of train_net.py, and arguments before.
 
     Returns:
