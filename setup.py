@@ -7,8 +7,9 @@ from setuptools import find_packages, setup
 # detectron2 is required too, but no package index has a distribution of that name, so it can't be
 # listed: tools/install_detectron2.py installs it where it is missing.
 REQUIREMENTS = [
-    "torch>=2.4,<3",
-    "torchvision>=0.19,<1",
+    # Earlier ones could be made to run code by a checkpoint (CVE-2025-32434, CVE-2026-24747).
+    "torch>=2.10,<3",
+    "torchvision>=0.25,<1",
     "fvcore>=0.1.5,<0.1.6",
     "pycocotools>=2.0.7,<3",
     "numpy>=1.24,<3",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -23,6 +24,7 @@ def run(script: str, *arguments: str) -> None:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     weights = f"{OUTPUT}/model_final.pth"
     run("datasets/make_scenes.py", "--output", SCENES)
     run("train_net.py", "--config-file", CONFIG, "OUTPUT_DIR", OUTPUT)

@@ -111,6 +111,8 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     if options.check_images and options.image_root is None:
         parser.error("--check-images needs --image-root")
+    if options.workers < 1:
+        parser.error("--workers must be at least 1")
     try:
         dataset, report = read_coco(options.file, options.image_root)
         if options.image_root is not None:
@@ -122,6 +124,8 @@ def main(argv: list[str] | None = None) -> None:
     print(report)
     if report.is_fatal:
         sys.exit(1)
+    if all(x.get("iscrowd") for x in dataset["annotations"]):
+        sys.exit("  no single object is annotated: training can't use it")
     print("  training can use it")
 
 

@@ -21,6 +21,9 @@ from comining.errors import InputError
 from .coco_file import read_coco
 from .withheld import full_original, withheld_annotations
 
+#: Where detectron2, and this package, look for COCO.
+COCO_FOLDER = os.path.join(os.getenv("DETECTRON2_DATASETS", "datasets"), "coco", "")
+
 logger = logging.getLogger(__name__)
 
 #: Name, annotation file below ``coco/annotations``; the images are those of ``coco/train2017``.
@@ -160,7 +163,7 @@ def check_datasets(names: Iterable[str]) -> None:
             continue
         metadata = MetadataCatalog.get(name)
         json_file, image_root = metadata.get("json_file"), metadata.get("image_root")
-        builtin = name.startswith("coco_")
+        builtin = str(json_file).startswith(COCO_FOLDER)
         hint = ", or set $DETECTRON2_DATASETS to the folder that holds coco/" if builtin else ""
         if json_file is not None and not Path(json_file).is_file():
             problems.append(f"{name}: put its annotation file at {json_file}{hint}")

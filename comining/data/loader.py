@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -21,6 +22,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from comining.errors import InputError
 
+from .datasets import check_same_categories
+
 #: What reading an image raises if the file is missing, no image, truncated or of another size.
 UNREADABLE = (OSError, SyntaxError, SizeMismatchError, Image.DecompressionBombError)
 
@@ -33,7 +36,8 @@ class TrainLoader:
     Which images it holds and how they are augmented follows from the seed, the rank of the process
     and n. Neither the number of workers matters nor whether the run was interrupted before.
 
-    An image that can't be read is replaced by the next one of its orientation, with a warning.
+    An image that can't be read is replaced by the next one of its orientation, with a warning; one
+    that the mapper skips, by returning None, without.
     """
 
     def __init__(
@@ -100,7 +104,7 @@ class TrainLoader:
                 for name, reason in failures:
                     self._report(name, reason)
                 if item is None:
-                    self._give_up(reason)
+                    self._give_up(failures[-1][1] if failures else "the mapper skips every image")
             yield [item for item, _ in samples]
 
     def _plan(self) -> Iterator[list[tuple[int, int]]]:
@@ -163,13 +167,18 @@ class _Samples(Dataset):
             for index in self._with_replacements(wanted):
                 image = self.images[index]
                 try:
-                    return self.mapper(image), failures
-                except UNREADABLE as error:
+                    item = self.mapper(image)
+                except Exception as error:
+                    if not (isinstance(error, UNREADABLE) or _is_pillows(error)):
+                        raise
                     name = image["file_name"]
                     text = str(error) or type(error).__name__
                     failures.append((name, text if name in text else f"{name}: {text}"))
-                if len(failures) > self.max_unreadable:
-                    break
+                    if len(failures) > self.max_unreadable:
+                        break
+                else:
+                    if item is not None:
+                        return item, failures
         return None, failures
 
     def _with_replacements(self, wanted: int) -> Iterator[int]:
@@ -177,6 +186,12 @@ class _Samples(Dataset):
         for index in (i % total for i in range(wanted, wanted + total)):
             if self.is_wide[index] == self.is_wide[wanted]:
                 yield index
+
+
+def _is_pillows(error: Exception) -> bool:
+    """Whether it is a ValueError of Pillow's, as of too large a chunk of text in a file."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return isinstance(error, ValueError) and frame.f_globals["__name__"].startswith("PIL.")
 
 
 @contextmanager
@@ -205,6 +220,9 @@ def load_datasets(names: str | Sequence[str], *, filter_empty: bool = True) -> l
     Raises:
         InputError: the data can't be used.
     """
+    names = [names] if isinstance(names, str) else names
+    if len(names) > 1:
+        check_same_categories(names)
     try:
         return get_detection_dataset_dicts(names, filter_empty=filter_empty)
     except AssertionError as error:  # how detectron2 refuses data

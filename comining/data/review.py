@@ -180,6 +180,8 @@ def _reviewed_box(
             "back, remove it"
         )
     value = region["value"]
+    if not value.get("rectanglelabels"):
+        raise InputError(f"{task_name} has a rectangle without a label: give it one or remove it")
     x, width = (value[key] * image["width"] / 100 for key in ("x", "width"))
     y, height = (value[key] * image["height"] / 100 for key in ("y", "height"))
     angle = math.radians(value.get("rotation", 0))
@@ -208,19 +210,27 @@ def read_cvat(
     by_name = {x["file_name"]: x["id"] for x in dataset["images"]}
     base_names = Counter(_base_name(name) for name in by_name)
     by_base_name = {_base_name(name): id_ for name, id_ in by_name.items()}
-    ids = {}
+    ids: dict[int, int] = {}
+    matched: dict[int, str] = {}
     for image in export["images"]:
         name = image["file_name"]
         base = _base_name(name)
         if name in by_name:
-            ids[image["id"]] = by_name[name]
+            id_ = by_name[name]
         elif base_names[base] == 1:
-            ids[image["id"]] = by_base_name[base]
+            id_ = by_base_name[base]
         else:
             raise InputError(
                 f"CVAT's export has the image {name}, which is "
                 f"{'ambiguous' if base_names[base] else 'missing'} in the data set"
             )
+        if id_ in matched:
+            raise InputError(
+                f"CVAT's export has {matched[id_]} and {name}, which are the same image of the "
+                "data set: export nothing but what was imported"
+            )
+        ids[image["id"]] = id_
+        matched[id_] = name
     names = {x["id"]: x["name"] for x in export["categories"]}
     of_image = _by_image(export["annotations"])
     return {

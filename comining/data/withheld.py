@@ -29,7 +29,8 @@ def full_original(dataset: dict[str, Any], json_file: str | Path) -> Path | None
     info = dataset.get("info")
     sparse = info.get("sparse") if isinstance(info, dict) else None
     name = sparse.get("input") if isinstance(sparse, dict) else None
-    return Path(json_file).with_name(Path(name).name) if isinstance(name, str) else None
+    name = Path(name).name if isinstance(name, str) else ""
+    return Path(json_file).with_name(name) if name else None
 
 
 def withheld_annotations(
@@ -45,7 +46,8 @@ def withheld_annotations(
         By image id, the COCO annotations that only the original has, without crowds.
 
     Raises:
-        InputError: the original can't be read, or annotations of either have no id.
+        InputError: the original can't be read, annotations of either have no id, or an id stands
+            for annotations of different images or categories.
     """
     withheld: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
     original, _ = read_coco(original_file)
@@ -59,11 +61,23 @@ def withheld_annotations(
                 f"{number} annotations of {name} have no 'id', so that what was withheld can't be "
                 "told: give each the same id in both files"
             )
-    known = {annotation["id"] for annotation in dataset["annotations"]}
+    known = {annotation["id"]: _what(annotation) for annotation in dataset["annotations"]}
     for annotation in original["annotations"]:
-        if annotation["id"] not in known and not annotation.get("iscrowd"):
+        id_ = annotation["id"]
+        if known.get(id_, _what(annotation)) != _what(annotation):
+            raise InputError(
+                f"{original_file} is not what its sparse version was made of: the annotation {id_} "
+                "is on another image or of another category there. Put the original back, make "
+                "the sparse version anew or, to train without a look at what was withheld, move "
+                f"{original_file} away"
+            )
+        if id_ not in known and not annotation.get("iscrowd"):
             withheld[annotation["image_id"]].append(annotation)
     return withheld
+
+
+def _what(annotation: dict[str, Any]) -> tuple[int, int]:
+    return annotation["image_id"], annotation["category_id"]
 
 
 class WithheldMapper:
@@ -73,20 +87,22 @@ class WithheldMapper:
     come out apart, as ``withheld`` beside ``instances``. No record needs to have any.
     """
 
-    def __init__(self, mapper: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    def __init__(self, mapper: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
         """
         Args:
             mapper: for training, such as detectron2's ``DatasetMapper``.
         """
         self.mapper = mapper
 
-    def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, record: dict[str, Any]) -> dict[str, Any] | None:
         record = dict(record)
         withheld = record.pop("withheld_annotations", None)
         if withheld is None:
             return self.mapper(record)
         marked = [{**x, "category_id": x["category_id"] + WITHHELD_CLASSES} for x in withheld]
         item = self.mapper({**record, "annotations": [*record["annotations"], *marked]})
+        if item is None:  # how a mapper skips an image
+            return None
         instances = item["instances"]
         is_withheld = instances.gt_classes >= WITHHELD_CLASSES
         item["instances"], item["withheld"] = instances[~is_withheld], instances[is_withheld]

@@ -19,6 +19,8 @@ from comining.errors import InputError
 
 from .safe_pickle import load_plain_pickle
 
+#: What the file ``last_checkpoint`` says while a training that may be restarted has saved none.
+DISOWNED = "none yet"
 PERIODIC = re.compile(r"model_\d{7}\.pth")
 
 logger = logging.getLogger(__name__)
@@ -120,20 +122,28 @@ def last_checkpoint(folder: str | Path) -> Path | None:
     """The checkpoint of a folder to go on from, if there is one.
 
     That is the one that was written last, which the file ``last_checkpoint`` names, or where this
-    one is gone or damaged, the complete one of the latest iteration.
+    one is gone or damaged, the complete one of the latest iteration. There is none where
+    `disown_checkpoints` was called.
     """
     pointer = Path(folder, "last_checkpoint")
-    named = pointer.read_text(errors="replace").strip() if pointer.is_file() else ""
-    checkpoints = list(Path(folder).glob("model_*.pth"))
-    for path in checkpoints:
-        if path.name == named and _iteration(path) is not None:
-            return path
+    if pointer.is_file():
+        name = pointer.read_text(errors="replace").strip()
+        if name == DISOWNED:
+            return None
+        named = Path(folder, Path(name).name)
+        if named.is_file() and _iteration(named) is not None:
+            return named
     usable = [
         (iteration, path.name == "model_final.pth", path)
-        for path in checkpoints
+        for path in Path(folder).glob("model_*.pth")
         if (iteration := _iteration(path)) is not None
     ]
     return max(usable)[-1] if usable else None
+
+
+def disown_checkpoints(folder: str | Path) -> None:
+    """Let `last_checkpoint` pass over what another training has left, until one is saved."""
+    _write(Path(folder, "last_checkpoint"), lambda file: file.write(DISOWNED.encode()))
 
 
 def _iteration(checkpoint: Path) -> int | None:

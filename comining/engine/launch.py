@@ -124,10 +124,14 @@ def _is_torchruns_store() -> bool:
     return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
 
 
+def may_be_restarted() -> bool:
+    """Whether ``torchrun`` will restart this process's run after a failure."""
+    return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0)) > 0
+
+
 def _check_restartable() -> None:
     several = int(os.environ.get("GROUP_WORLD_SIZE", 1)) > 1
-    restarts = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0)) > 0
-    if several and restarts and _is_torchruns_store():
+    if several and may_be_restarted() and _is_torchruns_store():
         raise InputError(
             "torchrun --max-restarts on several machines needs --rdzv-backend=c10d and, on all of "
             "them, TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in torchrun's environment: else the "

@@ -154,11 +154,12 @@ def common_settings(config: DictConfig, config_file: str) -> CfgNode:
         try:
             value = OmegaConf.select(config, lazy_key)
             if OmegaConf.is_config(value):
-                value = OmegaConf.to_container(value)
+                value = OmegaConf.to_container(value, resolve=True)
             if lazy_key.endswith("names") and isinstance(value, str):
                 value = [value]
             if value is not None:
-                cfg.merge_from_list([key, value])
+                # yacs would take the text 2024 for a number.
+                cfg.merge_from_list([key, repr(value) if isinstance(value, str) else value])
         except (ValueError, AssertionError, OmegaConfBaseException) as error:
             raise InputError(
                 f"{lazy_key} in {config_file} or on the command line: {_first_line(error)}"

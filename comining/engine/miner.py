@@ -14,6 +14,7 @@ from comining.modeling import CoMining
 from comining.modeling.labels import Labels
 
 from .checkpoint import Checkpointer
+from .setup import check_weights
 from .trainer import Trainer
 
 #: Finer differences come from the order in which a machine adds numbers up.
@@ -44,14 +45,18 @@ def build_miner(cfg: CfgNode) -> CoMining:
         cfg: of a model trained by Co-mining, with its weights.
 
     Raises:
-        InputError: the model does not mine, or its weights can't be read.
+        InputError: the model does not mine, or has no weights, or they can't be read.
     """
     cfg = cfg.clone()
+    cfg.defrost()
     if not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"
     model = Trainer.build_model(cfg).eval()
     if not isinstance(model, CoMining):
         raise InputError(f"{cfg.MODEL.META_ARCHITECTURE} does not mine: name a Co-mining config")
+    if not cfg.MODEL.WEIGHTS:
+        raise InputError("MODEL.WEIGHTS is empty: name the weights of a trained model")
+    check_weights(cfg.MODEL.WEIGHTS, "")
     Checkpointer(model).load(cfg.MODEL.WEIGHTS)
     return model
 

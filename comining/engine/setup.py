@@ -18,7 +18,8 @@ from comining.config import add_comining_config
 from comining.data import check_datasets, register_from_config
 from comining.errors import InputError
 
-from .checkpoint import last_checkpoint, saved_seed
+from .checkpoint import disown_checkpoints, last_checkpoint, saved_seed
+from .launch import may_be_restarted
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
@@ -44,7 +45,7 @@ def complete(cfg: CfgNode, args: argparse.Namespace) -> None:
     """Register and check a run's data sets, check its weights, choose device and seed; freeze.
 
     Raises:
-        InputError: a file is missing.
+        InputError: a file is missing, or a value illegal.
     """
     on_cpu = cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available()
     if on_cpu:
@@ -57,14 +58,23 @@ def complete(cfg: CfgNode, args: argparse.Namespace) -> None:
     register_from_config(cfg)
     names = cfg.DATASETS.TEST if args.eval_only else (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
     check_datasets(sorted(set(names)))
+    if not args.eval_only and cfg.SOLVER.MAX_ITER < 1:
+        raise InputError(f"SOLVER.MAX_ITER is {cfg.SOLVER.MAX_ITER}; it must be at least 1")
+    _make_folder(cfg.OUTPUT_DIR)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="comining")
     logger = logging.getLogger(__name__)
     if on_cpu:
         logger.info("No GPU is available: running on the CPU.")
     if not (args.resume or args.eval_only) and last_checkpoint(cfg.OUTPUT_DIR):
+        advice = "give --resume to go on from those, or another output folder"
+        if may_be_restarted():
+            # A restart, which resumes by itself, must not take them for those of this training.
+            if comm.is_main_process():
+                disown_checkpoints(cfg.OUTPUT_DIR)
+            advice = f"remove the file last_checkpoint there and {advice}"
         logger.warning(
             f"{cfg.OUTPUT_DIR} holds the checkpoints of another training, which this one will "
-            "overwrite: stop it and give --resume to go on from those, or another output folder"
+            f"overwrite: stop it and {advice}"
         )
     checkpoint = _common_checkpoint(cfg.OUTPUT_DIR) if args.resume else None
     if checkpoint is None:
@@ -74,6 +84,13 @@ def complete(cfg: CfgNode, args: argparse.Namespace) -> None:
         seed = saved_seed(checkpoint) if checkpoint else None
         cfg.SEED = comm.shared_random_seed() if seed is None else seed
     cfg.freeze()
+
+
+def _make_folder(path: str) -> None:
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"OUTPUT_DIR {path} can't be made: {error.strerror}") from error
 
 
 def _common_checkpoint(folder: str) -> Path | None:
@@ -117,12 +134,17 @@ def load_config(config_file: str, overrides: list[str] | None = None) -> CfgNode
         raise InputError(f"config file {error.filename} does not exist") from error
     except (KeyError, ValueError, AssertionError, yaml.YAMLError) as error:
         raise InputError(f"config file {config_file}: {_text(error)}") from error
+    except RecursionError as error:
+        raise InputError(f"config file {config_file}: its _BASE_ files name each other") from error
     except (AttributeError, TypeError) as error:
         raise InputError(f"config file {config_file} must consist of KEY: value lines") from error
     try:
         cfg.merge_from_list(overrides or [])
     except (KeyError, ValueError, AssertionError) as error:
         raise InputError(f"command line: {_text(error)}") from error
+    except (AttributeError, TypeError) as error:
+        keys = ", ".join(map(str, (overrides or [])[::2]))
+        raise InputError(f"command line: a key goes on below a value: {keys}") from error
     return cfg
 
 
@@ -147,7 +169,8 @@ def check_weights(weights: str, config_file: str) -> None:
     """
     advice = f"in {config_file or 'a config file'} or on the command line ('' for random ones)"
     try:
-        path = PathManager.get_local_path(weights) if weights else ""
+        # detectron2 takes "?matching_heuristics=True" and the like after a name.
+        path = PathManager.get_local_path(weights.partition("?")[0]) if weights else ""
     except (OSError, RuntimeError) as error:
         raise InputError(
             f"the weights {weights} can't be downloaded ({error}): fetch the file by other means "

@@ -204,6 +204,7 @@ class Trainer(DefaultTrainer):
         results = super().test(cfg, model, evaluators)
         if comm.is_main_process():
             path = Path(cfg.OUTPUT_DIR) / "results.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
             content = json.dumps(_nan_to_none(results), indent=1) + "\n"
             write_atomically(path, lambda file: file.write(content.encode()))
         return results
@@ -218,7 +219,7 @@ def _nan_to_none(results: Any) -> Any:
     """JSON has no NaN."""
     if isinstance(results, dict):
         return {key: _nan_to_none(value) for key, value in results.items()}
-    return None if math.isnan(results) else results
+    return None if math.isnan(results) else float(results)
 
 
 def _amp_dtype(cfg: CfgNode) -> torch.dtype | None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from detectron2.data import MetadataCatalog
+from detectron2.data.datasets.coco import convert_to_coco_dict
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils import comm
@@ -39,23 +40,29 @@ class COCOBoxEvaluator(DatasetEvaluator):
 
     The results are those of detectron2's ``COCOEvaluator``, by the same names, several times
     faster where faster-coco-eval is installed. Two fields that pycocotools needs may be missing
-    from the annotations: ``area`` (then that of the box) and ``iscrowd`` (then 0).
+    from the annotations: ``area`` (then that of the box) and ``iscrowd`` (then 0). Annotations
+    count as the file has them, also those that a training would drop or clip.
     """
 
     def __init__(self, dataset_name: str, output_dir: str | Path) -> None:
         """
         Args:
-            dataset_name: a registered data set in COCO format.
+            dataset_name: a registered data set, in COCO format or any other.
             output_dir: gets the predictions, ``coco_instances_results.json``.
         """
         metadata = MetadataCatalog.get(dataset_name)
         self.dataset_name = dataset_name
         self.output_dir = Path(output_dir)
-        self.ground_truth = read_json(Path(metadata.json_file))
+        json_file = metadata.get("json_file")
+        self.ground_truth = (
+            read_json(Path(json_file)) if json_file else convert_to_coco_dict(dataset_name)
+        )
         for annotation in self.ground_truth.get("annotations", []):
             annotation.setdefault("iscrowd", 0)
             annotation.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
-        contiguous_ids = metadata.thing_dataset_id_to_contiguous_id
+        contiguous_ids = metadata.get("thing_dataset_id_to_contiguous_id")
+        if contiguous_ids is None:
+            contiguous_ids = {number: number for number in range(len(metadata.thing_classes))}
         self.category_ids = sorted(contiguous_ids, key=contiguous_ids.__getitem__)
         self.category_names = metadata.thing_classes
         self.reset()

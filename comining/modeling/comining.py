@@ -25,6 +25,8 @@ from .view import SecondView, random_seed, view_rng
 
 #: Suffixes of the two branches' losses: of the original view and of the augmented one.
 BRANCHES = ("", "_aug")
+#: The largest score of a mined box that an adaptive threshold lets through: 1 marks annotated ones.
+BELOW_1 = 1 - 2**-24
 
 
 class CoMining(DenseDetector):
@@ -260,7 +262,7 @@ class CoMining(DenseDetector):
             if self.crosswise:
                 found, ignored = images.to_other_view(found), images.to_other_view(ignored)
             mined = found.select(~self.is_known(found, annotated))
-            learnt = mined
+            learnt = mined._replace(scores=mined.scores.clamp(max=BELOW_1))
             if self.adaptive is None:  # as published: mined boxes are as good as annotated ones
                 learnt = mined._replace(scores=torch.ones_like(mined.scores))
             labels = Labels.cat((annotated, learnt, ignored)).split(len(images))

@@ -25,7 +25,8 @@ def focal_loss(logits: Tensor, classes: Tensor, *, alpha: float, gamma: float) -
         logits: (V, N, A, K, S) for V branches of N images, A anchor shapes, K classes and S
             positions.
         classes: (V, N, A, S) int64: [0, K) foreground, K background, -1 ignored.
-        alpha: weight of foreground in [0, 1]; background weighs ``1 - alpha``.
+        alpha: weight of foreground in [0, 1]; background weighs ``1 - alpha``. Below 0, as in
+            fvcore, both weigh 1.
         gamma: focusing exponent, at least 0.
 
     Returns:
@@ -80,12 +81,13 @@ class _FocalLoss(Function):
         index = classes.clamp(0, num_classes - 1).unsqueeze(3)
         chosen = logits.gather(3, index)
 
-        loss, gradient = _absent(logits, alpha, gamma)
+        of_background, of_foreground = (1 - alpha, alpha) if alpha >= 0 else (1.0, 1.0)
+        loss, gradient = _absent(logits, of_background, gamma)
         total = (loss.sum(3, keepdim=True) * valid).flatten(1).sum(1)
         gradient *= valid
 
-        absent_loss, absent_gradient = _absent(chosen, alpha, gamma)
-        present_loss, present_gradient = _present(chosen, alpha, gamma)
+        absent_loss, absent_gradient = _absent(chosen, of_background, gamma)
+        present_loss, present_gradient = _present(chosen, of_foreground, gamma)
         total = total + ((present_loss - absent_loss) * foreground).flatten(1).sum(1)
         gradient.scatter_add_(3, index, (present_gradient - absent_gradient) * foreground)
         ctx.save_for_backward(gradient)
@@ -98,18 +100,18 @@ class _FocalLoss(Function):
         return gradient * grad_output.view(-1, 1, 1, 1, 1), None, None, None
 
 
-def _absent(logits: Tensor, alpha: float, gamma: float) -> tuple[Tensor, Tensor]:
+def _absent(logits: Tensor, weight: float, gamma: float) -> tuple[Tensor, Tensor]:
     """Loss and gradient of logits whose class is absent."""
     p = logits.sigmoid()
     cross_entropy = F.softplus(logits)
-    weight = (1 - alpha) * p**gamma
-    gradient = weight * (gamma * (1 - p) * cross_entropy + p)
-    return weight * cross_entropy, gradient
+    focus = weight * p**gamma
+    gradient = focus * (gamma * (1 - p) * cross_entropy + p)
+    return focus * cross_entropy, gradient
 
 
-def _present(logits: Tensor, alpha: float, gamma: float) -> tuple[Tensor, Tensor]:
+def _present(logits: Tensor, weight: float, gamma: float) -> tuple[Tensor, Tensor]:
     """Loss and gradient of logits whose class is present."""
-    loss, gradient = _absent(-logits, 1 - alpha, gamma)
+    loss, gradient = _absent(-logits, weight, gamma)
     return loss, -gradient
 
 

@@ -16,6 +16,9 @@ from .labels import Labels, select_rows
 #: NMS takes time and memory of the square of this number, of which boxes of different images are
 #: no use.
 MAX_IN_ONE_NMS = 20_000
+#: Coordinates beyond, in pixels, are no image's: a diverging detector's, for which the others'
+#: precision must not be lost.
+FARTHEST = 1e6
 
 
 class Candidates(NamedTuple):
@@ -147,7 +150,7 @@ def suppress(
     # Boxes of different images or classes are moved apart so that they can't overlap. In double
     # precision the shift changes no IoU beyond single precision's own rounding.
     finite = labels.boxes.isfinite().all(dim=1)
-    boxes = labels.boxes.masked_fill(~finite[:, None], 0).double()
+    boxes = labels.boxes.masked_fill(~finite[:, None], 0).double().clamp(-FARTHEST, FARTHEST)
     group = labels.images
     if class_wise:
         group = group * (labels.classes.max() + 1) + labels.classes

@@ -255,7 +255,7 @@ class TestCommand:
             {"id": id_, "file_name": name, "width": width, "height": height}
             for id_, (name, (width, height)) in enumerate(names.items())
         ]
-        (tmp_path / "a.json").write_text(json.dumps(make_dataset(images=images)))
+        (tmp_path / "a.json").write_text(json.dumps(make_dataset([[0, 0, 2, 2]], images=images)))
         return tmp_path
 
     def test_metadata_alone(self, folder, capsys):
@@ -281,6 +281,12 @@ class TestCommand:
         assert f"note: 1 images in {folder} are not listed: " in out
         assert "(more.JPG)\n" in out
         assert "training can use it" in out
+
+    def test_nothing_to_train_on(self, folder, capsys):
+        data = json.loads((folder / "a.json").read_text())
+        (folder / "a.json").write_text(json.dumps({**data, "annotations": []}))
+        with pytest.raises(SystemExit, match="no single object is annotated"):
+            check.main([str(folder / "a.json")])
 
     def test_bad_file(self, tmp_path):
         with pytest.raises(SystemExit, match=r"error: .*gone\.json can't be read"):

@@ -14,6 +14,7 @@ from comining.data import (
     check_same_categories,
     register_from_config,
 )
+from comining.data.datasets import COCO_FOLDER
 from comining.engine import Trainer
 from comining.errors import InputError
 
@@ -131,10 +132,10 @@ def test_everything_that_is_missing_is_named_at_once(tmp_path):
 
 
 def test_missing_coco_is_told_with_the_folder_variable():
-    MetadataCatalog.get("coco_here").set(json_file="no/such.json", image_root="no/such")
-    DatasetCatalog.register("coco_here", list)
-    with pytest.raises(InputError, match=r"at no/such\.json, or set \$DETECTRON2_DATASETS"):
-        check_datasets(["coco_here"])
+    MetadataCatalog.get("here").set(json_file=f"{COCO_FOLDER}no.json", image_root="no/such")
+    DatasetCatalog.register("here", list)
+    with pytest.raises(InputError, match=r"coco/no\.json, or set \$DETECTRON2_DATASETS"):
+        check_datasets(["here"])
 
 
 @pytest.mark.parametrize(

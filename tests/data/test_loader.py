@@ -1,5 +1,6 @@
 """Training batches: their order, their randomness, images that can't be read."""
 
+import json
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -11,8 +12,9 @@ from detectron2.data import DatasetMapper, detection_utils
 from detectron2.data import transforms as T
 from detectron2.data.samplers import TrainingSampler
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from comining.data import TrainLoader, build_train_loader, register_from_config
+from comining.data import TrainLoader, build_train_loader, register_coco, register_from_config
 from comining.errors import InputError
 
 
@@ -178,6 +180,38 @@ def test_other_errors_are_not_swallowed(images, monkeypatch):
         next(iter(make_loader(images, max_unreadable=9)))
 
 
+def test_image_that_pillow_refuses_in_its_own_way(images, tmp_path, caplog):
+    """Text that takes too much memory is a ValueError, like a bug in an augmentation."""
+    text = PngInfo()
+    text.add_text("comment", "x" * 5_000_000, zip=True)
+    path = tmp_path / "wordy.png"
+    Image.open(images[1]["file_name"]).save(path, pnginfo=text)
+    wordy = [dict(image) for image in images]
+    wordy[1]["file_name"] = str(path)
+    batches = ids(islice(make_loader(wordy, max_unreadable=1), 12))
+    assert all(1 not in batch for batch in batches)
+    assert "wordy.png: Decompressed data too large" in caplog.text
+
+
+class TestSkippingMapper:
+    """detectron2 lets a mapper return None to skip an image."""
+
+    def test_the_next_one_takes_its_place(self, images, caplog):
+        def mapper(image):
+            return None if image["image_id"] in (4, 5) else image
+
+        sampler = [1, 4, 3, 0, 5, 2, 6, 9]
+        loader = TrainLoader(images, mapper, sampler, batch_size=2, seed=0)
+        assert ids(loader) == [[1, 7], [3, 0], [7, 2], [6, 9]]
+        assert not caplog.messages
+
+    def test_all_are_skipped(self, images):
+        loader = TrainLoader(images, lambda image: None, [0, 1], batch_size=2, seed=0,
+                             aspect_ratio_grouping=False)  # fmt: skip
+        with pytest.raises(InputError, match="the mapper skips every image"):
+            next(iter(loader))
+
+
 class TestFromConfig:
     @pytest.fixture
     def cfg(self, own_config):
@@ -205,6 +239,15 @@ class TestFromConfig:
     def test_unknown_sampler(self, cfg):
         cfg.DATALOADER.SAMPLER_TRAIN = "Random"
         with pytest.raises(InputError, match=r"SAMPLER_TRAIN is 'Random'"):
+            build_train_loader(cfg)
+
+    def test_categories_of_several_data_sets(self, cfg, own_data, tmp_path):
+        data = json.loads((own_data / "annotations.json").read_text())
+        data["categories"][0]["name"] = "another"
+        (tmp_path / "other.json").write_text(json.dumps(data))
+        register_coco("other", tmp_path / "other.json", own_data / "images")
+        cfg.DATASETS.TRAIN = (*cfg.DATASETS.TRAIN, "other")
+        with pytest.raises(InputError, match=r"other\.json\) are not the same: number 1 .*another"):
             build_train_loader(cfg)
 
     @pytest.mark.parametrize("size", [0, -2])

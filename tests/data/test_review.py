@@ -156,6 +156,9 @@ def test_label_studio_exports_that_can_not_come_back(dataset):
         read_label_studio([{"id": 1, "image": "x", "label": []}], dataset)
     with pytest.raises(InputError, match="image_id 5"):
         read_label_studio([{**task, "data": {"image_id": 5}}], dataset)
+    task["annotations"][0]["result"][0]["value"]["rectanglelabels"] = []
+    with pytest.raises(InputError, match=r"task 1 .* has a rectangle without a label"):
+        read_label_studio([task], dataset)
     task["annotations"][0]["result"][0]["type"] = "polygonlabels"
     with pytest.raises(InputError, match=r"task 1 .*polygonlabels"):
         read_label_studio([task], dataset)
@@ -209,6 +212,12 @@ def test_image_that_cvat_made_up(dataset):
     export = {"images": [{"id": 1, "file_name": "c.jpg"}], "categories": [], "annotations": []}
     with pytest.raises(InputError, match=r"c\.jpg, which is missing"):
         read_cvat(export, dataset)
+
+
+def test_two_images_of_cvat_that_are_the_same_one(dataset):
+    images = [{"id": 1, "file_name": "b.jpg"}, {"id": 2, "file_name": "other/b.jpg"}]
+    with pytest.raises(InputError, match=r"b\.jpg and other/b\.jpg, which are the same image"):
+        read_cvat({"images": images, "categories": [], "annotations": []}, dataset)
 
 
 class TestRealExports:

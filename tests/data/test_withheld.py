@@ -89,6 +89,25 @@ def test_annotations_without_ids(load, tmp_path):
         DatasetCatalog.get("half_annotated")
 
 
+def test_original_that_was_numbered_anew(load, tmp_path):
+    load(record_name=True)
+    numbers = [5, 4, 3, 2, 1]
+    annotations = [{**x, "id": n} for x, n in zip(FULL["annotations"], numbers, strict=True)]
+    (tmp_path / "full.json").write_text(json.dumps({**FULL, "annotations": annotations}))
+    with pytest.raises(InputError, match=r"full\.json is not what its sparse version was made of"):
+        DatasetCatalog.get("half_annotated")
+
+
+@pytest.mark.parametrize("name", ["", "..", None])
+def test_original_without_a_name(load, tmp_path, name):
+    load(record_name=True)
+    sparse = json.loads((tmp_path / "sparse.json").read_text())
+    sparse["info"]["sparse"]["input"] = name
+    (tmp_path / "sparse.json").write_text(json.dumps(sparse))
+    records = DatasetCatalog.get("half_annotated")
+    assert all("withheld_annotations" not in record for record in records)
+
+
 def test_original_not_there(load, tmp_path, caplog):
     (tmp_path / "full.json").unlink()
     with caplog.at_level("INFO"):
@@ -130,6 +149,10 @@ class TestMapper:
         item = self.mapped(self.record(tmp_path, withheld_annotations=[]), NoOpTransform())
         assert len(item["instances"]) == 1
         assert len(item["withheld"]) == 0
+
+    def test_skipped_image(self, tmp_path):
+        record = self.record(tmp_path, withheld_annotations=[])
+        assert WithheldMapper(lambda record: None)(record) is None
 
     def test_withheld_annotations_not_known(self, tmp_path):
         item = self.mapped(self.record(tmp_path), NoOpTransform())

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from comining.engine import Checkpointer
-from comining.engine.checkpoint import last_checkpoint, saved_seed
+from comining.engine.checkpoint import disown_checkpoints, last_checkpoint, saved_seed
 from comining.engine.safe_pickle import load_plain_pickle
 from comining.errors import InputError
 
@@ -132,6 +132,18 @@ class TestLastCheckpoint:
     def test_weights_alone_are_no_checkpoint(self, tmp_path):
         torch.save({"model": {}}, tmp_path / "model_best.pth")
         assert last_checkpoint(tmp_path) is None
+
+    def test_any_name(self, tmp_path):
+        save(tmp_path, 3)
+        save(tmp_path, 1, "best")
+        assert last_checkpoint(tmp_path).name == "best.pth"
+
+    def test_none_of_another_training(self, tmp_path):
+        save(tmp_path, 3)
+        disown_checkpoints(tmp_path)
+        assert last_checkpoint(tmp_path) is None
+        save(tmp_path, 1)
+        assert last_checkpoint(tmp_path).name == "model_0000001.pth"
 
     def test_seed(self, tmp_path):
         torch.save({"trainer": {"seed": 4}}, tmp_path / "ours.pth")

@@ -80,6 +80,18 @@ def test_killed_worker_is_replaced_and_the_training_resumes_by_itself(training, 
     assert_same_end(training.output, two_processes)
 
 
+def test_restart_does_not_take_up_another_training(training, two_processes):
+    """One that lies in the folder since before, where the worker dies before it saves anything."""
+    done = training.run()
+    assert done.returncode == 0, done.stderr
+    launcher = (*TORCHRUN, "--nproc-per-node=2", "--max-restarts=1")
+    done = training.run(launcher=launcher, script=(DRIVER, "in a step", 1, 1))
+    assert done.returncode == 0, done.stderr
+    assert "remove the file last_checkpoint there and give --resume" in done.stdout
+    assert done.stdout.count("Starting training from iteration 0") == 2
+    assert_same_end(training.output, two_processes)
+
+
 def test_evaluation_in_two_processes_equals_that_in_one(training, two_processes):
     weights = str(two_processes / "model_final.pth")
     for output, options in (("one", []), ("two", ["--num-gpus", "2"])):

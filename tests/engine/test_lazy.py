@@ -12,6 +12,7 @@ from torch import nn
 from comining.data import register_coco
 from comining.engine import Trainer, lazy_keys, load_lazy_config, setup, setup_lazy
 from comining.engine.divergence import describe_divergence
+from comining.engine.lazy import common_settings
 from comining.errors import InputError
 from tests.conftest import CONFIGS, DEMOS
 from tests.modeling.helpers import each_detector
@@ -108,6 +109,20 @@ def test_saved_config_has_what_was_chosen(config, overrides, monkeypatch, tmp_pa
     text = (tmp_path / "lazy" / "config.yaml").read_text()
     assert f"seed: {cfg.SEED}" in text
     assert "device: cpu" in text
+
+
+def test_texts_stay_texts_and_interpolations_are_resolved(config, own_data):
+    words = [
+        "train.output_dir='2024'",
+        f"+dataloader.root={own_data}",
+        "dataloader.register=[[own,'${dataloader.root}/annotations.json','${dataloader.root}/images']]",
+        "dataloader.train.dataset.names=own",
+    ]
+    cfg = common_settings(load_lazy_config(str(config), words), str(config))
+    assert cfg.OUTPUT_DIR == "2024"
+    own = ["own", str(own_data / "annotations.json"), str(own_data / "images")]
+    assert list(map(list, cfg.DATASETS.REGISTER)) == [own]
+    assert list(cfg.DATASETS.TRAIN) == ["own"]
 
 
 def test_several_data_sets_are_evaluated(config, overrides, own_data):

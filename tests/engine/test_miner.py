@@ -64,6 +64,16 @@ def test_plain_detector_is_refused():
         build_miner(tiny_config("MODEL.META_ARCHITECTURE", "RetinaNet"))
 
 
+@pytest.mark.parametrize(
+    ("weights", "message"), [("", "is empty"), ("gone.pth", r"gone\.pth does not exist")]
+)
+def test_weights_of_a_frozen_config_are_needed(weights, message):
+    cfg = tiny_config("MODEL.WEIGHTS", weights)
+    cfg.freeze()
+    with pytest.raises(InputError, match=message):
+        build_miner(cfg)
+
+
 def test_batches_hold_images_of_one_size():
     sizes = [(1, 2), (2, 1), (1, 2), (1, 2), (2, 1), (3, 3)]
     records = [{"image_id": i, "height": h, "width": w} for i, (h, w) in enumerate(sizes)]

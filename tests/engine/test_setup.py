@@ -39,6 +39,7 @@ def test_base_is_relative_to_its_file(tmp_path):
         ("SOLVER: {MAX_ITER: [}", "line 1"),
         ("SOLVER: !!python/tuple [1]", "python/tuple"),
         ("_BASE_: gone.yaml", r"gone\.yaml"),
+        ("_BASE_: my.yaml", "_BASE_ files name each other"),
         ("- a\n- b", "KEY: value"),
         ("", "KEY: value"),
         ("VERSION: 3", "v3"),
@@ -88,6 +89,7 @@ def test_lazy_config_is_no_yaml_config():
         (["SOLVER.MAX_ITER=5"], "pairs"),
         (["SOLVER.MAX_ITER", "many"], "MAX_ITER"),
         (["MODEL.COMINING.VIEW", "3"], "VIEW"),
+        (["SEED.X", "1"], "SEED"),
     ],
 )
 def test_bad_override(overrides, message):
@@ -113,6 +115,17 @@ def test_several_processes_on_the_cpu_of_a_machine_with_gpus(own_overrides, monk
 def test_no_training_data_set_is_told():
     with pytest.raises(InputError, match=r"DATASETS\.TRAIN names no data set"):
         setup(arguments([]))
+
+
+def test_training_without_iterations(own_overrides):
+    with pytest.raises(InputError, match=r"SOLVER\.MAX_ITER is 0"):
+        setup(arguments([*own_overrides, "SOLVER.MAX_ITER", "0"]))
+
+
+def test_output_folder_that_is_a_file(own_overrides, tmp_path):
+    (tmp_path / "taken").touch()
+    with pytest.raises(InputError, match=r"OUTPUT_DIR .*taken can't be made: "):
+        setup(arguments([*own_overrides, "OUTPUT_DIR", str(tmp_path / "taken")]))
 
 
 def test_evaluation_needs_no_training_data(own_overrides):
@@ -159,6 +172,7 @@ def test_no_weights_and_local_weights_pass(tmp_path):
     check_weights("", "my.yaml")
     (tmp_path / "model.pth").write_bytes(b"weights")
     check_weights(str(tmp_path / "model.pth"), "my.yaml")
+    check_weights(f"{tmp_path / 'model.pth'}?matching_heuristics=True", "my.yaml")
 
 
 class TestSeed:

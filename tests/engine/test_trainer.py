@@ -5,8 +5,10 @@ import math
 import shutil
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
+from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils.events import EventStorage, get_event_storage
 from torch import nn
 
@@ -150,6 +152,16 @@ def test_results_are_json_with_null_for_what_cannot_be_computed(cfg, tmp_path):
         ("AP", "AP50", "AP75", "APs", "APm", "APl", "AP-cat", "AP-dog")
     )
     assert [path.name for path in (tmp_path / "output").glob("results*")] == ["results.json"]
+
+
+def test_results_of_an_evaluator_of_ones_own(cfg, tmp_path):
+    class Evaluator(DatasetEvaluator):
+        def evaluate(self):
+            return {"mine": {"score": np.float32(0.5)}}
+
+    Trainer.test(cfg, Trainer.build_model(cfg), [Evaluator()])
+    text = (tmp_path / "output" / "results.json").read_text()
+    assert json.loads(text) == {"mine": {"score": 0.5}}
 
 
 def test_results_are_per_category_and_per_data_set(cfg, own_data):

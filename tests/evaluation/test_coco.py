@@ -9,8 +9,9 @@ import sys
 import numpy as np
 import pytest
 import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import COCOEvaluator
-from detectron2.structures import Boxes, Instances
+from detectron2.structures import Boxes, BoxMode, Instances
 
 import comining.evaluation.coco as coco
 from comining.data import register_coco
@@ -112,6 +113,33 @@ def test_same_results_as_detectron2(tmp_path):
         assert ours["bbox"][name] == pytest.approx(value, abs=1e-10, nan_ok=True), name
     files = [tmp_path / side / "coco_instances_results.json" for side in ("ours", "theirs")]
     assert json.loads(files[0].read_text()) == json.loads(files[1].read_text())
+
+
+def test_data_set_that_a_function_makes(tmp_path):
+    """As detectron2's tutorial registers one, without a file."""
+    data, predictions = make_dataset()
+    contiguous = {id_: index for index, id_ in enumerate(CATEGORIES)}
+
+    def records():
+        return [
+            {
+                "file_name": "none.jpg", "image_id": x["id"],
+                "height": x["height"], "width": x["width"],
+                "annotations": [
+                    {"bbox": a["bbox"], "bbox_mode": BoxMode.XYWH_ABS, "iscrowd": a["iscrowd"],
+                     "category_id": contiguous[a["category_id"]]}
+                    for a in data["annotations"] if a["image_id"] == x["id"]
+                ],
+            }
+            for x in data["images"]
+        ]  # fmt: skip
+
+    DatasetCatalog.register("made", records)
+    MetadataCatalog.get("made").set(thing_classes=list(CATEGORIES.values()))
+    results = run(COCOBoxEvaluator("made", tmp_path), predictions, 30)["bbox"]
+    for annotation in data["annotations"]:  # what such records do not tell
+        annotation["area"] = annotation["bbox"][2] * annotation["bbox"][3]
+    assert results == pytest.approx(box_metrics(data, predictions, CATEGORIES), nan_ok=True)
 
 
 def test_by_hand():

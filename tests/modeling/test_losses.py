@@ -2,6 +2,7 @@ import pytest
 import torch
 from detectron2.modeling.box_regression import Box2BoxTransform, Box2BoxTransformLinear
 from detectron2.modeling.meta_arch.dense_detector import permute_to_N_HWA_K
+from fvcore.nn import sigmoid_focal_loss
 from torch.nn import functional as F
 from torchvision.ops import generalized_box_iou_loss
 
@@ -58,6 +59,17 @@ class TestFocalLoss:
         classes = torch.tensor([1, 2, -1]).view(1, 1, 1, 3)
         loss = focal_loss(logits, classes, alpha=0.25, gamma=2.0)
         assert loss.item() == pytest.approx((0.25 + 3 * 0.75) * 0.25 * 0.69314718)
+
+    def test_alpha_below_0_is_no_weight(self):
+        """As detectron2 and fvcore have it."""
+        logits, classes = random_case(3, dtype=torch.float32)
+        wanted = F.one_hot(classes.clamp(0), 4)[..., :3].movedim(-1, 3).to(logits.dtype)
+        reference = sigmoid_focal_loss(logits, wanted, alpha=-1, gamma=2, reduction="none")
+        expected = (reference * (classes >= 0).unsqueeze(3)).flatten(1).sum(1)
+        loss = focal_loss(logits, classes, alpha=-1, gamma=2)
+        torch.testing.assert_close(loss, expected)
+        gradients = (torch.autograd.grad(x.sum(), logits)[0] for x in (loss, expected))
+        torch.testing.assert_close(*gradients)
 
     def test_gradcheck(self):
         logits, classes = random_case(3)

@@ -228,11 +228,12 @@ class TestSuppress:
     def test_none(self):
         assert suppress(make_labels([]), 0.5, 100).boxes.shape == (0, 4)
 
-    def test_huge_coordinates_of_one_image_leave_others_alone(self):
+    @pytest.mark.parametrize("reach", [3e5, 1e18])
+    def test_huge_coordinates_of_one_image_leave_others_alone(self, reach):
         generator = torch.Generator().manual_seed(0)
         labels = random_labels(generator, 200, num_images=8, num_classes=80)
         labels = labels._replace(classes=labels.classes % 3)
-        far = make_labels([[-3e5, -3e5, 3e5, 3e5]], classes=[79], images=[7], scores=[0.5])
+        far = make_labels([[-reach, -reach, reach, reach]], classes=[79], images=[7], scores=[0.5])
         alone = suppress(labels, 0.5, 100)
         together = suppress(Labels.cat((labels, far)), 0.5, 100)
         together = together.select(together.classes < 79)
