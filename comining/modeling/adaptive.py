@@ -55,7 +55,7 @@ class AdaptiveThresholds(nn.Module):
     is stopped.
 
     Nothing needs to be known of how many objects are missing, and no annotation is held out. The
-    estimate is too high by as much as the detector knows annotated objects by heart.
+    estimate is too high by as much as the detector has memorised annotated objects.
     """
 
     def __init__(
