@@ -2,10 +2,11 @@ import re
 
 import pytest
 import show_mined
+import torch
 from PIL import Image
 
 from comining.data.scenes import write_scenes
-from comining.engine import load_config
+from comining.engine import Trainer, load_config
 from comining.errors import InputError
 
 
@@ -19,6 +20,8 @@ def cfg(request, tmp_path_factory):
     cfg.DATASETS.REGISTER = [[name, str(folder / "train_hard.json"), str(folder / "train")]]
     cfg.DATASETS.TRAIN = [name]
     show_mined.register_from_config(cfg)
+    cfg.MODEL.WEIGHTS = str(folder / "untrained.pth")
+    torch.save({"model": Trainer.build_model(cfg).state_dict()}, cfg.MODEL.WEIGHTS)
     return cfg
 
 
