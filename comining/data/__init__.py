@@ -3,8 +3,7 @@
 Importing the package registers the paper's data sets under ``$DETECTRON2_DATASETS``.
 """
 
-import os
-
+from .datasets import ROOT as _ROOT
 from .datasets import (
     check_datasets,
     check_num_classes,
@@ -28,4 +27,4 @@ __all__ = [
     "register_from_config",
 ]
 
-_register_sparse_coco(os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets")))
+_register_sparse_coco(_ROOT)

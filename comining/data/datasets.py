@@ -21,8 +21,8 @@ from comining.errors import InputError
 from .coco_file import read_coco
 from .withheld import full_original, withheld_annotations
 
-#: Where detectron2, and this package, look for COCO.
-COCO_FOLDER = os.path.join(os.getenv("DETECTRON2_DATASETS", "datasets"), "coco", "")
+#: Where detectron2, and this package, look for COCO and other data sets.
+ROOT = os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets"))
 
 logger = logging.getLogger(__name__)
 
@@ -163,7 +163,7 @@ def check_datasets(names: Iterable[str]) -> None:
             continue
         metadata = MetadataCatalog.get(name)
         json_file, image_root = metadata.get("json_file"), metadata.get("image_root")
-        builtin = str(json_file).startswith(COCO_FOLDER)
+        builtin = str(json_file).startswith(os.path.join(ROOT, "coco", ""))
         hint = ", or set $DETECTRON2_DATASETS to the folder that holds coco/" if builtin else ""
         if json_file is not None and not Path(json_file).is_file():
             problems.append(f"{name}: put its annotation file at {json_file}{hint}")

@@ -14,7 +14,7 @@ from comining.data import (
     check_same_categories,
     register_from_config,
 )
-from comining.data.datasets import COCO_FOLDER
+from comining.data.datasets import ROOT
 from comining.engine import Trainer
 from comining.errors import InputError
 
@@ -132,7 +132,7 @@ def test_everything_that_is_missing_is_named_at_once(tmp_path):
 
 
 def test_missing_coco_is_told_with_the_folder_variable():
-    MetadataCatalog.get("here").set(json_file=f"{COCO_FOLDER}no.json", image_root="no/such")
+    MetadataCatalog.get("here").set(json_file=f"{ROOT}/coco/no.json", image_root="no/such")
     DatasetCatalog.register("here", list)
     with pytest.raises(InputError, match=r"coco/no\.json, or set \$DETECTRON2_DATASETS"):
         check_datasets(["here"])
