@@ -21,11 +21,10 @@ from comining.errors import InputError
 from .coco_file import read_coco
 from .withheld import full_original, withheld_annotations
 
-#: Where detectron2, and this package, look for COCO and other data sets.
-ROOT = os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets"))
-
 logger = logging.getLogger(__name__)
 
+#: Where detectron2, and this package, look for COCO and other data sets.
+ROOT = os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets"))
 #: Name, annotation file below ``coco/annotations``; the images are those of ``coco/train2017``.
 SPARSE_COCO = {
     "coco_2017_train_full": "instances_train2017.json",

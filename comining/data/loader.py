@@ -43,7 +43,7 @@ class TrainLoader:
     def __init__(
         self,
         images: list[dict[str, Any]],
-        mapper: Callable[[dict[str, Any]], dict[str, Any]],
+        mapper: Callable[[dict[str, Any]], dict[str, Any] | None],
         sampler: Iterable[int],
         *,
         batch_size: int,
@@ -142,7 +142,7 @@ class _Samples(Dataset):
     def __init__(
         self,
         images: Sequence[dict[str, Any]],
-        mapper: Callable[[dict[str, Any]], dict[str, Any]],
+        mapper: Callable[[dict[str, Any]], dict[str, Any] | None],
         is_wide: Sequence[bool],
         seed: int,
         max_unreadable: int,
@@ -165,27 +165,35 @@ class _Samples(Dataset):
         failures: list[tuple[str, str]] = []
         with _seeded([self.seed, self.rank, number]):
             for index in self._with_replacements(wanted):
-                image = self.images[index]
-                try:
-                    item = self.mapper(image)
-                except Exception as error:
-                    if not (isinstance(error, UNREADABLE) or _is_pillows(error)):
-                        raise
-                    name = image["file_name"]
-                    text = str(error) or type(error).__name__
-                    failures.append((name, text if name in text else f"{name}: {text}"))
-                    if len(failures) > self.max_unreadable:
-                        break
-                else:
-                    if item is not None:
-                        return item, failures
+                item, reason = self._read(self.images[index])
+                if item is not None:
+                    return item, failures
+                if reason:
+                    failures.append((self.images[index]["file_name"], reason))
+                if len(failures) > self.max_unreadable:
+                    break
         return None, failures
+
+    def _read(self, image: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
+        """The item; or none and why it can't be read, or no reason if the mapper skips it."""
+        try:
+            return self.mapper(image), ""
+        except Exception as error:
+            if isinstance(error, UNREADABLE) or _is_pillows(error):
+                return None, failure_text(image["file_name"], error)
+            raise
 
     def _with_replacements(self, wanted: int) -> Iterator[int]:
         total = len(self.is_wide)
         for index in (i % total for i in range(wanted, wanted + total)):
             if self.is_wide[index] == self.is_wide[wanted]:
                 yield index
+
+
+def failure_text(file_name: str, error: Exception) -> str:
+    """Why an image can't be read, with its name."""
+    text = str(error) or type(error).__name__
+    return text if file_name in text else f"{file_name}: {text}"
 
 
 def _is_pillows(error: Exception) -> bool:
@@ -220,17 +228,17 @@ def load_datasets(names: str | Sequence[str], *, filter_empty: bool = True) -> l
     Raises:
         InputError: the data can't be used.
     """
-    names = [names] if isinstance(names, str) else names
-    if len(names) > 1:
-        check_same_categories(names)
     try:
         return get_detection_dataset_dicts(names, filter_empty=filter_empty)
     except AssertionError as error:  # how detectron2 refuses data
         raise InputError(f"DATASETS.TRAIN can't be used: {error}") from error
+    except ValueError:  # how it refuses other categories, without their names
+        check_same_categories([names] if isinstance(names, str) else names)
+        raise
 
 
 def _from_config(
-    cfg: CfgNode, mapper: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    cfg: CfgNode, mapper: Callable[[dict[str, Any]], dict[str, Any] | None] | None = None
 ) -> dict[str, Any]:
     repeat_thresh = {
         "TrainingSampler": 0.0,
@@ -259,7 +267,7 @@ def _from_config(
 def build_train_loader(
     dataset: list[dict[str, Any]],
     *,
-    mapper: Callable[[dict[str, Any]], dict[str, Any]],
+    mapper: Callable[[dict[str, Any]], dict[str, Any] | None],
     total_batch_size: int,
     seed: int = -1,
     repeat_thresh: float = 0.0,

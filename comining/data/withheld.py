@@ -64,15 +64,16 @@ def withheld_annotations(
     known = {annotation["id"]: _what(annotation) for annotation in dataset["annotations"]}
     for annotation in original["annotations"]:
         id_ = annotation["id"]
-        if known.get(id_, _what(annotation)) != _what(annotation):
+        if id_ not in known:
+            if not annotation.get("iscrowd"):
+                withheld[annotation["image_id"]].append(annotation)
+        elif known[id_] != _what(annotation):
             raise InputError(
                 f"{original_file} is not what its sparse version was made of: the annotation {id_} "
                 "is on another image or of another category there. Put the original back, make "
                 "the sparse version anew or, to train without a look at what was withheld, move "
                 f"{original_file} away"
             )
-        if id_ not in known and not annotation.get("iscrowd"):
-            withheld[annotation["image_id"]].append(annotation)
     return withheld
 
 

@@ -14,7 +14,7 @@ from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from comining.data.loader import UNREADABLE
+from comining.data.loader import UNREADABLE, failure_text
 from comining.errors import InputError
 from comining.modeling import CoMining
 
@@ -208,5 +208,4 @@ class _Images(Dataset):
             return self.mapper(record)
         # Pillow raises a ValueError at too large a chunk of text.
         except (*UNREADABLE, ValueError) as error:
-            name, text = record["file_name"], str(error) or type(error).__name__
-            return {"unreadable": text if name in text else f"{name}: {text}"}
+            return {"unreadable": failure_text(record["file_name"], error)}

@@ -60,11 +60,11 @@ class COCOBoxEvaluator(DatasetEvaluator):
         for annotation in self.ground_truth.get("annotations", []):
             annotation.setdefault("iscrowd", 0)
             annotation.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
-        contiguous_ids = metadata.get("thing_dataset_id_to_contiguous_id")
-        if contiguous_ids is None:
-            contiguous_ids = {number: number for number in range(len(metadata.thing_classes))}
-        self.category_ids = sorted(contiguous_ids, key=contiguous_ids.__getitem__)
         self.category_names = metadata.thing_classes
+        contiguous_ids = metadata.get(
+            "thing_dataset_id_to_contiguous_id", {x: x for x in range(len(self.category_names))}
+        )
+        self.category_ids = sorted(contiguous_ids, key=contiguous_ids.__getitem__)
         self.reset()
 
     def reset(self) -> None:

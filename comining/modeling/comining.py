@@ -262,9 +262,11 @@ class CoMining(DenseDetector):
             if self.crosswise:
                 found, ignored = images.to_other_view(found), images.to_other_view(ignored)
             mined = found.select(~self.is_known(found, annotated))
-            learnt = mined._replace(scores=mined.scores.clamp(max=BELOW_1))
             if self.adaptive is None:  # as published: mined boxes are as good as annotated ones
-                learnt = mined._replace(scores=torch.ones_like(mined.scores))
+                scores = torch.ones_like(mined.scores)
+            else:
+                scores = mined.scores.clamp(max=BELOW_1)
+            learnt = mined._replace(scores=scores)
             labels = Labels.cat((annotated, learnt, ignored)).split(len(images))
             if is_step:
                 self.mining_log(
