@@ -2,7 +2,7 @@
 """Generate the embedded data set of textured scenes: `make_scenes.py --output FOLDER`.
 
 What the scenes show, and the files: `comining/data/scenes.py`. A folder that already holds the
-scenes of these parameters is left alone; scenes of other parameters are replaced.
+scenes of these parameters is left alone; one that holds anything else is refused.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main() -> None:
         written = write_scenes(
             options.output, options.train, options.val, options.size, options.seed
         )
-    except InputError as error:
+    except (InputError, OSError) as error:
         sys.exit(f"error: {error}")
     if written:
         print(

@@ -284,7 +284,7 @@ def prepare(
     """Make the data set, unless it is there already with the same settings.
 
     Args:
-        output: folder to make; one that this function made with other settings is replaced.
+        output: folder to make; one that holds anything else is refused.
         tile: edge of the tiles in pixels, even.
         seed: of the sparse protocols.
         wheel: a wheel at hand; None downloads it.
@@ -322,7 +322,7 @@ def main() -> None:
     options = parser.parse_args()
     try:
         print("\n".join(prepare(options.output, options.tile, options.seed, options.wheel)))
-    except InputError as error:
+    except (InputError, OSError) as error:
         sys.exit(f"error: {error}")
 
 

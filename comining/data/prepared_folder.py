@@ -16,7 +16,7 @@ RECIPE_FILE = "recipe.json"
 
 
 def is_prepared(folder: Path, recipe: dict[str, Any]) -> bool:
-    """Tell whether a folder is there and was made by this recipe.
+    """Tell whether a folder is there and was made by this recipe. It may hold other files as well.
 
     Args:
         folder: where the data belong.
@@ -24,7 +24,7 @@ def is_prepared(folder: Path, recipe: dict[str, Any]) -> bool:
             the script.
 
     Raises:
-        InputError: if something else is there: not empty, and not made by the same script.
+        InputError: if something else is there: not empty, and not made by this recipe.
     """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
@@ -32,31 +32,43 @@ def is_prepared(folder: Path, recipe: dict[str, Any]) -> bool:
         found = json.loads((folder / RECIPE_FILE).read_text())
     except (OSError, json.JSONDecodeError):
         found = {}
-    if found.get("made_by") != recipe["made_by"]:
-        raise InputError(
-            f"{folder} is there and {recipe['made_by']} didn't make it: "
-            "name another output folder, or move this one away"
+    if found == recipe:
+        return True
+    if found.get("made_by") == recipe["made_by"]:
+        differences = ", ".join(
+            f"{key} {found.get(key)} in place of {value}"
+            for key, value in recipe.items()
+            if found.get(key) != value
         )
-    return found == recipe
+        reason = f"{recipe['made_by']} made it with other settings ({differences})"
+    else:
+        reason = f"{recipe['made_by']} didn't make it"
+    # It is not replaced: users keep files of their own in it, such as completed annotations.
+    raise InputError(
+        f"{folder} is there and {reason}: name another output folder, or move this one away"
+    )
 
 
 @contextmanager
 def preparing(folder: Path, recipe: dict[str, Any]) -> Iterator[Path]:
-    """Give a new folder to fill, which takes the place of `folder` when the block ends well.
+    """Give a new folder to fill, which becomes `folder` when the block ends well.
 
-    A folder that an earlier recipe made is replaced; if the block fails, it stays as it was.
-    Ask `is_prepared` first: it refuses to replace anything else.
+    Ask `is_prepared` first, which refuses a folder that holds anything.
+
+    Raises:
+        InputError: the folder can't be made.
     """
-    folder = folder.absolute()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    folder = folder.resolve()
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise InputError(f"{folder} can't be made: {error.strerror}") from error
     try:
         new = scratch / "new"
         new.mkdir()
         yield new
         write_json(new / RECIPE_FILE, recipe)
-        if folder.exists():
-            folder.rename(scratch / "old")
         new.rename(folder)
     finally:
         shutil.rmtree(scratch)

@@ -249,8 +249,7 @@ def write_scenes(
 
     Makes `root/{train,val}/000000.png`, ..., the COCO files `root/train_full.json` and
     `root/val.json`, and `root/train_{easy,hard,extreme,keep1,miss50}.json`, sparse by the protocols
-    of `comining.data.sparse`. Scenes of other parameters in `root` are replaced once the new ones
-    are complete.
+    of `comining.data.sparse`.
 
     Args:
         root: the folder to make.
@@ -263,7 +262,8 @@ def write_scenes(
         Whether anything was written.
 
     Raises:
-        InputError: for a parameter out of range, or if `root` holds anything else.
+        InputError: for a parameter out of range, or if `root` holds anything else, scenes of other
+            parameters included, or can't be made.
     """
     limits = {
         "train": (train, 1),

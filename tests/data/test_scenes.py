@@ -142,24 +142,37 @@ def test_complete_folder_is_left_alone(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "set").rglob("*")} == before
 
 
-def test_other_parameters_replace_the_scenes_completely(tmp_path):
-    write_scenes(tmp_path / "set", train=3, val=1)
-    assert write_scenes(tmp_path / "set", train=1, val=2, seed=1)
-    assert sorted(p.name for p in (tmp_path / "set" / "train").iterdir()) == ["000000.png"]
-    assert [path.name for path in tmp_path.iterdir()] == ["set"]
-
-
-def test_failure_leaves_the_old_scenes_and_no_remains(tmp_path, monkeypatch):
+def test_scenes_of_other_parameters_are_refused_and_untouched(tmp_path):
     write_scenes(tmp_path / "set", train=1, val=1)
+    (tmp_path / "set" / "completed.json").write_text("mine")
     before = file_hashes(tmp_path)
+    with pytest.raises(InputError, match=r"\(train 1 in place of 2, seed 0 in place of 1\): name"):
+        write_scenes(tmp_path / "set", train=2, val=1, seed=1)
+    assert file_hashes(tmp_path) == before
+    assert not write_scenes(tmp_path / "set", train=1, val=1)
 
+
+def test_failure_leaves_no_remains(tmp_path, monkeypatch):
     def full_disk(*args: object, **kwargs: object) -> None:
         raise OSError("no space left on device")
 
     monkeypatch.setattr(scenes, "make_sparse", full_disk)
     with pytest.raises(OSError, match="no space left"):
         write_scenes(tmp_path / "set", train=2, val=1)
-    assert file_hashes(tmp_path) == before
+    assert not any(tmp_path.iterdir())
+
+
+def test_empty_folder_is_filled_also_behind_a_link(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    assert write_scenes(tmp_path / "link", train=1, val=1)
+    assert (tmp_path / "empty" / "val.json").is_file()
+
+
+def test_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=rf"{tmp_path}/file/set can't be made"):
+        write_scenes(tmp_path / "file" / "set", train=1, val=1)
 
 
 def test_foreign_folder_is_refused_and_untouched(tmp_path):

@@ -213,8 +213,8 @@ def test_same_bytes_again_and_another_seed_chooses_others(wheel, made, tmp_path)
     assert contents(tmp_path / "again") == contents(made)
     chosen = set()
     for seed in range(5):
-        prepare(tmp_path / "again", wheel, seed=seed)
-        chosen.add(frozenset(crowns(read(tmp_path / "again", "train_extreme.json"))))
+        prepare(tmp_path / f"seed{seed}", wheel, seed=seed)
+        chosen.add(frozenset(crowns(read(tmp_path / f"seed{seed}", "train_extreme.json"))))
     assert len(chosen) > 1
 
 
