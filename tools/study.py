@@ -26,7 +26,8 @@ goes on where the study was interrupted, and tries again what failed.
 At the end come table.md and table.csv (mean and standard deviation over the seeds), runs.csv (every
 run, with the commit of the code that it was trained by) and the pictures ap and mining. 'Gap
 closed' is (AP - AP of the control) / (AP of the control on the protocol named full - AP of the
-control). What is said of mined boxes is their mean over the last tenth of the training.
+control). What is said of mined boxes is the mean over the last tenth of the training of what was
+logged: of their number, medians of 20 iterations.
 """
 
 from __future__ import annotations
@@ -90,7 +91,13 @@ def main(command: tuple[str, ...] = TRAIN) -> None:
     )
     parser.add_argument("study", type=Path, help="study file")
     parser.add_argument("--output", type=Path, required=True, help="folder of the study")
-    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time (default: 1)")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        help="trainings at a time (default: 1), which share the cores: each has as many threads as "
+        "OMP_NUM_THREADS says or else cores / jobs",
+    )
     parser.add_argument("--report-only", action="store_true", help="train nothing")
     options = parser.parse_args()
     # However it is asked to end, the study ends its trainings first.
@@ -102,10 +109,12 @@ def main(command: tuple[str, ...] = TRAIN) -> None:
         if options.jobs < 1:
             raise InputError(f"--jobs {options.jobs}: must be at least 1")
         study = read_study(options.study)
+        if options.report_only and not options.output.is_dir():
+            raise InputError(f"--output {options.output}: no such folder, nothing to report")
         if not options.report_only:
             failed = run_cells(study.cells, options.output, options.jobs, command)
         report(study, options.output)
-    except InputError as error:
+    except (InputError, OSError) as error:
         if failed:
             print(f"\n{describe_failures(failed, options.output)}", file=sys.stderr)
         sys.exit(f"error: {error}")

@@ -60,9 +60,16 @@ def test_runs_everything_once(plan, tmp_path, capsys):
 
 @pytest.mark.parametrize(("jobs", "threads"), [(1, 5), (2, 2), (8, 1)])
 def test_cores_are_shared(jobs, threads, plan, tmp_path, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(runner, "_cores", lambda: 5)
     run_cells(plan.cells[:1], tmp_path, jobs, fake("well"))
     assert f"threads {threads}," in log_of(plan.cells[0], tmp_path)
+
+
+def test_own_number_of_threads_is_kept(plan, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    run_cells(plan.cells[:1], tmp_path, 1, fake("well"))
+    assert "threads 3," in log_of(plan.cells[0], tmp_path)
 
 
 def gpu_of(cell, output):
@@ -185,7 +192,7 @@ def test_version_of_the_code(tmp_path, monkeypatch):
         return done.stdout.strip()
 
     monkeypatch.setattr(cells, "ROOT", tmp_path)
-    version = cells.code_version.__wrapped__
+    version = cells.code_version
     assert version() == "unknown"
     source = tmp_path / "comining" / "model.py"
     source.parent.mkdir()
@@ -199,6 +206,9 @@ def test_version_of_the_code(tmp_path, monkeypatch):
     (tmp_path / "README.md").write_text("3")
     assert version() == git("rev-parse", "--short", "HEAD~")
     source.write_text("4")
+    assert version() == git("rev-parse", "--short", "HEAD~") + "+"
+    source.write_text("1")
+    (source.parent / "new.py").write_text("5")
     assert version() == git("rev-parse", "--short", "HEAD~") + "+"
 
 
@@ -403,6 +413,12 @@ def test_command_with_mistakes(study_file, tmp_path, monkeypatch):
     message = call(monkeypatch, *words, "--jobs", 0, command=fake("well"))
     assert message == "error: --jobs 0: must be at least 1"
     assert not (tmp_path / "out").exists()
+    message = call(monkeypatch, *words, "--report-only", command=fake("well"))
+    assert message == f"error: --output {tmp_path / 'out'}: no such folder, nothing to report"
+    (tmp_path / "file").touch()
+    message = call(monkeypatch, words[0], "--output", tmp_path / "file", command=fake("well"))
+    assert message.startswith("error: ")
+    assert str(tmp_path / "file") in message
     message = call(monkeypatch, tmp_path / "x.yaml", *words[1:], command=fake("well"))
     assert message.startswith(f"error: study {tmp_path / 'x.yaml'} can't be read")
 

@@ -60,8 +60,8 @@ class Run(NamedTuple):
     Attributes:
         protocol, method, seed: which one.
         values: by `METRICS`. AP in 0..100, 0 if nothing was detected; precision and recall in 0..1
-            and mined boxes per image, means over the branches and the last tenth of the training;
-            minutes. None where there is no value.
+            and mined boxes per image (logged as medians of 20 iterations), means over the branches
+            and the last tenth of the training; minutes. None where there is no value.
         curves: by `MINING`, by iteration, the mean over the branches.
         code: of its `Record`.
     """
@@ -74,9 +74,10 @@ class Run(NamedTuple):
     code: str = UNKNOWN
 
 
-@cache
 def code_version() -> str:
     """The last commit that changed what trains, with a "+" if that was changed since.
+
+    It is asked for each run, as each is a new process of what the files are by then.
 
     `UNKNOWN` where there is no git repository.
     """
@@ -84,12 +85,12 @@ def code_version() -> str:
     code = ["--", "comining", "train_net.py"]
     try:
         log = subprocess.run([*git, "log", "-1", "--format=%h", *code], capture_output=True)
-        changed = subprocess.run([*git, "diff", "--quiet", "HEAD", *code], capture_output=True)
+        changed = subprocess.run([*git, "status", "--porcelain", *code], capture_output=True)
     except FileNotFoundError:
         return UNKNOWN
     if log.returncode != 0:
         return UNKNOWN
-    return log.stdout.decode().strip() + ("+" if changed.returncode == 1 else "")
+    return log.stdout.decode().strip() + ("+" if changed.stdout else "")
 
 
 def read_record(folder: Path) -> Record | None:

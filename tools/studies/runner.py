@@ -69,8 +69,8 @@ def run_cells(
     Args:
         cells: of the study.
         output: folder of the study.
-        jobs: how many to run at a time; each gets its share of the cores and, if there are GPUs,
-            one of them, alone as long as they suffice.
+        jobs: how many to run at a time; each gets its share of the cores, unless the environment
+            has OMP_NUM_THREADS, and, if there are GPUs, one of them, alone as long as they suffice.
         command: a Python script that takes the arguments of train_net.py, and arguments before.
 
     Returns:
@@ -81,7 +81,7 @@ def run_cells(
     """
     failed: list[Cell] = []
     running: list[_Running] = []
-    threads = max(1, _cores() // jobs)
+    threads = os.environ.get("OMP_NUM_THREADS", str(max(1, _cores() // jobs)))
     with _lock(output) as lock:
         check_unchanged(cells, output)
         progress = _Progress(cells, output, jobs)
@@ -90,7 +90,7 @@ def run_cells(
             while waiting or running:
                 while waiting and len(running) < jobs:
                     slot = min(set(range(jobs)) - {one.slot for one in running})
-                    resources = {"OMP_NUM_THREADS": str(threads), **_gpu_of(slot)}
+                    resources = {"OMP_NUM_THREADS": threads, **_gpu_of(slot)}
                     one = _start(waiting.popleft(), output, slot, resources, lock, command)
                     running.append(one)
                 time.sleep(LOOK_EVERY)
