@@ -33,9 +33,10 @@ def main() -> None:
     run("tools/plot_run.py", OUTPUT)
 
     metrics = json.loads((ROOT / OUTPUT / "results.json").read_text())["bbox"]
+    ap, ap50 = (metrics[name] or 0 for name in ("AP", "AP50"))  # null if nothing is detected
     print(
         f"\nTrained on half of the annotations; on fully annotated validation images: "
-        f"AP {metrics['AP']:.1f}, AP50 {metrics['AP50']:.1f}\n"
+        f"AP {ap:.1f}, AP50 {ap50:.1f}\n"
         f"What was mined:              {OUTPUT}/mined.png\n"
         f"Losses and mined boxes:      {OUTPUT}/curves.png\n"
         f"All metrics, per category:   {OUTPUT}/results.json"

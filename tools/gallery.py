@@ -43,6 +43,7 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from comining.data.coco_file import read_coco
+from comining.data.completion import MINED, check_scores
 from comining.data.output_file import check_output, write_atomically
 from comining.data.withheld import full_original, withheld_annotations
 from comining.errors import InputError
@@ -77,13 +78,9 @@ def gallery_data(
     """
     dataset, report = read_coco(json_file, image_root)
     annotations = [x for x in dataset["annotations"] if not x.get("iscrowd")]
-    mined = [x for x in annotations if x.get("origin") == "mined"]
-    annotated = [x for x in annotations if x.get("origin") != "mined"]
-    report.add(
-        "error",
-        "mined annotations have no 'score' from 0 to 1",
-        (x.get("id", "no id") for x in mined if not is_score(x.get("score"))),
-    )
+    mined = [x for x in annotations if x.get("origin") == MINED]
+    annotated = [x for x in annotations if x.get("origin") != MINED]
+    check_scores(annotations, report)
     if report.is_fatal:
         raise InputError(str(report))
     if report.findings:
@@ -138,10 +135,6 @@ def gallery_data(
         "classes": [x["name"] for x in categories],
         "images": images,
     }
-
-
-def is_score(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def read_withheld(dataset: dict[str, Any], json_file: Path, full_file: Path) -> list[Annotation]:

@@ -144,9 +144,11 @@ def main(args: argparse.Namespace) -> None:
 
 
 def _dataset_name(args: argparse.Namespace, cfg: CfgNode) -> str:
-    if args.dataset is None and not cfg.DATASETS.TRAIN:
-        raise InputError("which data set? Name it with --dataset")
-    return args.dataset or cfg.DATASETS.TRAIN[0]
+    names = cfg.DATASETS.TRAIN if args.dataset is None else [args.dataset]
+    if len(names) != 1:
+        there = f"; the training sets are {', '.join(names)}" if names else ""
+        raise InputError(f"which data set? Name it with --dataset{there}")
+    return names[0]
 
 
 def _by_class(score_thresh: list[tuple[str, float]], classes: list[str]) -> list[float]:
@@ -186,7 +188,8 @@ def _settings(
     """What the result depends on, to tell whether a run goes on or is another one."""
     cfg = cfg.clone()
     cfg.MODEL.DEVICE = cfg.MODEL.WEIGHTS = ""
-    weights = Path(PathManager.get_local_path(args.weights))
+    # detectron2 takes "?matching_heuristics=True" and the like after a name.
+    weights = Path(PathManager.get_local_path(args.weights.partition("?")[0]))
     contents = {
         "config": f"{cfg.MODEL}\n{cfg.INPUT}\n{cfg.TEST}".encode(),
         "weights": weights.read_bytes(),

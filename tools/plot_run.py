@@ -104,7 +104,13 @@ def plot_runs(folders: Sequence[Path], output: Path) -> list[Path]:
     """
     folders = list(dict.fromkeys(folder.resolve() for folder in folders))
     runs = [read_metrics(folder) for folder in folders]
-    panels = _panels({name for records in runs for record in records for name in record})
+    panels = _panels(
+        name
+        for records in runs
+        for record in records
+        for name, value in record.items()
+        if _is_finite(value)
+    )
     if not panels:
         raise InputError(
             f"nothing to plot yet in {', '.join(map(str, folders))}: a training logs every 20 "
@@ -169,10 +175,12 @@ def _panels(names: Iterable[str]) -> dict[str, str]:
 def _points(records: Iterable[dict[str, Any]], name: str) -> list[tuple[int, float]]:
     """The curve of a quantity; where nothing could be computed, there is no point."""
     return [
-        (record["iteration"], record[name])
-        for record in records
-        if isinstance(record.get(name), (int, float)) and math.isfinite(record[name])
+        (record["iteration"], record[name]) for record in records if _is_finite(record.get(name))
     ]
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def _colours(number: int) -> list[Any]:

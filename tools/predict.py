@@ -408,6 +408,8 @@ def main() -> None:
         parser.error("--score-thresh must be between 0 and 1")
     if options.batch_size < 1 or options.every < 1:
         parser.error("--batch-size and --every must be at least 1")
+    if not options.weights:
+        parser.error("--weights is empty: name the model to predict with")
     try:
         inputs = find_inputs(options.inputs, options.output)
         cfg = load_config(options.config_file, options.opts)

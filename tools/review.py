@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from comining.data.coco_file import read_coco, read_json
+from comining.data.completion import check_scores
 from comining.data.output_file import check_output, write_atomically
 from comining.data.review import (
     apply_review,
@@ -35,6 +36,7 @@ from comining.errors import InputError
 def read_dataset(path: Path) -> dict[str, Any]:
     """A data set whose annotations can be shown; an `InputError` tells why it is none."""
     dataset, report = read_coco(path)
+    check_scores(dataset["annotations"], report)
     if report.is_fatal:
         raise InputError(f"{path} can't be used. {report}")
     if report.findings:

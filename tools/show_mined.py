@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Draw what a trained model mines on images of its training set.
+"""Draw what a trained model mines on images of its training set, of several the first.
 
 python tools/show_mined.py --config-file configs/demo.yaml --output mined.png
     MODEL.WEIGHTS output/demo/model_final.pth
@@ -30,6 +30,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from comining.data import check_datasets, register_from_config
+from comining.data.loader import UNREADABLE, failure_text
 from comining.data.output_file import check_output
 from comining.engine import load_config
 from comining.engine.miner import build_miner, mine_batch, without_crowds, xyxy
@@ -49,7 +50,7 @@ def draw_boxes(axis: Axes, kind: str, boxes: Sequence[Sequence[float]]) -> None:
 
 
 def show_mined(cfg: CfgNode, output: Path, num_images: int) -> None:
-    """Draw the first ``num_images`` images of ``cfg.DATASETS.TRAIN`` into the picture ``output``.
+    """Draw the first ``num_images`` images of the first training set into the picture ``output``.
 
     Args:
         cfg: of a model trained by Co-mining, with its weights.
@@ -57,7 +58,7 @@ def show_mined(cfg: CfgNode, output: Path, num_images: int) -> None:
         num_images: how many images to show.
 
     Raises:
-        InputError: the model does not mine, or a data set can't be used.
+        InputError: the model does not mine, or a data set can't be used or an image not be read.
     """
     model = build_miner(cfg)
     mapper = DatasetMapper(cfg, is_train=False)
@@ -70,11 +71,16 @@ def show_mined(cfg: CfgNode, output: Path, num_images: int) -> None:
     for axis in axes.flat:
         axis.axis("off")
     for axis, record in zip(axes.flat, records, strict=False):
-        axis.imshow(read_image(record["file_name"], "RGB"))
+        try:
+            axis.imshow(read_image(record["file_name"], "RGB"))
+            mapped = mapper(record)
+        # Pillow raises a ValueError at too large a chunk of text.
+        except (*UNREADABLE, ValueError) as error:
+            raise InputError(failure_text(record["file_name"], error)) from error
         # Of real data, nobody knows what is missing.
         draw_boxes(axis, "withheld", xyxy(record.get("withheld_annotations", [])))
         draw_boxes(axis, "annotated", xyxy(without_crowds(record["annotations"])))
-        (mined,) = mine_batch(model, [mapper(record)], [record])
+        (mined,) = mine_batch(model, [mapped], [record])
         new = [i for i, is_new in enumerate(mined.is_new) if is_new]
         draw_boxes(axis, "mined", [mined.boxes[i] for i in new])
         for i in new:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from comining.errors import InputError
+
+from .coco_file import Report
 
 #: What the field ``origin`` of an added annotation says.
 MINED = "mined"
@@ -23,6 +25,23 @@ def info_of(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(info, Mapping):
         raise InputError("'info' of a data set in COCO format must be an object")
     return info
+
+
+def check_scores(annotations: Iterable[Mapping[str, Any]], report: Report) -> None:
+    """Add an error to the report if mined annotations have no score from 0 to 1."""
+    report.add(
+        "error",
+        "mined annotations have no 'score' from 0 to 1",
+        (
+            x.get("id", "no id")
+            for x in annotations
+            if x.get("origin") == MINED and not _is_score(x.get("score"))
+        ),
+    )
+
+
+def _is_score(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def complete(

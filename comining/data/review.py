@@ -155,6 +155,8 @@ def read_label_studio(
     images = {x["id"]: x for x in dataset["images"]}
     reviewed = {}
     for task in export:
+        if not isinstance(task, Mapping):
+            raise InputError(f"{task!r} in Label Studio's export is no task: export as JSON")
         name = f"task {task.get('id')} of Label Studio's export"
         if "annotations" not in task or "data" not in task:
             raise InputError(f"{name} has no annotations or data: export as JSON, not as JSON-MIN")

@@ -381,6 +381,11 @@ def test_unreadable_images_get_nothing_until_they_are_repaired(
     ("options", "message"),
     [
         (["--dataset", "unknown"], "no data set is called 'unknown'"),
+        (
+            ["DATASETS.TRAIN", "('a', 'b')"],
+            "--dataset; the training sets are a, b",
+        ),
+        (["DATASETS.TRAIN", "()"], "which data set[?] Name it with --dataset$"),
         (["MODEL.RETINANET.NUM_CLASSES", 2], "set MODEL.RETINANET.NUM_CLASSES 3"),
         (["MODEL.META_ARCHITECTURE", "RetinaNet"], "RetinaNet does not mine"),
         (["--weights", "nowhere.pth"], "nowhere.pth does not exist"),

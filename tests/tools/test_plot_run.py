@@ -44,6 +44,17 @@ def plot(monkeypatch, tmp_path):
 BLUE, ORANGE = "#1f77b4", "#ff7f0e"
 
 
+def test_quantity_that_was_never_a_number_has_no_panel(plot, tmp_path):
+    """As of a model that detected nothing whenever it was evaluated."""
+    run = write_metrics(
+        tmp_path / "run",
+        {"iteration": 19, "total_loss": 3.0},
+        {"iteration": 20, "bbox/AP": float("nan"), "comining/mined_precision": float("nan")},
+    )
+    panels, _ = plot(run)
+    assert list(panels) == ["total_loss"]
+
+
 def test_each_quantity_has_a_panel_and_each_training_a_colour(plot, tmp_path):
     comining = write_metrics(
         tmp_path / "comining" / "seed0",

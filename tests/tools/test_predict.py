@@ -31,7 +31,7 @@ def command(model, monkeypatch, tmp_path):
     """Runs the command; returns the JSON that it wrote."""
 
     def run(*words):
-        words = [*map(str, words), "--output", str(tmp_path / "found"), *model]
+        words = ["--output", str(tmp_path / "found"), *model, *map(str, words)]
         monkeypatch.setattr(sys, "argv", ["predict.py", *words])
         predict.main()
         return written(tmp_path)
@@ -290,7 +290,9 @@ def test_missing_weights_are_named(command, tmp_path):
         command(save_image(tmp_path / "image.png"))
 
 
-@pytest.mark.parametrize("option", [("--score-thresh", 1.5), ("--every", 0), ("--batch-size", 0)])
+@pytest.mark.parametrize(
+    "option", [("--score-thresh", 1.5), ("--every", 0), ("--batch-size", 0), ("--weights", "")]
+)
 def test_options_out_of_range(option, command, capsys, tmp_path):
     with pytest.raises(SystemExit):
         command(save_image(tmp_path / "image.png"), *option)

@@ -73,6 +73,21 @@ def test_categories_of_one_name_can_not_be_told_apart(completed, tmp_path):
         run("to-cvat", completed, "--output", tmp_path / "instances.json")
 
 
+def test_mined_box_without_score(completed, tmp_path):
+    dataset = json.loads(completed.read_text())
+    del dataset["annotations"][1]["score"]
+    completed.write_text(json.dumps(dataset))
+    with pytest.raises(SystemExit, match=r"mined annotations have no 'score' from 0 to 1 \(2\)"):
+        run("to-label-studio", completed, "--image-url", "x", "--output", tmp_path / "tasks.json")
+
+
+def test_export_that_has_no_tasks(completed, tmp_path):
+    exported = tmp_path / "exported.json"
+    exported.write_text("[7]")
+    with pytest.raises(SystemExit, match=r"^error: 7 in Label Studio's export is no task"):
+        run("back", completed, exported, "--output", tmp_path / "reviewed.json")
+
+
 def test_broken_export(completed, tmp_path):
     exported = tmp_path / "exported.json"
     exported.write_text("{")

@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 import show_mined
@@ -49,6 +50,18 @@ def test_plain_detector_is_refused(cfg, tmp_path):
     plain.MODEL.META_ARCHITECTURE = cfg.MODEL.META_ARCHITECTURE.removeprefix("CoMining")
     with pytest.raises(InputError, match=r"^(RetinaNet|FCOS) does not mine"):
         show_mined.show_mined(plain, tmp_path / "mined.png", num_images=1)
+
+
+def test_unreadable_image_is_named(cfg, tmp_path):
+    records = show_mined.DatasetCatalog.get(cfg.DATASETS.TRAIN[0])
+    path = Path(records[0]["file_name"])
+    content = path.read_bytes()
+    path.write_bytes(content[:100])
+    try:
+        with pytest.raises(InputError, match=str(path)):
+            show_mined.show_mined(cfg, tmp_path / "mined.png", num_images=1)
+    finally:
+        path.write_bytes(content)
 
 
 @pytest.fixture
