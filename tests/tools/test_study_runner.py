@@ -224,6 +224,26 @@ def test_changed_settings_stop_the_study(plan, study, tmp_path):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_changed_annotations_stop_the_study(study, tmp_path):
+    files = {name: tmp_path / f"{name}.json" for name in ("train", "val", "other")}
+    for path in files.values():
+        path.write_text("{}")
+    register = [[name, str(path), "images"] for name, path in files.items()]
+    settings = {"DATASETS.REGISTER": register, "DATASETS.TEST": ["val"], "SOLVER.MAX_ITER": 20}
+    plan = study(protocols={"full": {"DATASETS.TRAIN": ["train"]}}, settings=settings)
+    output = tmp_path / "out"
+    run_cells(plan.cells, output, 2, fake("die"))  # seed 1 is to go on
+
+    files["other"].write_text("[]")
+    assert len(read_runs(plan.cells, output)) == 2
+    files["val"].write_text("[]")
+    with pytest.raises(InputError, match=r"seed1 \(the annotation file of val has changed\)"):
+        run_cells(plan.cells, output, 1, fake("well"))
+    files["val"].unlink()
+    files["train"].unlink()
+    cells.check_unchanged(plan.cells, output)
+
+
 def test_cell_that_never_began_may_change(plan, study, tmp_path):
     folder = tmp_path / plan.cells[0].name
     folder.mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import subprocess
@@ -46,12 +47,14 @@ class Record(NamedTuple):
         minutes: how long it was trained and evaluated, interrupted attempts included.
         finished: whether train_net.py came to its end.
         code: `code_version` of the attempts that it goes on from, and of the last one.
+        data: `data_version`; None of runs from before it was recorded.
     """
 
     settings: dict[str, Any]
     minutes: float = 0.0
     finished: bool = False
     code: str = UNKNOWN
+    data: dict[str, str] | None = None
 
 
 class Run(NamedTuple):
@@ -93,6 +96,26 @@ def code_version() -> str:
     return log.stdout.decode().strip() + ("+" if changed.stdout else "")
 
 
+def data_version(cell: Cell) -> dict[str, str]:
+    """The SHA-256 of the annotation files of ``DATASETS.REGISTER`` that a cell uses, by data set.
+
+    Files that aren't there are left out: a report needs none of them.
+    """
+    used = {*cell.settings["DATASETS.TRAIN"], *cell.settings["DATASETS.TEST"]}
+    files = {name: Path(file) for name, file, _ in cell.settings["DATASETS.REGISTER"]}
+    return {
+        name: _sha256(path.absolute(), path.stat().st_mtime_ns)
+        for name, path in files.items()
+        if name in used and path.is_file()
+    }
+
+
+@cache
+def _sha256(path: Path, changed: int) -> str:
+    """Of a file as it is since the time ``changed``."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def read_record(folder: Path) -> Record | None:
     """The record in a folder, if there is one.
 
@@ -131,7 +154,7 @@ def has_checkpoint(folder: Path) -> bool:
 
 
 def check_unchanged(cells: Iterable[Cell], output: Path) -> None:
-    """Check that what is in the folders of a study was run with the wanted settings.
+    """Check that what is in the folders of a study was run with the wanted settings and data.
 
     Raises:
         InputError: it was not, or nobody knows; names the folders.
@@ -152,17 +175,23 @@ def check_unchanged(cells: Iterable[Cell], output: Path) -> None:
 
 
 def _difference(record: Record, cell: Cell) -> str:
-    """What differs between a record and the settings of a cell; empty if nothing does."""
+    """What differs between a record and a cell as it would be run now; empty if nothing does."""
     missing = cell.settings.keys() - record.settings.keys()
     # Keys that the project got since then made no difference, as long as they have their defaults.
     before = {**{key: _defaults()[key] for key in missing}, **record.settings}
     keys = sorted(before.keys() | cell.settings.keys())
-    return ", ".join(
+    settings = [
         f"{key} {before.get(key)}, now {cell.settings.get(key)}"
         for key in keys
         if before.get(key) != cell.settings.get(key)
         and (_matters(key, before) or _matters(key, cell.settings))
-    )
+    ]
+    files = [
+        f"the annotation file of {name} has changed"
+        for name, sha256 in data_version(cell).items()
+        if (record.data or {}).get(name, sha256) != sha256
+    ]
+    return ", ".join(settings + files)
 
 
 def _matters(key: str, settings: dict[str, Any]) -> bool:

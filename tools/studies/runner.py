@@ -24,6 +24,7 @@ from studies.cells import (
     Record,
     check_unchanged,
     code_version,
+    data_version,
     finished_record,
     has_checkpoint,
     read_record,
@@ -43,19 +44,17 @@ class _Running:
     slot: int  # of those that run at a time
     folder: Path
     process: subprocess.Popen[bytes]
-    before: float  # minutes of the attempts that it goes on from
-    code: str
+    record: Record  # minutes of the attempts that it goes on from
     started: float
     saved: float
 
     @property
     def minutes(self) -> float:
-        return self.before + (time.monotonic() - self.started) / 60
+        return self.record.minutes + (time.monotonic() - self.started) / 60
 
     def save(self, *, finished: bool = False) -> None:
         self.saved = time.monotonic()
-        record = Record(self.cell.settings, self.minutes, finished, self.code)
-        write_record(self.folder, record)
+        write_record(self.folder, self.record._replace(minutes=self.minutes, finished=finished))
 
 
 def run_cells(
@@ -77,7 +76,7 @@ def run_cells(
         The cells that failed.
 
     Raises:
-        InputError: a cell was run with other settings, or the study is running already.
+        InputError: a cell was run with other settings or data, or the study is running already.
     """
     failed: list[Cell] = []
     running: list[_Running] = []
@@ -210,7 +209,8 @@ def _start(
     if record and has_checkpoint(folder):
         before, versions = record.minutes, [*record.code.split(", "), *versions]
     code = ", ".join(dict.fromkeys(versions))
-    write_record(folder, Record(cell.settings, before, code=code))
+    record = Record(cell.settings, before, code=code, data=data_version(cell))
+    write_record(folder, record)
     arguments = ["--config-file", cell.config_file, "--resume"]
     with (folder / LOG).open("ab") as log:
         process = subprocess.Popen(
@@ -225,7 +225,7 @@ def _start(
             start_new_session=True,
         )  # fmt: skip
     now = time.monotonic()
-    return _Running(cell, slot, folder, process, before, code, now, now)
+    return _Running(cell, slot, folder, process, record, now, now)
 
 
 @contextmanager
