@@ -114,7 +114,7 @@ def gallery_data(
     for kind, members in enumerate(by_kind.values()):
         for x in members:
             box = [round(value, 1) for value in x["bbox"]]
-            score = x["score"] if x.get("origin") == "mined" else None
+            score = x["score"] if x.get("origin") == MINED else None
             row = [kind, class_of[x["category_id"]], *box, score, int(id(x) in found)]
             boxes[x["image_id"]].append(row)
     images = [

@@ -33,7 +33,6 @@ import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog
 from detectron2.utils import comm
-from detectron2.utils.file_io import PathManager
 from tabulate import tabulate
 
 from comining.data import check_datasets, register_from_config
@@ -44,7 +43,7 @@ from comining.data.sparse import encode
 from comining.engine import Trainer, launch, load_config
 from comining.engine.miner import Mined, build_miner
 from comining.engine.mining_run import PartialResults, mine_dataset
-from comining.engine.setup import check_weights
+from comining.engine.setup import check_weights, weights_file
 from comining.errors import InputError
 from comining.evaluation.calibration import judge, threshold_for_precision
 
@@ -188,11 +187,9 @@ def _settings(
     """What the result depends on, to tell whether a run goes on or is another one."""
     cfg = cfg.clone()
     cfg.MODEL.DEVICE = cfg.MODEL.WEIGHTS = ""
-    # detectron2 takes "?matching_heuristics=True" and the like after a name.
-    weights = Path(PathManager.get_local_path(args.weights.partition("?")[0]))
     contents = {
         "config": f"{cfg.MODEL}\n{cfg.INPUT}\n{cfg.TEST}".encode(),
-        "weights": weights.read_bytes(),
+        "weights": weights_file(args.weights).read_bytes(),
         **{f"annotations of the {key}": path.read_bytes() for key, path in files.items()},
     }
     return {

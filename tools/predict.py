@@ -55,7 +55,7 @@ from tqdm import tqdm
 
 from comining.data import register_from_config
 from comining.data.coco_file import read_coco
-from comining.data.loader import UNREADABLE
+from comining.data.loader import UNREADABLE_OR_ODD
 from comining.data.output_file import write_atomically
 from comining.engine import Checkpointer, load_config
 from comining.engine.setup import check_weights
@@ -150,7 +150,7 @@ def read_pictures(
                     yield Picture(f"{name}/{number:06}.jpg", pixels, origin)
             else:
                 yield Picture(name, read_image(str(path), "RGB"), {})
-        except (*UNREADABLE, ValueError) as error:
+        except UNREADABLE_OR_ODD as error:
             broken.append(f"{path}: {str(error) or type(error).__name__}")
 
 

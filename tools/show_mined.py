@@ -30,7 +30,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from comining.data import check_datasets, register_from_config
-from comining.data.loader import UNREADABLE, failure_text
+from comining.data.loader import UNREADABLE_OR_ODD, failure_text
 from comining.data.output_file import check_output
 from comining.engine import load_config
 from comining.engine.miner import build_miner, mine_batch, without_crowds, xyxy
@@ -74,8 +74,7 @@ def show_mined(cfg: CfgNode, output: Path, num_images: int) -> None:
         try:
             axis.imshow(read_image(record["file_name"], "RGB"))
             mapped = mapper(record)
-        # Pillow raises a ValueError at too large a chunk of text.
-        except (*UNREADABLE, ValueError) as error:
+        except UNREADABLE_OR_ODD as error:
             raise InputError(failure_text(record["file_name"], error)) from error
         # Of real data, nobody knows what is missing.
         draw_boxes(axis, "withheld", xyxy(record.get("withheld_annotations", [])))

@@ -26,6 +26,8 @@ from .datasets import check_same_categories
 
 #: What reading an image raises if the file is missing, no image, truncated or of another size.
 UNREADABLE = (OSError, SyntaxError, SizeMismatchError, Image.DecompressionBombError)
+#: Where images are read and little else: Pillow raises a ValueError at too large a chunk of text.
+UNREADABLE_OR_ODD = (*UNREADABLE, ValueError)
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from comining.data.loader import UNREADABLE, failure_text
+from comining.data.loader import UNREADABLE_OR_ODD, failure_text
 from comining.errors import InputError
 from comining.modeling import CoMining
 
@@ -206,6 +206,5 @@ class _Images(Dataset):
         record = self.records[index]
         try:
             return self.mapper(record)
-        # Pillow raises a ValueError at too large a chunk of text.
-        except (*UNREADABLE, ValueError) as error:
+        except UNREADABLE_OR_ODD as error:
             return {"unreadable": failure_text(record["file_name"], error)}

@@ -161,22 +161,27 @@ def check_named(cfg: CfgNode, key: str, config_file: str) -> None:
         )
 
 
+def weights_file(weights: str) -> Path:
+    """Where a weights file lies; an address such as ``detectron2://`` is downloaded, once."""
+    # detectron2 takes "?matching_heuristics=True" and the like after a name.
+    return Path(PathManager.get_local_path(weights.partition("?")[0]))
+
+
 def check_weights(weights: str, config_file: str) -> None:
-    """Check that a weights file exists; an address such as ``detectron2://`` is downloaded, once.
+    """Check that a weights file exists, if one is named; an address is downloaded.
 
     Raises:
         InputError: it does not, or can't be downloaded.
     """
     advice = f"in {config_file or 'a config file'} or on the command line ('' for random ones)"
     try:
-        # detectron2 takes "?matching_heuristics=True" and the like after a name.
-        path = PathManager.get_local_path(weights.partition("?")[0]) if weights else ""
+        is_missing = bool(weights) and not weights_file(weights).is_file()
     except (OSError, RuntimeError) as error:
         raise InputError(
             f"the weights {weights} can't be downloaded ({error}): fetch the file by other means "
             f"and set MODEL.WEIGHTS to its path, {advice}"
         ) from error
-    if path and not Path(path).is_file():
+    if is_missing:
         raise InputError(f"the weights file {weights} does not exist: set MODEL.WEIGHTS {advice}")
 
 

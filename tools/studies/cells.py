@@ -186,10 +186,11 @@ def _difference(record: Record, cell: Cell) -> str:
         if before.get(key) != cell.settings.get(key)
         and (_matters(key, before) or _matters(key, cell.settings))
     ]
+    data = data_version(cell) if record.data else {}
     files = [
         f"the annotation file of {name} has changed"
-        for name, sha256 in data_version(cell).items()
-        if (record.data or {}).get(name, sha256) != sha256
+        for name, sha256 in (record.data or {}).items()
+        if data.get(name, sha256) != sha256
     ]
     return ", ".join(settings + files)
 
