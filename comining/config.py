@@ -21,7 +21,7 @@ def add_comining_config(cfg: CfgNode) -> None:
     cfg.MODEL.COMINING.ADAPTIVE.PRECISION = 0.95
     # What scores too low for that is no background either, as long as this share of it is to lie on
     # an object. In (0, 1).
-    cfg.MODEL.COMINING.ADAPTIVE.OBJECT_PRECISION = 0.5
+    cfg.MODEL.COMINING.ADAPTIVE.OBJECT_PRECISION = 0.3
     # Whether each branch labels the other one, as published; else itself.
     cfg.MODEL.COMINING.CROSSWISE = True
     # With a fixed threshold, a mined box is dropped if its IoU with an annotated box of its class

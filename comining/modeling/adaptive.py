@@ -59,7 +59,7 @@ class AdaptiveThresholds(nn.Module):
     """
 
     def __init__(
-        self, num_classes: int, precision: float = 0.95, object_precision: float = 0.5
+        self, num_classes: int, precision: float = 0.95, object_precision: float = 0.3
     ) -> None:
         """
         Args:

@@ -20,10 +20,10 @@ comining_demo = dict(
     comining,
     # Training is so short that the paper's strong colour jitter would cost more than mining gains.
     view=LazyCall(SecondView)(
-        jitter_prob=0.8, brightness=0.3, contrast=0.3, saturation=0.3, hue=0.05, flip_prob=0.0
+        jitter_prob=0.8, brightness=0.3, contrast=0.3, saturation=0.3, hue=0.05, flip_prob=0.5
     ),
     # Instead of score_thresh.
     adaptive=LazyCall(AdaptiveThresholds)(
-        num_classes="${model.num_classes}", precision=0.95, object_precision=0.5
+        num_classes="${model.num_classes}", precision=0.95, object_precision=0.3
     ),
 )
