@@ -44,6 +44,7 @@ def tiny_config(*overrides, detector="RetinaNet"):
             "MODEL.RETINANET.NUM_CLASSES", NUM_CLASSES,
             "MODEL.COMINING.THRESHOLD", "fixed",
             "MODEL.COMINING.SCORE_THRESH", 0.5,
+            "MODEL.COMINING.VIEW.FLIP_PROB", 0.0,
             "MODEL.FCOS.IN_FEATURES", ["p3", "p4", "p5"],
             "MODEL.FCOS.NUM_CONVS", 2,
             "MODEL.FCOS.NORM", "",
