@@ -156,6 +156,19 @@ class TestThresholds:
         assert (5 + DOUBT) / (5 + DOUBT) * 1.2 * 0.7 / ((15 + 0.7 * DOUBT) / (5 + DOUBT)) < 0.5
         assert self.thresholds(adaptive)[0] == [0] * NUM_CLASSES
 
+    def test_a_range_of_scores_with_few_detections_stops_nothing(self):
+        """Four close ones there, all wrong, which may be chance; five can tell."""
+        right = {0.8: 1000, 0.3: 1000}
+        adaptive = with_counts(
+            right=right, on_object=right, close={**right, 0.5: 4}, far={0.8: 700, 0.5: 8, 0.3: 700}
+        )
+        adaptive.least_far.fill_(0.7)
+        believed, ratio = 1000 / 1004, (8 + 0.7 * DOUBT) / (4 + DOUBT)
+        assert DOUBT * believed / (4 + DOUBT) * 1.2 * 0.7 / ratio < 0.5
+        assert self.thresholds(adaptive)[0] == [0] * NUM_CLASSES
+        adaptive.counts[CLOSE, 0, 50] = 5
+        assert self.thresholds(adaptive)[0] == [0.51, 0, 0]
+
     def test_few_detections_are_doubted(self):
         few = {0.5: 40}
         adaptive = with_counts(right=few, on_object=few, close=few, far=few)
@@ -179,6 +192,15 @@ class TestThresholds:
         adaptive.least_far.fill_(1)
         assert 1.2 * 405 / (525 + DOUBT) > 0.9 > 1.2 * 405 / (545 + DOUBT) > 0.5
         assert self.thresholds(adaptive)[0] == [expected, 0, 0]
+
+    def test_surplus_of_a_few_detections_is_doubted(self):
+        """Ten close and fourteen far ones of a class of which as many are expected."""
+        many, few = {0.5: 1000}, {0.5: 10}
+        adaptive = with_counts(right=many, on_object=many, close=many, far=many)
+        add_counts(adaptive, 1, right=few, on_object=few, close=few, far={0.5: 14})
+        adaptive.least_far.fill_(1)
+        assert 1.2 * (10 + DOUBT) / (14 + DOUBT) > 0.94 > 0.9 > 1.2 * 10 / 14
+        assert self.thresholds(adaptive)[0] == [0] * NUM_CLASSES
 
     def test_of_a_class_alone(self):
         many = {0.8: 2000, 0.3: 2000}
@@ -214,6 +236,14 @@ class TestThresholds:
         adaptive.counts[FAR] = 0
         adaptive.observe(make_labels([]), ANNOTATED)
         assert adaptive.least_far.tolist() == least
+
+    def test_the_least_ratio_is_that_of_any_score(self):
+        """Above 0.8 there are fewer far ones per close one than of all."""
+        close = {0.8: 10000, 0.3: 10000}
+        adaptive = with_counts(1, right={}, on_object={}, close=close, far={0.8: 2000, 0.3: 20000})
+        adaptive.observe(make_labels([]), ANNOTATED)
+        least = 0.2 * math.exp(3 * math.sqrt(1 / 1980 + 1 / 9900))
+        assert adaptive.least_far[1].item() == pytest.approx(least, rel=1e-3)
 
     def test_nothing_far(self):
         """As with full annotation: none was seen, yet there may be some."""
@@ -251,13 +281,16 @@ class TestTraining:
     """The thresholds within a model, whose mining is replaced."""
 
     ADAPTIVE = ("MODEL.COMINING.THRESHOLD", "adaptive")
-    # In the original view: on an annotated box, elsewhere with three scores, and once more at a
-    # place with a lower score.
+    # In the original view: on an annotated box, elsewhere with three scores, badly placed on the
+    # annotated box (IoU 0.47), and at a place where another one scores more (IoU 0.63).
     FOUND = make_labels(
-        [[8, 10, 40, 44], [50, 20, 90, 60], [0, 0, 9, 9], [0, 50, 9, 59], [50, 21, 90, 60]],
-        classes=[0, 1, 1, 1, 0],
-        scores=[0.95, 0.9, 0.5, 0.3, 0.8],
-    )
+        [
+            [8, 10, 40, 44], [50, 20, 90, 60], [0, 0, 9, 9], [0, 50, 9, 59], [8, 10, 40, 26],
+            [50, 20, 90, 45],
+        ],
+        classes=[0, 1, 1, 1, 0, 0],
+        scores=[0.95, 0.9, 0.5, 0.3, 0.35, 0.8],
+    )  # fmt: skip
 
     @pytest.fixture(params=["RetinaNet", "FCOS"])
     def detector(self, request):
@@ -292,6 +325,30 @@ class TestTraining:
         assert logged["comining/mining_above"][0] == pytest.approx(0.41)
         assert logged["comining/ignoring_above"][0] == pytest.approx(0.21)
 
+    def test_what_is_mined_and_ignored_moves_with_a_mirrored_view(self, detector):
+        model = self.model(detector, "MODEL.COMINING.VIEW.FLIP_PROB", 1.0)
+        (original, view), _ = self.labels(model)
+        assert original.boxes.tolist() == [[8, 10, 40, 44]]
+        assert view.boxes.tolist() == [
+            [56, 10, 88, 44], [6, 20, 46, 60], [87, 0, 96, 9], [87, 50, 96, 59]
+        ]  # fmt: skip
+
+    def test_mined_boxes_are_told_from_annotated_ones(self, detector):
+        """By a score below 1, of which only the class is learnt."""
+        model = self.model(detector)
+        found = self.FOUND._replace(scores=torch.tensor([0.95, 1.0, 0.5, 0.3, 0.35, 0.8]))
+        model.mine = lambda outputs, score_thresh: found
+        (original, view), _ = self.labels(model)
+        assert original.scores.tolist() == [1]
+        assert view.scores.tolist() == pytest.approx([1, 1, 0.5, 0.3])
+        assert (view.scores == 1).tolist() == [True, False, False, False]
+
+    def test_detections_above_the_floor_are_asked_for(self, detector):
+        model, given = self.model(detector), []
+        model.mine = lambda outputs, score_thresh: given.append(score_thresh) or self.FOUND
+        self.labels(model)
+        assert given == [0.1]
+
     def test_each_branch_by_itself(self, detector):
         model = self.model(detector, "MODEL.COMINING.CROSSWISE", False)
         (original, view), _ = self.labels(model)
@@ -302,7 +359,7 @@ class TestTraining:
         model = self.model(detector)
         with EventStorage(0):
             model(items(((64, 96), [[8, 10, 40, 44]], [0])))
-        assert model.adaptive.counts.sum() == pytest.approx(4 + 2)  # the one close one is right
+        assert model.adaptive.counts.sum() == pytest.approx(5 + 2)  # one of them is right
         assert model.adaptive.least_far.tolist() == [math.inf] * (NUM_CLASSES + 1)
 
     def test_a_pass_without_gradients_leaves_no_trace(self, detector):
@@ -321,7 +378,7 @@ class TestTraining:
         before = model.adaptive.counts.clone()
         self.labels(model)
         added = model.adaptive.counts - DECAY * before
-        assert added[CLOSE, 0, 95] == pytest.approx(1)
+        assert added[CLOSE, 0, [95, 35]].tolist() == pytest.approx([1, 1])
         assert added[FAR, 1, [90, 50, 30]].tolist() == pytest.approx([1, 1, 1], abs=1e-3)
         assert added[FAR, 0].tolist() == pytest.approx([0] * 100)
 
@@ -372,9 +429,9 @@ def test_mining_by_itself_uses_what_training_ended_with():
     batch = items(((64, 96), [], []))
     assert len(model.mine_images(batch)[0].boxes) == 0
     model.adaptive.counts[:, :, 80] = 1000
-    assert model.mine_images(batch)[0].scores.tolist() == pytest.approx([0.95, 0.9, 0.5, 0.3])
+    assert model.mine_images(batch)[0].scores.tolist() == pytest.approx([0.95, 0.9, 0.5, 0.35, 0.3])
     model.adaptive.counts[CLOSE:, 1, 40] = 1000
-    assert model.mine_images(batch)[0].scores.tolist() == pytest.approx([0.95, 0.9, 0.5])
+    assert model.mine_images(batch)[0].scores.tolist() == pytest.approx([0.95, 0.9, 0.5, 0.35])
 
 
 def test_unknown_kind_of_threshold():
@@ -390,7 +447,7 @@ def test_mining_by_itself_above_another_score():
     model.mine = lambda outputs, score_thresh: given.append(score_thresh) or TestTraining.FOUND
     (labels,) = model.mine_images(items(((64, 96), [], [])), score_thresh=0.05)
     assert given == [0.05]
-    assert labels.scores.tolist() == pytest.approx([0.95, 0.9, 0.5, 0.3])
+    assert labels.scores.tolist() == pytest.approx([0.95, 0.9, 0.5, 0.35, 0.3])
 
 
 @each_detector
