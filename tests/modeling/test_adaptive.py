@@ -349,6 +349,13 @@ class TestTraining:
         self.labels(model)
         assert given == [0.1]
 
+    def test_what_is_ignored_is_drawn(self, detector):
+        model = self.model(detector, "VIS_PERIOD", 1)
+        with EventStorage(1) as storage:
+            model(items(((64, 96), [[8, 10, 40, 44]], [0])))
+        ((_, picture, _),) = storage._vis_data
+        assert tuple(picture[:, 54, 96]) == (128, 128, 128)  # on the left edge of a box
+
     def test_each_branch_by_itself(self, detector):
         model = self.model(detector, "MODEL.COMINING.CROSSWISE", False)
         (original, view), _ = self.labels(model)

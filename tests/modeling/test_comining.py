@@ -125,7 +125,8 @@ class TestLosses:
         if empty:
             batch[0]["instances"] = batch[0]["instances"][:0]
         model = tiny_model(*NOTHING_MINED, detector=detector)
-        losses = step(model, batch)
+        with EventStorage() as storage:
+            losses = model(batch)
         images = seen_by_backbone(model, batch)
         originals, views = images.split(2)
         assert (originals - views).abs().max() > 0.1
@@ -136,12 +137,14 @@ class TestLosses:
         for suffix, view in (("", originals), ("_aug", views)):
             features = stock.backbone(view)
             features = [features[name] for name in stock.head_in_features]
-            with EventStorage():
+            with EventStorage() as stock_storage:
                 expected = stock.forward_training(
                     None, features, stock.head(features), [item["instances"] for item in batch]
                 )
             for name, value in expected.items():
                 assert losses[name + suffix].item() == pytest.approx(value.item(), rel=1e-5)
+            number = stock_storage.latest()["num_pos_anchors"][0]
+            assert storage.latest()["num_pos_anchors"][0] == number > 0
 
     @each_detector
     @pytest.mark.parametrize("value", [float("inf"), float("nan")])

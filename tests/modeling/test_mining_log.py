@@ -4,11 +4,16 @@ import numpy as np
 import pytest
 import torch
 from detectron2.utils.events import EventStorage
+from torch import distributed
+from torch.multiprocessing import spawn
 
+from comining.modeling.mining_log import MiningLog
 from comining.modeling.picture import draw_views
+from comining.modeling.two_views import TwoViews
 from tests.modeling.helpers import annotations, each_detector, items, make_labels, tiny_model
 
 LIME, BLUE, RED = (0, 255, 0), (0, 191, 255), (255, 0, 0)
+BGR = (10, 100, 200)  # of every pixel of the image
 # On the original view a box of class 1 and one on the annotated box, on the second view one.
 FOUND = make_labels(
     [[50, 20, 90, 60], [8, 10, 40, 44], [51, 20, 90, 60]],
@@ -20,7 +25,7 @@ FOUND = make_labels(
 
 def batch(withheld=None):
     (item,) = items(((64, 96), [[8, 10, 40, 44]], [0]))
-    item["image"] = torch.full_like(item["image"], 100)
+    item["image"] = torch.tensor(BGR, dtype=torch.uint8).view(3, 1, 1).repeat(1, 64, 96)
     if withheld is not None:
         item["withheld"] = annotations((64, 96), withheld, [1] * len(withheld))
     return [item]
@@ -75,6 +80,25 @@ def test_now_and_then_the_number_mined_of_each_class(logged):
     assert latest["comining/mined_of_class/0"] == (0, 2)
 
 
+def log_in_a_process_of_its_own(rank, folder):
+    """Each process mines a box of another class."""
+    distributed.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
+    images = TwoViews(torch.zeros(2, 3, 8, 8), [(8, 8)] * 2, flipped=[False], withheld=[None])
+    mined, nothing = make_labels([[0, 0, 4, 4]], classes=[rank]), make_labels([])
+    with EventStorage() as storage:
+        MiningLog(("", "_aug"), num_classes=3, vis_period=1)(
+            images, torch.Tensor.byte, confident=mined, annotated=nothing, mined=mined,
+            ignored=nothing,
+        )  # fmt: skip
+    torch.save({name: value for name, (value, _) in storage.latest().items()}, folder / f"{rank}")
+
+
+def test_the_number_mined_of_each_class_is_that_of_all_processes(tmp_path):
+    spawn(log_in_a_process_of_its_own, (tmp_path,), nprocs=2)
+    logged = torch.load(tmp_path / "0")
+    assert [logged[f"comining/mined_of_class/{class_}"] for class_ in range(3)] == [1, 1, 0]
+
+
 def test_now_and_then_a_picture_of_both_views(logged):
     jitter = ("MODEL.COMINING.VIEW.JITTER_PROB", 0.0)
     storage = logged("VIS_PERIOD", 2, *jitter, steps=3, withheld=[[0, 50, 9, 60]])
@@ -84,7 +108,7 @@ def test_now_and_then_a_picture_of_both_views(logged):
     assert picture.dtype == np.uint8
     assert picture.shape == (3, 64, 192)
     for offset, mined_from in ((0, 51), (96, 50)):
-        assert tuple(picture[:, 20, offset + 24]) == (100, 100, 100)
+        assert tuple(picture[:, 20, offset + 24]) == BGR[::-1]
         assert tuple(picture[:, 10, offset + 24]) == LIME
         assert tuple(picture[:, 40, offset + mined_from]) == BLUE
         assert tuple(picture[:, 50, offset + 4]) == RED
