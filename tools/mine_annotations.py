@@ -47,7 +47,7 @@ from comining.engine.setup import check_weights, weights_file
 from comining.errors import InputError
 from comining.evaluation.calibration import judge, threshold_for_precision
 
-#: Where each category has a threshold of its own, boxes of lower scores are out of the question.
+#: Where thresholds are given or chosen here, boxes of lower scores are out of the question.
 LOWEST_SCORE = 0.05
 
 
@@ -72,13 +72,11 @@ def main(args: argparse.Namespace) -> None:
 
     classes = MetadataCatalog.get(names["images"]).thing_classes
     chosen = _by_class(args.score_thresh, classes)
-    each_its_own = args.precision is not None or len(set(chosen)) > 1
-    score_thresh = chosen[0] if chosen else None
-    if each_its_own:
-        score_thresh = min([LOWEST_SCORE, *chosen])
+    are_learnt = args.precision is None and not chosen
+    score_thresh = None if are_learnt else min([LOWEST_SCORE, *chosen])
 
     model = build_miner(cfg)
-    if score_thresh is None and min(model.score_thresholds()) == 1:
+    if are_learnt and min(model.score_thresholds()) == 1:
         raise InputError(
             f"{args.weights} has no thresholds that were learnt in training: give --score-thresh, "
             "or --precision with --calibrate-on"
@@ -110,8 +108,8 @@ def main(args: argparse.Namespace) -> None:
         thresholds = _thresholds(found, records["calibration"], len(classes), args.precision)
     else:
         thresholds = chosen or [round(x, 2) for x in model.score_thresholds()]
-    # Otherwise the model has applied them already, to its own kind of score.
-    least = [np.inf if x is None else x for x in thresholds] if each_its_own else [0] * len(classes)
+    # What was learnt the model has applied already, to its own kind of score.
+    least = [0] * len(classes) if are_learnt else [np.inf if x is None else x for x in thresholds]
     completed = complete(
         dataset,
         {
@@ -295,8 +293,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action="append",
         default=[],
         metavar="[NAME=]NUMBER",
-        help="add boxes that score more (default: the training's); NAME=NUMBER, any number of "
-        "times, for one category",
+        help="add boxes that score at least this (default: what training would mine); NAME=NUMBER, "
+        "any number of times, for one category",
     )
     parser.add_argument(
         "--precision",

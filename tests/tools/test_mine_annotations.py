@@ -244,13 +244,17 @@ def test_score_threshold(trained, completed, tmp_path):
 
 
 @pytest.mark.parametrize("detector", ["RetinaNet", "FCOS"])
-def test_score_thresholds_of_categories(trained, tmp_path, detector):
-    """By the scores that the file gives, from which it can be told what should be added."""
+def test_score_thresholds_are_on_the_scores_of_the_file(trained, tmp_path, detector):
+    """From which it can be told what should be added."""
     torch.save({"model": tiny_model(detector=detector).state_dict()}, tmp_path / "model.pth")
     of_detector = ("--weights", tmp_path / "model.pth",
                    "MODEL.META_ARCHITECTURE", f"CoMining{detector}")  # fmt: skip
     everything = added(run(trained, tmp_path / "all.json", "--score-thresh", 0.05, *of_detector))
     low, high = np.quantile([x["score"] for x in everything], (0.3, 0.7)).round(4).tolist()
+    of_all = run(trained, tmp_path / "of_all.json", "--score-thresh", high, *of_detector)
+    assert [x["bbox"] for x in added(of_all)] == [
+        x["bbox"] for x in everything if x["score"] >= high
+    ]
     dataset = run(trained, tmp_path / "out.json", "--score-thresh", low,
                   "--score-thresh", f"class 5={high}", *of_detector)  # fmt: skip
     assert [x["bbox"] for x in added(dataset)] == [
