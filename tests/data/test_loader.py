@@ -1,6 +1,7 @@
 """Training batches: their order, their randomness, images that can't be read."""
 
 import json
+import shutil
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from detectron2.data import DatasetMapper, detection_utils
 from detectron2.data import transforms as T
 from detectron2.data.samplers import TrainingSampler
+from detectron2.utils import comm
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -41,14 +43,15 @@ def images(tmp_path_factory):
     return records
 
 
-def make_loader(images, **settings):
+def make_loader(images, sampler=None, **settings):
     mapper = DatasetMapper(
         is_train=True,
         augmentations=[T.RandomFlip(), T.RandomBrightness(0.5, 1.5)],
         image_format="BGR",
     )
     settings = {"batch_size": 2, "seed": 3, "aspect_ratio_grouping": True, **settings}
-    return TrainLoader(images, mapper, TrainingSampler(len(images), seed=3), **settings)
+    sampler = sampler or TrainingSampler(len(images), seed=3)
+    return TrainLoader(images, mapper, sampler, **settings)
 
 
 def ids(batches):
@@ -100,6 +103,18 @@ def test_augmentation_changes_with_seed_and_epoch(images):
     assert not any(torch.equal(first[number], second[number]) for number in first)
     other = next(iter(make_loader(images, seed=4)))
     assert not torch.equal(other[0]["image"], next(iter(make_loader(images)))[0]["image"])
+
+
+def test_processes_augment_on_their_own(images, monkeypatch):
+    def batch_of(rank):
+        monkeypatch.setattr(comm, "get_rank", lambda: rank)
+        (batch,) = make_loader(images, range(6), batch_size=6, aspect_ratio_grouping=False)
+        return batch
+
+    first, other = batch_of(0), batch_of(1)
+    assert ids([first]) == ids([other]) == [list(range(6))]
+    for item, same in zip(first, other, strict=True):
+        assert not torch.equal(item["image"], same["image"])
 
 
 def test_every_image_once_per_epoch(images):
@@ -223,18 +238,44 @@ class TestFromConfig:
         assert len(batch) == 2
         assert {"image", "instances", "file_name"} <= set(batch[0])
 
-    def test_seed_decides(self, cfg):
+    @pytest.mark.parametrize("sampler", ["TrainingSampler", "RepeatFactorTrainingSampler"])
+    def test_seed_decides(self, cfg, sampler):
+        cfg.DATALOADER.SAMPLER_TRAIN, cfg.DATALOADER.REPEAT_THRESHOLD = sampler, 1.0
+
         def order(seed):
             cfg.SEED = seed
             return ids(islice(build_train_loader(cfg), 8))
 
         assert order(1) == order(1) != order(2)
 
-    def test_repeat_factors(self, cfg):
-        cfg.DATALOADER.SAMPLER_TRAIN = "RepeatFactorTrainingSampler"
-        cfg.DATALOADER.REPEAT_THRESHOLD = 1.0
-        cfg.SEED = 1
-        assert ids(islice(build_train_loader(cfg), 8)) == ids(islice(build_train_loader(cfg), 8))
+    def test_images_of_rare_categories_come_more_often(self, cfg, own_data, tmp_path):
+        """One of four images has a dog: it comes sqrt(1.0 / 0.25) = 2 times per epoch."""
+        data = json.loads((own_data / "annotations.json").read_text())
+        for x in data["annotations"]:
+            x["category_id"] = 7 if x["image_id"] == 4 and x["category_id"] == 7 else 3
+        (tmp_path / "rare.json").write_text(json.dumps(data))
+        register_coco("rare", tmp_path / "rare.json", own_data / "images")
+        cfg.merge_from_list(
+            [
+                "DATASETS.TRAIN", ["rare"],
+                "DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler",
+                "DATALOADER.REPEAT_THRESHOLD", 1.0,
+                "SOLVER.IMS_PER_BATCH", 1,
+            ]
+        )  # fmt: skip
+        counts = Counter(image for (image,) in ids(islice(build_train_loader(cfg), 10 * 5)))
+        assert counts == {1: 10, 2: 10, 3: 10, 4: 20}
+
+    def test_number_of_unreadable_images(self, cfg, own_data, tmp_path):
+        shutil.copytree(own_data / "images", tmp_path / "images")
+        (tmp_path / "images" / f"{1:012}.jpg").write_bytes(b"no image")
+        register_coco("damaged", own_data / "annotations.json", tmp_path / "images")
+        cfg.DATASETS.TRAIN = ["damaged"]
+        cfg.DATALOADER.MAX_UNREADABLE = 1
+        assert len(list(islice(build_train_loader(cfg), 4))) == 4
+        cfg.DATALOADER.MAX_UNREADABLE = 0
+        with pytest.raises(InputError, match=r"raise DATALOADER\.MAX_UNREADABLE:\n.*0001\.jpg"):
+            list(islice(build_train_loader(cfg), 4))
 
     def test_unknown_sampler(self, cfg):
         cfg.DATALOADER.SAMPLER_TRAIN = "Random"

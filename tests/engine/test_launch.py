@@ -92,17 +92,20 @@ def test_restart_does_not_take_up_another_training(training, two_processes):
     assert_same_end(training.output, two_processes)
 
 
-def test_evaluation_in_two_processes_equals_that_in_one(training, two_processes):
+def test_evaluation_is_the_same_in_one_process_in_two_and_at_the_end_of_training(
+    training, two_processes
+):
     weights = str(two_processes / "model_final.pth")
     for output, options in (("one", []), ("two", ["--num-gpus", "2"])):
         training.run("--eval-only", *options, MODEL__WEIGHTS=weights,
                      OUTPUT_DIR=training.output / output)  # fmt: skip
     detections = Path("inference", "mixed", "coco_instances_results.json")
-    one, two = (
-        sorted(map(json.dumps, json.loads((training.output / name / detections).read_text())))
-        for name in ("one", "two")
+    one, two, trained = (
+        sorted(map(json.dumps, json.loads((folder / detections).read_text())))
+        for folder in (training.output / "one", training.output / "two", two_processes)
     )
-    assert one == two != []
+    # That of the two that train has the checkpoint's statistics, not those of each process.
+    assert one == two == trained != []
     assert (training.output / "one" / "results.json").read_text() == (
         training.output / "two" / "results.json"
     ).read_text()

@@ -79,6 +79,13 @@ def test_judged_as_by_coco():
     assert len(third.scores) == 0
 
 
+def test_all_detections_of_an_image_are_judged():
+    detection = {"image_id": 1, "category_id": 0, "bbox": [0, 0, 10, 10], "score": 0.5}
+    records = [{"image_id": 1, "annotations": []}]
+    (judged,) = judge(records, [detection] * 150, num_classes=1)
+    assert len(judged.scores) == 150  # COCO's own evaluation takes 100
+
+
 def test_nothing_mined():
     records = [{"image_id": 1, "annotations": []}]
     assert [len(x.scores) for x in judge(records, [], num_classes=2)] == [0, 0]

@@ -11,7 +11,7 @@ from detectron2.structures import Boxes, Instances
 from torch import nn
 
 from comining import add_comining_config
-from comining.modeling.labels import Labels, overlap_any
+from comining.modeling.labels import Labels
 
 BASE_SMALL = Path(__file__).parents[2] / "configs" / "Base-Small.yaml"
 NUM_CLASSES = 3
@@ -128,8 +128,3 @@ def random_labels(generator, number, num_images, num_classes):
 
 def logit(probability):
     return math.log(probability / (1 - probability))
-
-
-def merge(annotated, mined, iou_thresh):
-    """Annotated boxes and the mined ones that are new, as a branch gets them."""
-    return Labels.cat((annotated, mined.select(~overlap_any(mined, annotated, iou_thresh))))

@@ -9,7 +9,7 @@ from comining.modeling.labels import (
     overlap_any,
     pairwise_iou,
 )
-from tests.modeling.helpers import annotations, make_labels, merge, random_boxes, random_labels
+from tests.modeling.helpers import annotations, make_labels, random_boxes, random_labels
 
 
 def tensor(rows):
@@ -71,66 +71,56 @@ class TestFlipBoxes:
         assert flip_boxes(torch.zeros(0, 4), torch.zeros(0)).shape == (0, 4)
 
 
-class TestMergeLabels:
-    def test_nothing_mined(self):
-        annotated = make_labels([[0, 0, 9, 9]], classes=[2], images=[1])
-        assert_same(merge(annotated, make_labels([]), 0.4), annotated)
+class TestOverlapAny:
+    @pytest.mark.parametrize(("rows", "columns"), [(0, 2), (2, 0), (0, 0)])
+    def test_nothing_to_overlap(self, rows, columns):
+        box = [[0, 0, 9, 9]]
+        overlap = overlap_any(make_labels(box * rows), make_labels(box * columns), 0.4)
+        assert overlap.tolist() == [False] * rows
+        assert overlap.dtype == torch.bool
 
-    def test_nothing_annotated(self):
-        mined = make_labels([[0, 0, 9, 9], [0, 0, 9, 9]], classes=[2, 2], scores=[0.9, 0.8])
-        assert_same(merge(make_labels([]), mined, 0.4), mined)
-
-    def test_neither(self):
-        merged = merge(make_labels([]), make_labels([]), 0.4)
-        assert merged.boxes.shape == (0, 4)
-        assert merged.classes.dtype == torch.int64
-
-    def test_all_known(self):
+    def test_by_hand(self):
         annotated = make_labels([[0, 0, 10, 10], [40, 40, 60, 60]], classes=[0, 1])
-        mined = make_labels([[40, 40, 60, 59], [0, 0, 10, 9], [1, 0, 10, 10]], classes=[1, 0, 0])
-        assert_same(merge(annotated, mined, 0.4), annotated)
+        mined = make_labels(
+            [[40, 40, 60, 59], [50, 0, 60, 10], [0, 0, 10, 9], [1, 0, 10, 10]],
+            classes=[1, 0, 0, 0],
+        )
+        assert overlap_any(mined, annotated, 0.4).tolist() == [True, False, True, True]
 
-    def test_new_ones_follow_in_their_order(self):
-        annotated = make_labels([[0, 0, 10, 10]])
-        mined = make_labels([[50, 0, 60, 10], [0, 0, 10, 8], [30, 0, 40, 10]], scores=[0.7, 0.9, 1])
-        new = mined.select(torch.tensor([0, 2]))
-        assert_same(merge(annotated, mined, 0.4), Labels.cat((annotated, new)))
-
-    @pytest.mark.parametrize(("threshold", "kept"), [(0.5, 1), (0.49, 0), (0.51, 1)])
-    def test_only_above_the_threshold_is_known(self, threshold, kept):
+    @pytest.mark.parametrize(("threshold", "overlaps"), [(0.49, True), (0.5, False), (0.51, False)])
+    def test_only_above_the_threshold(self, threshold, overlaps):
         annotated = make_labels([[0, 0, 10, 10]])
         mined = make_labels([[0, 0, 10, 5]])  # IoU exactly 0.5
-        assert len(merge(annotated, mined, threshold).boxes) == 1 + kept
+        assert overlap_any(mined, annotated, threshold).tolist() == [overlaps]
 
-    def test_threshold_one_keeps_even_an_identical_box(self):
+    def test_not_even_an_identical_box_is_above_one(self):
         annotated = make_labels([[0, 0, 10, 10]])
-        assert len(merge(annotated, annotated, 1.0).boxes) == 2
+        assert overlap_any(annotated, annotated, 1.0).tolist() == [False]
 
-    def test_threshold_zero_drops_whatever_overlaps(self):
+    def test_whatever_overlaps_is_above_zero(self):
         annotated = make_labels([[0, 0, 10, 10]])
         mined = make_labels([[9, 9, 30, 30], [10, 0, 20, 10]])  # a single pixel; an edge
-        assert merge(annotated, mined, 0.0).boxes[1:].tolist() == [[10, 0, 20, 10]]
+        assert overlap_any(mined, annotated, 0.0).tolist() == [True, False]
 
-    def test_another_class_is_new(self):
+    @pytest.mark.parametrize("class_wise", [True, False])
+    def test_another_class_counts_unless_told(self, class_wise):
         annotated = make_labels([[0, 0, 10, 10]], classes=[0])
         mined = make_labels([[0, 0, 10, 10]], classes=[1])
-        assert merge(annotated, mined, 0.4).classes.tolist() == [0, 1]
+        overlap = overlap_any(mined, annotated, 0.4, class_wise=class_wise)
+        assert overlap.tolist() == [not class_wise]
 
-    def test_another_image_is_new(self):
+    @pytest.mark.parametrize("class_wise", [True, False])
+    def test_another_image_never_counts(self, class_wise):
         annotated = make_labels([[0, 0, 10, 10]], images=[0])
         mined = make_labels([[0, 0, 10, 10]], images=[1])
-        assert merge(annotated, mined, 0.4).images.tolist() == [0, 1]
-
-    def test_mined_boxes_are_not_compared_with_each_other(self):
-        annotated = make_labels([[0, 0, 10, 10]])
-        mined = make_labels([[50, 50, 60, 60]] * 3, scores=[0.9, 0.8, 0.7])
-        assert len(merge(annotated, mined, 0.4).boxes) == 4
+        overlap = overlap_any(mined, annotated, 0.4, class_wise=class_wise)
+        assert overlap.tolist() == [False]
 
     def test_against_a_loop(self):
         generator = torch.Generator().manual_seed(3)
         annotated = random_labels(generator, 60, num_images=3, num_classes=2)
         mined = random_labels(generator, 80, num_images=3, num_classes=2)
-        kept = []
+        overlap = []
         for i in range(80):
             known = False
             for j in range(60):
@@ -138,11 +128,9 @@ class TestMergeLabels:
                     mined.classes[i] == annotated.classes[j]
                 ):
                     known |= iou_by_hand(mined.boxes[i], annotated.boxes[j]) > 0.1
-            if not known:
-                kept.append(i)
-        assert 10 < len(kept) < 70
-        merged = merge(annotated, mined, 0.1)
-        assert_same(merged, Labels.cat((annotated, mined.select(torch.tensor(kept)))))
+            overlap.append(known)
+        assert 10 < sum(overlap) < 70
+        assert overlap_any(mined, annotated, 0.1).tolist() == overlap
 
 
 @pytest.mark.parametrize("class_wise", [True, False])
@@ -200,11 +188,6 @@ class TestLabels:
         labels = annotated_labels([annotations((64, 64), [], [])] * 2)
         assert labels.boxes.shape == (0, 4)
         assert labels.classes.dtype == labels.images.dtype == torch.int64
-
-
-def assert_same(labels, expected):
-    for name, found, wanted in zip(Labels._fields, labels, expected, strict=True):
-        assert torch.equal(found, wanted), name
 
 
 def iou_by_hand(box, other):

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 from detectron2.modeling import build_model
+from detectron2.utils import comm
+from detectron2.utils.events import EventStorage
 from torchvision.transforms import ColorJitter
 from torchvision.transforms import functional as TF
 
@@ -11,7 +13,7 @@ from comining.engine import load_config
 from comining.errors import InputError
 from comining.modeling import SecondView
 from comining.modeling.view import ViewDraw, view_rng
-from tests.modeling.helpers import tiny_config
+from tests.modeling.helpers import tiny_config, tiny_model, two_items
 
 PLAIN = ViewDraw(jitter=(), flip=False)
 ALL_FOUR = (("hue", 0.15), ("contrast", 1.4), ("brightness", 0.7), ("saturation", 1.6))
@@ -78,6 +80,18 @@ class TestDraw:
         assert [x.jitter for x in draws(SecondView(flip_prob=0.5))] == [
             x.jitter for x in draws(SecondView())
         ]
+
+    def test_processes_draw_views_of_their_own(self, monkeypatch):
+        model = tiny_model("MODEL.COMINING.VIEW.JITTER_PROB", 1.0)
+
+        def second_views(rank):
+            monkeypatch.setattr(comm, "get_rank", lambda: rank)
+            with EventStorage():
+                return model.preprocess_image(two_items()).tensor[2:]
+
+        first, again, other = map(second_views, (0, 0, 1))
+        assert torch.equal(first, again)
+        assert not any(map(torch.equal, first, other))
 
 
 class TestMake:

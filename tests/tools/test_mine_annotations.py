@@ -226,11 +226,37 @@ def test_run_that_was_killed_after_mining_goes_on(trained, completed, tmp_path, 
     assert run(trained, tmp_path / "out.json") == completed
 
 
-def test_a_run_does_not_go_on_with_other_settings(trained, killed):
-    with pytest.raises(InputError, match="have changed since: score threshold"):
-        run(trained, killed, "--score-thresh", 0.4)
-    with pytest.raises(InputError, match="have changed since: config"):
-        run(trained, killed, "MODEL.COMINING.IOU_THRESH", 0.5)
+@pytest.fixture
+def changed(trained, tmp_path):
+    """The options for weights of which one is another, and for a data set with a box moved."""
+    state = torch.load(trained / "model.pth")["model"]
+    state["head.cls_score.bias"][0] += 1
+    torch.save({"model": state}, tmp_path / "changed.pth")
+    dataset = json.loads((trained / "sparse.json").read_text())
+    dataset["annotations"][0]["bbox"][0] += 1
+    (tmp_path / "changed.json").write_text(json.dumps(dataset))
+    entries = [[name, str(folder / f"{name}.json"), str(trained)]
+               for name, folder in (("sparse", trained), ("changed", tmp_path))]  # fmt: skip
+    registered = ["DATASETS.REGISTER", str(entries)]
+    return {
+        "weights": ["--weights", tmp_path / "changed.pth"],
+        "data": ["--dataset", "changed", *registered],
+        "precision": ["--precision", 0.9, "--calibrate-on", "changed", *registered],
+    }
+
+
+def test_a_run_does_not_go_on_with_other_settings(trained, killed, changed):
+    for options, told in (
+        (["--score-thresh", 0.4], "score threshold"),
+        (["MODEL.COMINING.IOU_THRESH", 0.5], "config"),
+        (["INPUT.MIN_SIZE_TEST", 64], "config"),
+        (["TEST.DETECTIONS_PER_IMAGE", 3], "config"),
+        (changed["weights"], "weights"),
+        (changed["data"], "annotations of the images"),
+        (changed["precision"], "annotations of the calibration, precision, score threshold"),
+    ):
+        with pytest.raises(InputError, match=f"have changed since: {told}[.] Give"):
+            run(trained, killed, *options)
 
 
 def test_score_threshold(trained, completed, tmp_path):

@@ -8,6 +8,7 @@ from PIL import Image
 
 from comining.data.scenes import write_scenes
 from comining.engine import Trainer, load_config
+from comining.engine.miner import Mined
 from comining.errors import InputError
 
 
@@ -26,7 +27,7 @@ def cfg(request, tmp_path_factory):
     return cfg
 
 
-def test_picture_shows_annotated_and_withheld_boxes(cfg, tmp_path, monkeypatch):
+def test_picture_shows_annotated_and_withheld_boxes_and_new_ones(cfg, tmp_path, monkeypatch):
     drawn = {"annotated": 0, "withheld": 0, "mined": 0}
     draw = show_mined.draw_boxes
 
@@ -34,13 +35,28 @@ def test_picture_shows_annotated_and_withheld_boxes(cfg, tmp_path, monkeypatch):
         drawn[kind] += len(boxes)
         draw(axis, kind, boxes)
 
+    mine, close, figures = show_mined.mine_batch, show_mined.plt.close, []
+
+    def mine_one_new_box_per_image(*args):
+        boxes = [[10.0, 10, 40, 40], [60.0, 60, 90, 90]]
+        return [Mined(boxes, [0, 0], [0.9, 0.8], [True, False]) for _ in mine(*args)]
+
+    def keep_and_close(figure):
+        figures.append(figure)
+        close(figure)
+
     monkeypatch.setattr(show_mined, "draw_boxes", count)
+    monkeypatch.setattr(show_mined, "mine_batch", mine_one_new_box_per_image)
+    monkeypatch.setattr(show_mined.plt, "close", keep_and_close)
     show_mined.show_mined(cfg, tmp_path / "mined.png", num_images=3)
     records = show_mined.DatasetCatalog.get(cfg.DATASETS.TRAIN[0])
     kept = sum(len(record["annotations"]) for record in records)
     assert drawn["annotated"] == kept
     # Of n annotations hard drops n / 2, rounded down.
     assert kept - len(records) <= drawn["withheld"] <= kept
+    assert drawn["mined"] == 3
+    (figure,) = figures
+    assert [[text.get_text() for text in axis.texts] for axis in figure.axes] == [["0.90"]] * 3
     with Image.open(tmp_path / "mined.png") as picture:
         assert picture.width > picture.height > 100
 

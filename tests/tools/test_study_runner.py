@@ -118,6 +118,23 @@ def test_killed_cell_goes_on(plan, tmp_path):
     assert 30 < read_record(tmp_path / killed.name).minutes < 31
 
 
+def test_minutes_are_saved_while_a_cell_runs(plan, tmp_path, monkeypatch):
+    """Or a study that is killed loses them."""
+    hanging, minutes, ended = plan.cells[2], [], runner._ended
+
+    def look(running):
+        done = ended(running)
+        minutes.append(read_record(tmp_path / hanging.name).minutes)
+        if len(minutes) == 3:
+            running[0].process.kill()
+        return done
+
+    monkeypatch.setattr(runner, "SAVE_MINUTES_EVERY", 0)
+    monkeypatch.setattr(runner, "_ended", look)
+    assert run_cells([hanging], tmp_path, 1, fake("hang")) == [hanging]
+    assert 0 < minutes[0] < minutes[1] < minutes[2]
+
+
 def test_results_of_an_unfinished_training_do_not_count(plan, tmp_path):
     """Evaluations on the way write results.json, too."""
     run_cells(plan.cells, tmp_path, 2, fake("well"))
