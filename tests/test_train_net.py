@@ -242,6 +242,11 @@ def test_setting_that_does_not_work(key, value, message, error_of):
     assert message in error_of(**{key: value})
 
 
+def test_divergence_ends_the_command(error_of):
+    message = error_of(**{"SOLVER.BASE_LR": 1e30, "SOLVER.WARMUP_ITERS": 0})
+    assert message.startswith("error: losses are not finite in iteration 1: ")
+
+
 def test_number_of_classes_is_checked_without_training(error_of):
     assert "has 2 categories" in error_of("--eval-only", **{"MODEL.RETINANET.NUM_CLASSES": 3})
 

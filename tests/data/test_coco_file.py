@@ -79,6 +79,13 @@ def test_boxes_beyond_the_image_are_clipped(tmp_path):
     assert [finding.offenders for finding in report.findings] == [[1, 2, 3]]
 
 
+def test_annotations_without_id_are_named_by_their_entry(tmp_path):
+    broken = make_dataset([[1, 2, 3, 4], [5, 5, 0, 3]])
+    del broken["annotations"][1]["id"]
+    _, report = read(broken, tmp_path)
+    assert "1 boxes have no area: dropped (entry 1)" in str(report)
+
+
 def test_annotations_of_unlisted_images_are_dropped(tmp_path):
     broken = make_dataset([[1, 2, 3, 4], [1, 2, 3, 4]])
     broken["annotations"][1]["image_id"] = 9
@@ -282,9 +289,22 @@ class TestCommand:
         assert "(more.JPG)\n" in out
         assert "training can use it" in out
 
-    def test_nothing_to_train_on(self, folder, capsys):
+    def test_nothing_outside_the_image_folder_is_looked_at(self, folder, capsys):
+        """Neither the damaged image that the file names, nor those beside it."""
+        (folder / "images").mkdir()
+        outside = {"id": 1, "file_name": "../cut.png", "width": 60, "height": 50}
+        (folder / "a.json").write_text(json.dumps(make_dataset([[0, 0, 2, 2]], images=[outside])))
+        options = ["--image-root", str(folder / "images"), "--check-images"]
+        with pytest.raises(SystemExit):
+            check.main([str(folder / "a.json"), *options])
+        (finding,) = capsys.readouterr().out.splitlines()[1:]
+        assert finding == "  error: 1 file names lead outside the image folder (../cut.png)"
+
+    @pytest.mark.parametrize("crowds", [0, 1])
+    def test_nothing_to_train_on(self, crowds, folder, capsys):
         data = json.loads((folder / "a.json").read_text())
-        (folder / "a.json").write_text(json.dumps({**data, "annotations": []}))
+        annotations = [{**x, "iscrowd": 1} for x in data["annotations"]][:crowds]
+        (folder / "a.json").write_text(json.dumps({**data, "annotations": annotations}))
         with pytest.raises(SystemExit, match="no single object is annotated"):
             check.main([str(folder / "a.json")])
 

@@ -85,6 +85,28 @@ def test_relative_file_names_are_below_the_image_folder(own_data, tmp_path):
     assert all(os.path.isfile(image["file_name"]) for image in DatasetCatalog.get("own"))
 
 
+def test_crowds_stay_crowds(own_data, tmp_path):
+    """Which detectron2 leaves out of training."""
+
+    def change(dataset):
+        dataset["annotations"][0]["iscrowd"] = 1
+        del dataset["annotations"][1]["iscrowd"]
+
+    register("own", changed(own_data, tmp_path, change))
+    first, *_ = DatasetCatalog.get("own")
+    assert [x["iscrowd"] for x in first["annotations"]] == [1, 0]
+
+
+def test_repairs_are_told(own_data, tmp_path, caplog):
+    def flatten(dataset):
+        dataset["annotations"][2]["bbox"][2] = 0
+
+    register("own", changed(own_data, tmp_path, flatten))
+    assert [len(x["annotations"]) for x in DatasetCatalog.get("own")] == [2, 1, 2, 2]
+    assert f"own: {tmp_path / 'annotations.json'}: 4 images, 8 annotations" in caplog.text
+    assert "1 boxes have no area: dropped (3)" in caplog.text
+
+
 def test_same_registration_again_is_fine(own_data):
     register("own", own_data)
     register("own", own_data)
@@ -97,6 +119,12 @@ def test_name_of_another_data_set_is_refused(name, own_data, tmp_path):
         register("own", own_data)
     with pytest.raises(InputError, match=f"'{name}' is registered already.*another name"):
         register(name, tmp_path)
+
+
+def test_same_annotations_of_other_images_are_another_data_set(own_data, tmp_path):
+    register("own", own_data)
+    with pytest.raises(InputError, match="'own' is registered already"):
+        register_coco("own", own_data / "annotations.json", tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,14 @@ def test_label_studio_tasks(dataset):
     assert "annotations" not in first
 
 
+def test_label_studio_tasks_of_images_without_mined_boxes(dataset):
+    dataset["annotations"] = dataset["annotations"][3:4]
+    first, second = (task["predictions"] for task in label_studio_tasks(dataset, "x"))
+    assert first == [{"model_version": "model.pth", "score": 1.0, "result": []}]
+    assert second[0]["score"] == 1.0
+    assert [x["id"] for x in second[0]["result"]] == ["12"]
+
+
 @pytest.mark.parametrize("info", [{}, {"info": None}])
 def test_data_set_without_info(dataset, info):
     del dataset["info"]
@@ -211,6 +219,20 @@ def test_cvat_and_back(dataset):
 def test_image_that_cvat_made_up(dataset):
     export = {"images": [{"id": 1, "file_name": "c.jpg"}], "categories": [], "annotations": []}
     with pytest.raises(InputError, match=r"c\.jpg, which is missing"):
+        read_cvat(export, dataset)
+
+
+def test_images_of_one_name_in_two_folders(dataset):
+    """Without the folder, CVAT's boxes could be those of either."""
+    dataset["images"][1]["file_name"] = "c/cat 1.jpg"
+    export = {
+        "images": [{"id": 1, "file_name": "c/cat 1.jpg"}, {"id": 2, "file_name": "a/cat 1.jpg"}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}],
+    }
+    assert read_cvat(export, dataset) == {2: [ReviewedBox("cat", (1, 2, 3, 4))], 4: []}
+    export["images"][0]["file_name"] = "cat 1.jpg"
+    with pytest.raises(InputError, match=r"cat 1\.jpg, which is ambiguous"):
         read_cvat(export, dataset)
 
 

@@ -98,6 +98,18 @@ def test_original_that_was_numbered_anew(load, tmp_path):
         DatasetCatalog.get("half_annotated")
 
 
+@pytest.mark.parametrize("change", [{"image_id": 2}, {"category_id": 3}])
+def test_original_with_an_annotation_of_another_image_or_category(load, tmp_path, change):
+    load(record_name=True)
+    (tmp_path / "sparse.json").write_text(
+        json.dumps({**FULL, "info": {"sparse": {"input": "full.json"}}})
+    )
+    annotations = [{**x, **change} if x["id"] == 2 else x for x in FULL["annotations"]]
+    (tmp_path / "full.json").write_text(json.dumps({**FULL, "annotations": annotations}))
+    with pytest.raises(InputError, match=r"the annotation 2 is on another image or of another"):
+        DatasetCatalog.get("half_annotated")
+
+
 @pytest.mark.parametrize("name", ["", "..", None])
 def test_original_without_a_name(load, tmp_path, name):
     load(record_name=True)

@@ -1,5 +1,6 @@
 """The script on a small wheel made here, with its own two photographs."""
 
+import functools
 import hashlib
 import importlib.util
 import json
@@ -224,6 +225,15 @@ def test_complete_folder_needs_no_wheel(made, wheel):
     assert lines == [f"{made} is complete already: nothing to do"]
 
 
+@pytest.mark.parametrize(
+    ("settings", "difference"),
+    [({"seed": 1}, "seed 0 in place of 1"), ({"tile": 64}, "tile 128 in place of 64")],
+)
+def test_folder_of_other_settings_is_refused(made, wheel, settings, difference):
+    with pytest.raises(InputError, match=rf"with other settings \({difference}\): name another"):
+        prepare(made, wheel, **settings)
+
+
 def test_unlabelled_tiles_stay(made):
     dataset = read(made, "train_extreme.json")
     assert {i["id"] for i in dataset["images"]} > {a["image_id"] for a in dataset["annotations"]}
@@ -257,6 +267,20 @@ def test_tile_larger_than_a_region_is_refused(wheel, tmp_path):
     with pytest.raises(InputError, match="too large"):
         prepare(tmp_path / "trees", wheel, tile=256)
     assert not any(tmp_path.iterdir())
+
+
+def test_command_takes_tile_and_seed(wheel, tmp_path, monkeypatch, capsys):
+    sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    ours = functools.partial(trees.prepare, sha256=sha256, sources=SOURCES)
+    monkeypatch.setattr(trees, "prepare", ours)
+    words = ["--output", tmp_path / "trees", "--tile", 64, "--seed", 5, "--wheel", wheel]
+    monkeypatch.setattr(sys, "argv", ["prepare_trees.py", *map(str, words)])
+    trees.main()
+    assert len(capsys.readouterr().out.splitlines()) == 8  # a line for each annotation file
+    for name in ("train", "across_train"):
+        dataset = read(tmp_path / "trees", f"{name}_hard.json")
+        assert {image["width"] for image in dataset["images"]} == {64}
+        assert dataset["info"]["sparse"]["seed"] == 5
 
 
 def test_command_ends_with_one_message_and_no_traceback(tmp_path):

@@ -1,9 +1,11 @@
 """Checkpoints: whole or not there, found again, harmless."""
 
+import io
 import os
 import pickle
 import subprocess
 import sys
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -111,6 +113,16 @@ class TestLastCheckpoint:
         assert last_checkpoint(tmp_path) == tmp_path / "model_0000003.pth"
         assert Checkpointer(tiny(), str(tmp_path)).has_checkpoint()
 
+    def test_pointer_leads_to_no_other_folder(self, tmp_path):
+        """As where another program wrote the path of the folder that this one is a copy of."""
+        for name in ("original", "copy"):
+            (tmp_path / name).mkdir()
+            save(tmp_path / name, 3)
+            save(tmp_path / name, 1)
+        pointer = tmp_path / "copy" / "last_checkpoint"
+        pointer.write_text(str(tmp_path / "original" / "model_0000001.pth"))
+        assert last_checkpoint(tmp_path / "copy") == tmp_path / "copy" / "model_0000001.pth"
+
     @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
     def test_truncated_one_is_passed_over(self, tmp_path, share, caplog):
         save(tmp_path, 1)
@@ -194,16 +206,24 @@ class TestSafety:
 
     def test_python_2_pickle_with_old_module_names(self, tmp_path):
         """As the ImageNet weights are: arrays by numpy.core.multiarray, byte strings."""
-        array = np.array([1.5, -2.0], dtype=np.float32)
-        text = pickle.dumps({"weight": array}, 2).replace(b"numpy._core.", b"numpy.core.")
+
+        class Pickler(pickle._Pickler):
+            def save_bytes(self, value):
+                self.write(pickle.SHORT_BINSTRING + bytes([len(value)]) + value)
+
+            dispatch: ClassVar = {**pickle._Pickler.dispatch, bytes: save_bytes}
+
+        written = io.BytesIO()
+        Pickler(written, 2).dump({"weight": np.array([1.5, -2.0], dtype=np.float32)})
+        text = written.getvalue().replace(b"numpy._core.", b"numpy.core.")
         (tmp_path / "old.pkl").write_bytes(text)
         assert load_plain_pickle(tmp_path / "old.pkl")["weight"].tolist() == [1.5, -2.0]
 
 
 class TestModelZoo:
-    def load(self, content, tmp_path):
+    def load(self, content, tmp_path, model=None):
         (tmp_path / "zoo.pkl").write_bytes(pickle.dumps(content))
-        model = tiny()
+        model = model or tiny()
         Checkpointer(model).load(str(tmp_path / "zoo.pkl"))
         return model
 
@@ -217,12 +237,16 @@ class TestModelZoo:
         weight = np.array([[1, 2], [3, 4]], dtype=np.float32)
         blobs = {"weight": weight, "weight_momentum": np.zeros((2, 2), dtype=np.float32)}
         assert torch.equal(self.load(wrap(blobs), tmp_path).weight, torch.from_numpy(weight))
+        # Its name for the first convolution of a ResNet's first block.
+        block = nn.ModuleDict({"res2": nn.ModuleList([nn.ModuleDict({"conv1": tiny()})])})
+        loaded = self.load(wrap({"res2_0_branch2a_w": weight}), tmp_path, block).state_dict()
+        assert torch.equal(loaded["res2.0.conv1.weight"], torch.from_numpy(weight))
 
-    def test_pycls_format(self, tmp_path):
+    def test_pycls_format_is_matched_by_the_end_of_the_name(self, tmp_path):
         torch.save({"model_state": {"weight": torch.ones(2, 2)}}, tmp_path / "x.pyth")
-        model = tiny()
+        model = nn.ModuleDict({"backbone": tiny()})
         Checkpointer(model).load(str(tmp_path / "x.pyth"))
-        assert torch.equal(model.weight, torch.ones(2, 2))
+        assert torch.equal(model["backbone"].weight, torch.ones(2, 2))
 
     def test_bare_state_dict(self, tmp_path):
         torch.save({"weight": torch.ones(2, 2)}, tmp_path / "x.pth")

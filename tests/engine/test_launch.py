@@ -1,6 +1,7 @@
 """Two processes on the CPU: together they do what one does."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from detectron2.engine import default_argument_parser
+from torch import multiprocessing
 
 from comining.engine import launch
 from comining.errors import InputError
@@ -246,6 +248,27 @@ def test_more_gpus_than_present(environment, option, monkeypatch):
     args = default_argument_parser().parse_args(["--num-gpus", "4"])
     with pytest.raises(InputError, match=f"{option} 4, but this machine has 2"):
         launch(print, args)
+
+
+def test_processes_are_numbered_through_all_machines(monkeypatch):
+    """Here the second of two with two processes each, which are called in turn instead."""
+    seen = []
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    monkeypatch.setattr(os, "environ", {"OMP_NUM_THREADS": "1"})
+    monkeypatch.setattr(
+        sys.modules[launch.__module__],
+        "_run_worker",
+        lambda main, args, address: seen.append((address, *(os.environ[x] for x in names))),
+    )
+    monkeypatch.setattr(
+        multiprocessing,
+        "start_processes",
+        lambda call, args, nprocs: [call(number, *args) for number in range(nprocs)],
+    )
+    address = "tcp://10.0.0.1:29500"
+    words = ["--num-machines=2", "--machine-rank=1", "--num-gpus=2", f"--dist-url={address}"]
+    launch(print, default_argument_parser().parse_args(words))
+    assert seen == [(address, "2", "4", "0", "2"), (address, "3", "4", "1", "2")]
 
 
 ONE_FAILS = """

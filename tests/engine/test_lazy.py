@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from detectron2.data import DatasetCatalog
 from detectron2.engine import default_argument_parser
 from torch import nn
 
@@ -135,6 +136,17 @@ def test_several_data_sets_are_evaluated(config, overrides, own_data):
     results = trainer.test(cfg, trainer.build_model(cfg))
     assert list(results) == ["own", "more"]
     assert results["own"]["bbox"] == pytest.approx(results["more"]["bbox"], nan_ok=True)
+
+
+def test_evaluator_is_that_of_the_config_if_it_has_one(config, overrides, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    words = [*overrides, f"dataloader.evaluator.output_dir={elsewhere}"]
+    cfg, trainer = setup_lazy(arguments(config, *words))
+    DatasetCatalog.get("own")
+    assert trainer.build_evaluator(cfg, "own").output_dir == elsewhere
+    del trainer.lazy.dataloader.evaluator
+    evaluator = trainer.build_evaluator(cfg, "own")
+    assert evaluator.output_dir == tmp_path / "lazy" / "inference" / "own"
 
 
 def test_loader_of_a_config_s_own(tmp_path, config, overrides):

@@ -74,6 +74,13 @@ def test_weights_of_a_frozen_config_are_needed(weights, message):
         build_miner(cfg)
 
 
+def test_without_a_gpu_the_model_is_on_the_cpu(tmp_path):
+    torch.save({"model": tiny_model().state_dict()}, tmp_path / "model.pth")
+    cfg = tiny_config("MODEL.DEVICE", "cuda", "MODEL.WEIGHTS", str(tmp_path / "model.pth"))
+    assert build_miner(cfg).device.type == "cpu"
+    assert cfg.MODEL.DEVICE == "cuda"
+
+
 def test_batches_hold_images_of_one_size():
     sizes = [(1, 2), (2, 1), (1, 2), (1, 2), (2, 1), (3, 3)]
     records = [{"image_id": i, "height": h, "width": w} for i, (h, w) in enumerate(sizes)]

@@ -9,6 +9,7 @@ from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 
 from comining.engine import load_config, setup
+from comining.engine.checkpoint import last_checkpoint
 from comining.engine.setup import check_weights
 from comining.errors import InputError
 
@@ -147,6 +148,19 @@ def test_resumed_run_needs_no_initial_weights(own_overrides, tmp_path):
     (tmp_path / "output").mkdir(exist_ok=True)
     torch.save({"model": {}, "iteration": 1}, tmp_path / "output" / "model_0000001.pth")
     setup(arguments(overrides, "--resume"))
+
+
+def test_evaluation_leaves_the_training_in_its_folder_to_be_resumed(
+    own_overrides, monkeypatch, tmp_path
+):
+    """Also where torchrun would restart it."""
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "1")
+    output = tmp_path / "output"
+    output.mkdir()
+    torch.save({"model": {}, "iteration": 1}, output / "model_0000001.pth")
+    setup(arguments(own_overrides, "--eval-only"))
+    assert last_checkpoint(output) == output / "model_0000001.pth"
+    assert "another training" not in (output / "log.txt").read_text()
 
 
 def test_weights_that_cannot_be_downloaded(monkeypatch):

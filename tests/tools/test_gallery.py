@@ -168,11 +168,15 @@ def test_damaged_image_is_grey_and_named(folder, caplog):
     assert head == "1 images are grey in the page: repair them and make it again"
     assert "2.png can't be read as an image" in line
     # The image of the lowest score comes first.
+    assert thumbnail_sizes(page) == [(1, 1), (64, 51)]
+
+
+def thumbnail_sizes(page):
     sizes = []
     for text in re.findall(r'id="thumbnail-\d">(.*?)<', page.read_text()):
         with Image.open(BytesIO(base64.b64decode(text))) as image:
             sizes.append(image.size)
-    assert sizes == [(1, 1), (64, 51)]
+    return sizes
 
 
 def test_page_that_can_not_be_written_leaves_the_former_one(folder, monkeypatch):
@@ -211,7 +215,9 @@ def test_command(folder, capsys, monkeypatch):
     arguments = ["mined.json", "--image-root", "images", "--output", "page.html"]
     gallery.main(arguments)
     assert capsys.readouterr().out == "page.html\n"
-    assert (folder / "page.html").read_text().count('id="thumbnail-') == 2
+    assert thumbnail_sizes(folder / "page.html") == [(100, 80)] * 2
+    gallery.main([*arguments, "--thumbnail-size", "50"])
+    assert thumbnail_sizes(folder / "page.html") == [(50, 40)] * 2
     with pytest.raises(SystemExit, match=r"^error: .*absent\.json can't be read"):
         gallery.main([*arguments, "--full", "absent.json"])
 

@@ -259,6 +259,26 @@ def test_a_run_does_not_go_on_with_other_settings(trained, killed, changed):
             run(trained, killed, *options)
 
 
+def test_a_run_that_was_killed_while_it_began_is_told_what_to_remove(tmp_path):
+    results = mining_run.PartialResults(tmp_path / "out.json", {"weights": "a"})
+    results.begin()
+    path = tmp_path / "out.json.partial" / "settings.json"
+    path.write_text('{"wei')
+    with pytest.raises(InputError, match=rf"{path} can't be used .*: remove {path.parent}$"):
+        results.begin()
+
+
+def test_images_that_another_process_could_not_read_are_told(tmp_path, monkeypatch):
+    """Else the run would take itself for complete."""
+    monkeypatch.setattr(mining_run.comm, "all_gather", lambda mine: [mine, {12: "cut off"}])
+    results = mining_run.PartialResults(tmp_path / "out.json", {})
+    results.begin()
+    unreadable = mining_run.mine_dataset(
+        None, None, [], results, "data", batch_size=1, num_workers=0
+    )
+    assert unreadable == {12: "cut off"}
+
+
 def test_score_threshold(trained, completed, tmp_path):
     scores = sorted(x["score"] for x in added(completed))
     middle = scores[len(scores) // 2] + 1e-5

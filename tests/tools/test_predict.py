@@ -277,6 +277,30 @@ def test_classes_have_numbers_without_the_annotation_file(command, own_config, o
     assert {x["category_id"] for x in found["annotations"]} == {0, 1}
 
 
+def test_classes_have_the_names_of_their_ids_in_whatever_order_these_are_listed(
+    own_config, own_data, tmp_path
+):
+    dataset = json.loads((own_data / "annotations.json").read_text())
+    dataset["categories"].reverse()
+    (tmp_path / "listed.json").write_text(json.dumps(dataset))
+    own_config.DATASETS.REGISTER = [["own", str(tmp_path / "listed.json"), str(own_data)]]
+    register_from_config(own_config)
+    classes = [{"id": 3, "name": "cat"}, {"id": 7, "name": "dog"}]
+    assert predict.find_categories(own_config) == classes
+
+
+def test_options_for_the_config(command, own_data):
+    found = command(
+        own_data / "images", "--score-thresh", 0, "--opts", "TEST.DETECTIONS_PER_IMAGE", 3
+    )
+    assert [x["image_id"] for x in found["annotations"]] == [1] * 3 + [2] * 3 + [3] * 3 + [4] * 3
+
+
+def test_without_a_gpu_the_model_is_on_the_cpu(command, tmp_path):
+    image = save_image(tmp_path / "image.png")
+    assert command(image, "--opts", "MODEL.DEVICE", "cuda")["images"]
+
+
 def test_other_number_of_classes_is_refused(command, own_config, own_data, tmp_path):
     own_config.DATASETS.TEST = own_config.DATASETS.TRAIN = ["coco_2017_val"]
     (tmp_path / "my.yaml").write_text(own_config.dump())
@@ -321,5 +345,8 @@ def test_boxes_are_drawn_where_they_are():
     # Its label is above it; that of a box in the corner stays in the picture.
     assert (drawn[30:39, 20:60] == first).all(axis=2).mean() > 0.3
     assert (drawn[:10, :30] == second).all(axis=2).mean() > 0.3
+    # Of boxes in the same place, the most certain one is seen.
+    same = found_objects([boxes[0]] * 2, [0, 1], [0.9, 0.5])
+    assert predict.draw(black, same, classes).getpixel((20, 60)) == first
     assert not predict.draw(black, found_objects([], [], []), classes).getbbox()
     assert not black.any()  # the input is as it was

@@ -58,9 +58,19 @@ def test_through_cvat_to_a_data_set_to_train_on(completed, tmp_path):
     assert [x["bbox"] for x in record["annotations"]] == [[0, 0, 5, 5], [20, 30, 10, 9.5]]
 
 
-def test_input_is_not_overwritten(completed, capsys):
-    with pytest.raises(SystemExit):
-        run("to-cvat", completed, "--output", completed)
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [("to-cvat", "completed.json"), ("back", "completed.json"), ("back", "exported.json")],
+)
+def test_inputs_are_not_overwritten(completed, tmp_path, command, name):
+    inputs = [completed]
+    if command == "back":
+        inputs.append(tmp_path / "exported.json")
+        inputs[1].write_text("[]")
+    before = (tmp_path / name).read_text()
+    with pytest.raises(SystemExit, match=f"--output .*{name} is the input file"):
+        run(command, *inputs, "--output", tmp_path / name)
+    assert (tmp_path / name).read_text() == before
 
 
 def test_categories_of_one_name_can_not_be_told_apart(completed, tmp_path):
@@ -79,6 +89,15 @@ def test_mined_box_without_score(completed, tmp_path):
     completed.write_text(json.dumps(dataset))
     with pytest.raises(SystemExit, match=r"mined annotations have no 'score' from 0 to 1 \(2\)"):
         run("to-label-studio", completed, "--image-url", "x", "--output", tmp_path / "tasks.json")
+
+
+def test_boxes_that_are_left_out_are_told(completed, tmp_path, capsys):
+    dataset = json.loads(completed.read_text())
+    dataset["annotations"][0]["bbox"][2] = 0
+    completed.write_text(json.dumps(dataset))
+    run("to-cvat", completed, "--output", tmp_path / "instances.json")
+    assert f"{completed}: 1 images, 3 annotations" in (told := capsys.readouterr().err)
+    assert "1 boxes have no area: dropped (1)" in told
 
 
 def test_export_that_has_no_tasks(completed, tmp_path):
