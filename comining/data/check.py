@@ -9,6 +9,7 @@ the data.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import warnings
 from collections.abc import Iterable
@@ -35,7 +36,8 @@ def note_unlisted(images: Iterable[dict[str, Any]], image_root: Path, report: Re
         image_root: their folder.
         report: gets what is found.
     """
-    listed = {Path(x["file_name"]) for x in images if not leads_outside(x["file_name"])}
+    names = (x["file_name"] for x in images if not leads_outside(x["file_name"]))
+    listed = {Path(os.path.normpath(name)) for name in names}
     folders = {path.parent for path in listed if (image_root / path.parent).is_dir()}
     found = {
         path.relative_to(image_root)

@@ -30,11 +30,11 @@ def is_prepared(folder: Path, recipe: dict[str, Any]) -> bool:
         return False
     try:
         found = json.loads((folder / RECIPE_FILE).read_text())
-    except (OSError, json.JSONDecodeError):
-        found = {}
+    except (OSError, ValueError):
+        found = None
     if found == recipe:
         return True
-    if found.get("made_by") == recipe["made_by"]:
+    if isinstance(found, dict) and found.get("made_by") == recipe["made_by"]:
         differences = ", ".join(
             f"{key} {found.get(key)} in place of {value}"
             for key, value in recipe.items()

@@ -150,15 +150,16 @@ def read_label_studio(
         By id, the boxes of each reviewed image.
 
     Raises:
-        InputError: a task is not of the data set, or holds something else than rectangles.
+        InputError: a task is not of the data set, holds something else than rectangles, or is the
+            second one with annotations of an image.
     """
     images = {x["id"]: x for x in dataset["images"]}
-    reviewed = {}
+    reviewed: dict[int, list[ReviewedBox]] = {}
     for task in export:
         if not isinstance(task, Mapping):
             raise InputError(f"{task!r} in Label Studio's export is no task: export as JSON")
         name = f"task {task.get('id')} of Label Studio's export"
-        if "annotations" not in task or "data" not in task:
+        if "annotations" not in task or not isinstance(task.get("data"), Mapping):
             raise InputError(f"{name} has no annotations or data: export as JSON, not as JSON-MIN")
         image = images.get(task["data"].get("image_id"))
         if image is None:
@@ -167,8 +168,13 @@ def read_label_studio(
                 "lacks: give the completed file that the tasks were made of"
             )
         submitted = [x for x in task["annotations"] if not x.get("was_cancelled")]
+        if submitted and image["id"] in reviewed:
+            raise InputError(
+                f"{name} is the second one with annotations of the image {image['id']}: which of "
+                "them holds is not known, remove one"
+            )
         if submitted:
-            latest = max(submitted, key=lambda x: x.get("updated_at", ""))
+            latest = max(submitted, key=lambda x: x.get("updated_at") or "")
             reviewed[image["id"]] = [_reviewed_box(x, image, name) for x in latest["result"]]
     return reviewed
 

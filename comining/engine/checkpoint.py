@@ -87,17 +87,19 @@ class Checkpointer(DetectionCheckpointer, _SafeCheckpointer):
 
     def _load_file(self, filename: str) -> dict[str, Any]:
         if filename.endswith(".pkl"):
-            return _model_zoo_format(load_plain_pickle(filename))
+            return _model_zoo_format(load_plain_pickle(filename), filename)
         if filename.endswith(".pyth"):
             return _pycls_format(_load_torch(filename))
         return super()._load_file(filename)
 
 
-def _model_zoo_format(loaded: dict[str, Any]) -> dict[str, Any]:
+def _model_zoo_format(loaded: dict[str, Any], filename: str) -> dict[str, Any]:
     """A ``.pkl`` in detectron2's form, or in that of Detectron and its ImageNet models."""
     if "model" in loaded and "__author__" in loaded:
         return loaded
     blobs = loaded.get("blobs", loaded)
+    if not isinstance(blobs, dict) or not all(isinstance(name, str) for name in blobs):
+        raise InputError(f"{filename} holds no weights by name: it is no model's")
     model = {name: blob for name, blob in blobs.items() if not name.endswith("_momentum")}
     return {"model": model, "__author__": "Caffe2", "matching_heuristics": True}
 
@@ -163,7 +165,8 @@ def _warn_once(message: str) -> None:
 
 def saved_seed(checkpoint: Path) -> int | None:
     """The seed of the training that wrote a checkpoint; none if another trainer wrote it."""
-    return _load_torch(checkpoint, mmap=True).get("trainer", {}).get("seed")
+    trainer = _load_torch(checkpoint, mmap=True).get("trainer")
+    return trainer.get("seed") if isinstance(trainer, dict) else None
 
 
 def _load_torch(path: str | Path, *, mmap: bool = False) -> dict[str, Any]:

@@ -49,7 +49,12 @@ def launch(main: Callable[[argparse.Namespace], Any], args: argparse.Namespace) 
     if args.num_machines * args.num_gpus <= 1:
         return main(args)
     address = args.dist_url
-    if args.num_machines == 1 and address in ("auto", _DEFAULT_ADDRESS):
+    if address in ("auto", _DEFAULT_ADDRESS):
+        if args.num_machines > 1:
+            raise InputError(
+                "--num-machines needs, on all of them, --dist-url tcp://HOST:PORT with the address "
+                "of the machine of rank 0 and a free port there"
+            )
         address = f"tcp://127.0.0.1:{_free_port()}"  # so that two runs don't get into each other
     try:
         multiprocessing.start_processes(_spawned, (main, args, address), nprocs=args.num_gpus)

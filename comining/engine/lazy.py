@@ -214,9 +214,10 @@ class LazyTrainer(Trainer):
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
-        if "evaluator" not in cls.lazy.dataloader:
+        evaluator = cls.lazy.dataloader.get("evaluator")
+        if evaluator is None:
             return super().build_evaluator(cfg, dataset_name)
-        return _build("dataloader.evaluator", cls.lazy.dataloader.evaluator)
+        return _build("dataloader.evaluator", evaluator)
 
 
 def trainer_of(config: DictConfig) -> type[LazyTrainer]:

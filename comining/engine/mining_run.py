@@ -45,6 +45,8 @@ class PartialResults:
             if not path.exists():
                 path.write_text(json.dumps(self.settings))
             before = json.loads(path.read_text())
+            if not isinstance(before, dict):
+                raise ValueError("it holds no settings")
         except (OSError, ValueError) as error:
             raise InputError(f"{path} can't be used ({error}): remove {self.folder}") from error
         changed = sorted(

@@ -279,6 +279,14 @@ class TestCommand:
         assert "1 image files are damaged (cut.png: " in out
         assert "1 images have another size than the file says (size.png: 5x3, not 4x3)" in out
 
+    def test_names_that_take_a_detour(self, folder, capsys):
+        data = json.loads((folder / "a.json").read_text())
+        (folder / "b").mkdir()
+        data["images"][0]["file_name"] = "b/../good.png"
+        (folder / "a.json").write_text(json.dumps(data))
+        check.main([str(folder / "a.json"), "--image-root", str(folder)])
+        assert "not listed" not in capsys.readouterr().out
+
     def test_images_that_are_not_listed(self, folder, capsys):
         for name in ("more.JPG", "b/other.png", "notes.txt"):
             (folder / name).parent.mkdir(exist_ok=True)

@@ -148,6 +148,26 @@ def test_skipped_and_repeated_submissions(dataset):
     assert read_label_studio([empty], dataset) == {4: []}
 
 
+def test_only_one_task_of_an_image_may_have_annotations(dataset):
+    """Else the boxes of the other one were lost."""
+    first, *_ = tasks = label_studio_tasks(dataset, "x")
+    submitted, open_, skipped = (
+        exported(tasks, 0),
+        {"id": 2, **first, "annotations": []},
+        {**exported(tasks, 1, was_cancelled=True), "id": 3},
+    )
+    assert list(read_label_studio([submitted, open_, skipped], dataset)) == [4]
+    with pytest.raises(InputError, match=r"task 4 .* second one with annotations of the image 4"):
+        read_label_studio([submitted, {**submitted, "id": 4}], dataset)
+
+
+def test_submission_without_a_date_is_older_than_one_with(dataset):
+    tasks = label_studio_tasks(dataset, "x")
+    task = exported(tasks, 0, 1)
+    task["annotations"].insert(0, exported(tasks, 2, updated_at=None)["annotations"][0])
+    assert len(read_label_studio([task], dataset)[4]) == 2
+
+
 def test_rotated_rectangle(dataset):
     """20 x 10 pixels, turned by a quarter about the corner (100, 50): it lies to the left."""
     task = exported(label_studio_tasks(dataset, "x"), 0)
@@ -162,6 +182,8 @@ def test_label_studio_exports_that_can_not_come_back(dataset):
     task = exported(label_studio_tasks(dataset, "x"), 0)
     with pytest.raises(InputError, match="JSON-MIN"):
         read_label_studio([{"id": 1, "image": "x", "label": []}], dataset)
+    with pytest.raises(InputError, match=r"task 1 .* no annotations or data"):
+        read_label_studio([{**task, "data": None}], dataset)
     with pytest.raises(InputError, match="image_id 5"):
         read_label_studio([{**task, "data": {"image_id": 5}}], dataset)
     task["annotations"][0]["result"][0]["value"]["rectanglelabels"] = []

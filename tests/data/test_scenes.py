@@ -152,6 +152,13 @@ def test_scenes_of_other_parameters_are_refused_and_untouched(tmp_path):
     assert not write_scenes(tmp_path / "set", train=1, val=1)
 
 
+@pytest.mark.parametrize("recipe", [b"[1]", b"\xff", b'{"made_by": "another"}'])
+def test_folder_of_something_else_is_refused(tmp_path, recipe):
+    (tmp_path / "recipe.json").write_bytes(recipe)
+    with pytest.raises(InputError, match=r"make_scenes didn't make it: name another"):
+        write_scenes(tmp_path, train=1, val=1)
+
+
 def test_failure_leaves_no_remains(tmp_path, monkeypatch):
     def full_disk(*args: object, **kwargs: object) -> None:
         raise OSError("no space left on device")

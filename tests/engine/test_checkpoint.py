@@ -159,9 +159,10 @@ class TestLastCheckpoint:
 
     def test_seed(self, tmp_path):
         torch.save({"trainer": {"seed": 4}}, tmp_path / "ours.pth")
-        torch.save({"model": {}, "trainer": {}}, tmp_path / "stock.pth")
         assert saved_seed(tmp_path / "ours.pth") == 4
-        assert saved_seed(tmp_path / "stock.pth") is None
+        for trainer in ({}, None):
+            torch.save({"model": {}, "trainer": trainer}, tmp_path / "stock.pth")
+            assert saved_seed(tmp_path / "stock.pth") is None
 
 
 class TestSafety:
@@ -241,6 +242,11 @@ class TestModelZoo:
         block = nn.ModuleDict({"res2": nn.ModuleList([nn.ModuleDict({"conv1": tiny()})])})
         loaded = self.load(wrap({"res2_0_branch2a_w": weight}), tmp_path, block).state_dict()
         assert torch.equal(loaded["res2.0.conv1.weight"], torch.from_numpy(weight))
+
+    @pytest.mark.parametrize("content", [{"blobs": 3}, {1: np.ones(2)}])
+    def test_no_weights(self, content, tmp_path):
+        with pytest.raises(InputError, match=r"zoo\.pkl holds no weights by name"):
+            self.load(content, tmp_path)
 
     def test_pycls_format_is_matched_by_the_end_of_the_name(self, tmp_path):
         torch.save({"model_state": {"weight": torch.ones(2, 2)}}, tmp_path / "x.pyth")

@@ -250,6 +250,13 @@ def test_more_gpus_than_present(environment, option, monkeypatch):
         launch(print, args)
 
 
+@pytest.mark.parametrize("more", [[], ["--dist-url=auto"]])
+def test_several_machines_need_an_address(more):
+    args = default_argument_parser().parse_args(["--num-machines=2", "--num-gpus=1", *more])
+    with pytest.raises(InputError, match=r"on all of them, --dist-url tcp://HOST:PORT"):
+        launch(print, args)
+
+
 def test_processes_are_numbered_through_all_machines(monkeypatch):
     """Here the second of two with two processes each, which are called in turn instead."""
     seen = []

@@ -144,9 +144,11 @@ def test_evaluator_is_that_of_the_config_if_it_has_one(config, overrides, tmp_pa
     cfg, trainer = setup_lazy(arguments(config, *words))
     DatasetCatalog.get("own")
     assert trainer.build_evaluator(cfg, "own").output_dir == elsewhere
+    default = tmp_path / "lazy" / "inference" / "own"
+    trainer.lazy.dataloader.evaluator = None
+    assert trainer.build_evaluator(cfg, "own").output_dir == default
     del trainer.lazy.dataloader.evaluator
-    evaluator = trainer.build_evaluator(cfg, "own")
-    assert evaluator.output_dir == tmp_path / "lazy" / "inference" / "own"
+    assert trainer.build_evaluator(cfg, "own").output_dir == default
 
 
 def test_loader_of_a_config_s_own(tmp_path, config, overrides):

@@ -259,11 +259,12 @@ def test_a_run_does_not_go_on_with_other_settings(trained, killed, changed):
             run(trained, killed, *options)
 
 
-def test_a_run_that_was_killed_while_it_began_is_told_what_to_remove(tmp_path):
+@pytest.mark.parametrize("text", ['{"wei', "[]"])
+def test_a_run_that_was_killed_while_it_began_is_told_what_to_remove(tmp_path, text):
     results = mining_run.PartialResults(tmp_path / "out.json", {"weights": "a"})
     results.begin()
     path = tmp_path / "out.json.partial" / "settings.json"
-    path.write_text('{"wei')
+    path.write_text(text)
     with pytest.raises(InputError, match=rf"{path} can't be used .*: remove {path.parent}$"):
         results.begin()
 
