@@ -18,7 +18,7 @@ comining = dict(
 
 comining_demo = dict(
     comining,
-    # Training is so short that the paper's strong colour jitter would cost more than mining gains.
+    # As configs/Base-Small.yaml has it, with the reason.
     view=LazyCall(SecondView)(
         jitter_prob=0.8, brightness=0.3, contrast=0.3, saturation=0.3, hue=0.05, flip_prob=0.5
     ),
