@@ -168,14 +168,15 @@ def read_label_studio(
                 "lacks: give the completed file that the tasks were made of"
             )
         submitted = [x for x in task["annotations"] if not x.get("was_cancelled")]
-        if submitted and image["id"] in reviewed:
+        if not submitted:
+            continue
+        if image["id"] in reviewed:
             raise InputError(
                 f"{name} is the second one with annotations of the image {image['id']}: which of "
                 "them holds is not known, remove one"
             )
-        if submitted:
-            latest = max(submitted, key=lambda x: x.get("updated_at") or "")
-            reviewed[image["id"]] = [_reviewed_box(x, image, name) for x in latest["result"]]
+        latest = max(submitted, key=lambda x: x.get("updated_at") or "")
+        reviewed[image["id"]] = [_reviewed_box(x, image, name) for x in latest["result"]]
     return reviewed
 
 

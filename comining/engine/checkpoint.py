@@ -89,24 +89,36 @@ class Checkpointer(DetectionCheckpointer, _SafeCheckpointer):
         if filename.endswith(".pkl"):
             return _model_zoo_format(load_plain_pickle(filename), filename)
         if filename.endswith(".pyth"):
-            return _pycls_format(_load_torch(filename))
-        return super()._load_file(filename)
+            return _pycls_format(_load_torch(filename), filename)
+        loaded = super()._load_file(filename)
+        _named(loaded["model"], filename)
+        return loaded
+
+
+def _named(weights: Any, filename: str) -> dict[str, Any]:
+    """The weights of a file, which are to come by name.
+
+    Raises:
+        InputError: they do not.
+    """
+    if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
+        raise InputError(f"{filename} holds no weights by name: it is no model's")
+    return weights
 
 
 def _model_zoo_format(loaded: dict[str, Any], filename: str) -> dict[str, Any]:
     """A ``.pkl`` in detectron2's form, or in that of Detectron and its ImageNet models."""
     if "model" in loaded and "__author__" in loaded:
+        _named(loaded["model"], filename)
         return loaded
-    blobs = loaded.get("blobs", loaded)
-    if not isinstance(blobs, dict) or not all(isinstance(name, str) for name in blobs):
-        raise InputError(f"{filename} holds no weights by name: it is no model's")
+    blobs = _named(loaded.get("blobs", loaded), filename)
     model = {name: blob for name, blob in blobs.items() if not name.endswith("_momentum")}
     return {"model": model, "__author__": "Caffe2", "matching_heuristics": True}
 
 
-def _pycls_format(loaded: dict[str, Any]) -> dict[str, Any]:
+def _pycls_format(loaded: dict[str, Any], filename: str) -> dict[str, Any]:
     """A ``.pyth`` file of pycls."""
-    state = loaded.get("model_state", {}).items()
+    state = _named(loaded.get("model_state", {}), filename).items()
     model = {name: value for name, value in state if not name.endswith("num_batches_tracked")}
     return {"model": model, "__author__": "pycls", "matching_heuristics": True}
 

@@ -243,10 +243,20 @@ class TestModelZoo:
         loaded = self.load(wrap({"res2_0_branch2a_w": weight}), tmp_path, block).state_dict()
         assert torch.equal(loaded["res2.0.conv1.weight"], torch.from_numpy(weight))
 
-    @pytest.mark.parametrize("content", [{"blobs": 3}, {1: np.ones(2)}])
+    @pytest.mark.parametrize(
+        "content", [{"blobs": 3}, {1: np.ones(2)}, {"model": 3, "__author__": "someone"}]
+    )
     def test_no_weights(self, content, tmp_path):
         with pytest.raises(InputError, match=r"zoo\.pkl holds no weights by name"):
             self.load(content, tmp_path)
+
+    @pytest.mark.parametrize(
+        ("name", "content"), [("x.pyth", {"model_state": 3}), ("x.pth", {"model": 3})]
+    )
+    def test_no_weights_in_a_file_of_torch(self, name, content, tmp_path):
+        torch.save(content, tmp_path / name)
+        with pytest.raises(InputError, match=rf"{name} holds no weights by name"):
+            Checkpointer(tiny()).load(str(tmp_path / name))
 
     def test_pycls_format_is_matched_by_the_end_of_the_name(self, tmp_path):
         torch.save({"model_state": {"weight": torch.ones(2, 2)}}, tmp_path / "x.pyth")
