@@ -86,6 +86,15 @@ def test_annotations_without_id_are_named_by_their_entry(tmp_path):
     assert "1 boxes have no area: dropped (entry 1)" in str(report)
 
 
+def test_repeated_annotation_ids_are_told_and_left_alone(tmp_path):
+    broken = make_dataset([[1, 2, 3, 4], [5, 5, 2, 3]])
+    broken["annotations"][1]["id"] = 1
+    dataset, report = read(broken, tmp_path)
+    assert "note: 1 annotation ids occur twice" in str(report)
+    assert not report.is_fatal
+    assert dataset == broken
+
+
 def test_annotations_of_unlisted_images_are_dropped(tmp_path):
     broken = make_dataset([[1, 2, 3, 4], [1, 2, 3, 4]])
     broken["annotations"][1]["image_id"] = 9
@@ -278,6 +287,14 @@ class TestCommand:
         out = capsys.readouterr().out
         assert "1 image files are damaged (cut.png: " in out
         assert "1 images have another size than the file says (size.png: 5x3, not 4x3)" in out
+
+    def test_missing_image_is_told_once(self, folder, capsys):
+        (folder / "cut.png").unlink()
+        (folder / "size.png").unlink()
+        with pytest.raises(SystemExit):
+            check.main([str(folder / "a.json"), "--image-root", str(folder), "--check-images"])
+        (finding,) = capsys.readouterr().out.splitlines()[1:]
+        assert finding == f"  error: 2 image files are not in {folder} (cut.png, size.png)"
 
     def test_names_that_take_a_detour(self, folder, capsys):
         data = json.loads((folder / "a.json").read_text())

@@ -20,7 +20,7 @@ from comining.errors import InputError
 
 @pytest.fixture
 def dataset():
-    """Two images: the first has an annotated box, one mined of either category, and a crowd."""
+    """Two images: the first has an annotated box, one mined of either category."""
     return {
         "info": {"mined": {"weights": "model.pth"}},
         "images": [
@@ -207,6 +207,11 @@ def test_cvat_dataset(dataset):
         "segmentation": [], "iscrowd": 0, "attributes": {"origin": "mined"}, "score": 0.9,
     }  # fmt: skip
     assert (bare["iscrowd"], bare["area"]) == (0, 12)
+
+
+def test_crowds_stay_crowds_in_cvat(dataset):
+    dataset["annotations"][3]["iscrowd"] = 1
+    assert [x["iscrowd"] for x in cvat_dataset(dataset)["annotations"]] == [0, 0, 0, 1, 0]
 
 
 def test_annotations_without_ids_get_free_ones(dataset):

@@ -120,6 +120,14 @@ def test_original_without_a_name(load, tmp_path, name):
     assert all("withheld_annotations" not in record for record in records)
 
 
+def test_original_belongs_beside_its_sparse_version_whatever_folder_is_recorded(load, tmp_path):
+    records = load(record_name=True)
+    sparse = json.loads((tmp_path / "sparse.json").read_text())
+    sparse["info"]["sparse"]["input"] = "elsewhere/full.json"
+    (tmp_path / "sparse.json").write_text(json.dumps(sparse))
+    assert DatasetCatalog.get("half_annotated") == records
+
+
 def test_original_not_there(load, tmp_path, caplog):
     (tmp_path / "full.json").unlink()
     with caplog.at_level("INFO"):

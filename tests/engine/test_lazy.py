@@ -218,6 +218,17 @@ def test_other_errors_pass(config):
         nn.Linear(1, 1 // 0)
 
 
+def test_type_errors_of_other_code_pass(config, overrides, monkeypatch, tmp_path):
+    cfg, trainer = setup_lazy(arguments(config, *overrides))
+    trainer.lazy.optimizer = {"_target_": f"{__name__}.wrong_code", "params": {}}
+    with pytest.raises(TypeError, match="can only concatenate"):
+        trainer.build_optimizer(cfg, nn.Linear(1, 1))
+
+
+def wrong_code(params):
+    return "1" + 1
+
+
 @pytest.fixture
 def error_of(config, overrides, monkeypatch):
     """Runs train_net.py in this process; returns its error message."""

@@ -183,9 +183,12 @@ def test_old_checkpoints_make_room_for_new_ones(cfg, tmp_path):
             "SOLVER.CHECKPOINTS_TO_KEEP", 1,
         ]
     )  # fmt: skip
+    own = tmp_path / "output" / "model_0000000.pth.mine"
+    own.parent.mkdir()
+    own.touch()
     train(cfg)
-    left = sorted(path.name for path in (tmp_path / "output").glob("*.pth"))
-    assert left == ["model_0000002.pth", "model_final.pth"]
+    left = sorted(path.name for path in (tmp_path / "output").glob("model*"))
+    assert left == [own.name, "model_0000002.pth", "model_final.pth"]
 
 
 def test_unknown_architecture_is_refused(cfg):

@@ -100,6 +100,13 @@ def test_full_original_elsewhere(folder, caplog):
     assert boxes(read(folder, full_file=elsewhere))["2.png"][1][0] == "wrong"
 
 
+def test_what_is_repaired_is_told(folder, caplog):
+    change(folder / "mined.json", annotations=[annotation(1, 1, 3, [90, 10, 20, 20])])
+    assert boxes(read(folder))["1.png"][0][:4] == ("annotated", "cat", 90, 10)
+    assert "mined.json" in caplog.text
+    assert "clipped (1)" in caplog.text
+
+
 @pytest.mark.parametrize("score", [None, "0.5", 1.5, float("nan"), True])
 def test_mined_annotation_without_a_score(folder, score):
     bad = {**annotation(5, 1, 3, [0, 0, 9, 9], score=0.5), "score": score}

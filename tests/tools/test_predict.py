@@ -289,6 +289,17 @@ def test_classes_have_the_names_of_their_ids_in_whatever_order_these_are_listed(
     assert predict.find_categories(own_config) == classes
 
 
+def test_classes_have_the_names_of_the_test_data(own_config, own_data, tmp_path):
+    dataset = json.loads((own_data / "annotations.json").read_text())
+    dataset["categories"] = [{"id": 3, "name": "Katze"}, {"id": 7, "name": "Hund"}]
+    (tmp_path / "annotations.json").write_text(json.dumps(dataset))
+    german = ["german", str(tmp_path / "annotations.json"), str(own_data / "images")]
+    own_config.DATASETS.REGISTER = [*own_config.DATASETS.REGISTER, german]
+    own_config.DATASETS.TEST = ["german"]
+    register_from_config(own_config)
+    assert [x["name"] for x in predict.find_categories(own_config)] == ["Katze", "Hund"]
+
+
 def test_options_for_the_config(command, own_data):
     found = command(
         own_data / "images", "--score-thresh", 0, "--opts", "TEST.DETECTIONS_PER_IMAGE", 3
