@@ -39,8 +39,13 @@ def run(cfg: CfgNode, trainer_class: type[Trainer], args: argparse.Namespace) ->
     return trainer.train()
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """Do what the command line says. Scripts that register more detectors call this, too."""
     try:
         launch(main, default_argument_parser(epilog=__doc__).parse_args())
     except (InputError, FloatingPointError) as error:
         sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    command()

@@ -7,6 +7,7 @@ python tools/study.py configs/studies/scenes.yaml --output output/scenes --repor
 A study file:
 
     config: configs/demo.yaml       # of all methods that name none of their own
+    script: my_train_net.py         # trains, in place of train_net.py; takes the same arguments
     settings:                       # for all; KEY: value, flat
       SOLVER.MAX_ITER: 1000
     methods:
@@ -42,7 +43,7 @@ from typing import Any, NoReturn
 from studies.cells import LOG, check_unchanged, read_runs
 from studies.plan import Cell, Study, read_study
 from studies.plots import plot_study
-from studies.runner import TRAIN, last_lines, run_cells
+from studies.runner import last_lines, run_cells
 from studies.table import make_rows, write_runs, write_table
 
 from comining.errors import InputError
@@ -85,7 +86,7 @@ def _interrupt(*_: Any) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def main(command: tuple[str, ...] = TRAIN) -> None:
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -112,7 +113,7 @@ def main(command: tuple[str, ...] = TRAIN) -> None:
         if options.report_only and not options.output.is_dir():
             raise InputError(f"--output {options.output}: no such folder, nothing to report")
         if not options.report_only:
-            failed = run_cells(study.cells, options.output, options.jobs, command)
+            failed = run_cells(study.cells, options.output, options.jobs, (study.script,))
         report(study, options.output)
     except (InputError, OSError) as error:
         if failed:

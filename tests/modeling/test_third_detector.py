@@ -1,6 +1,8 @@
 """What docs/third_detector.md says, done to a toy detector."""
 
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +18,8 @@ from torch import nn
 
 from tests.modeling.helpers import NUM_CLASSES, items, make_labels, tiny_config, two_items
 
-PAGE = Path(__file__).parents[2] / "docs" / "third_detector.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "third_detector.md"
 STRIDE = 16
 
 
@@ -43,10 +46,15 @@ class Grid(DenseDetector):
     @classmethod
     def from_config(cls, cfg):
         backbone = build_backbone(cfg)
+        ((level, shape),) = (
+            (level, shape)
+            for level, shape in backbone.output_shape().items()
+            if shape.stride == STRIDE
+        )
         return {
             "backbone": backbone,
-            "head": Head(backbone.output_shape()["p4"].channels),
-            "head_in_features": ["p4"],
+            "head": Head(shape.channels),
+            "head_in_features": [level],
             "num_classes": NUM_CLASSES,
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
@@ -61,14 +69,18 @@ class Grid(DenseDetector):
         raise NotImplementedError
 
 
+def code_of_page():
+    """The detector and the script that trains it."""
+    return re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+
+
 @pytest.fixture
 def grid(monkeypatch):
     """The page's detector, built from a config; the registry forgets it afterwards."""
     module = ModuleType("my_project")
     module.Grid = Grid
     monkeypatch.setitem(sys.modules, "my_project", module)
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    exec(compile(code, str(PAGE), "exec"), {"__name__": "page"})
+    exec(compile(code_of_page()[0], str(PAGE), "exec"), {"__name__": "page"})
     torch.manual_seed(0)
     yield build_model(tiny_config("MODEL.META_ARCHITECTURE", "CoMiningGrid"))
     META_ARCH_REGISTRY._obj_map.pop("CoMiningGrid")
@@ -125,3 +137,27 @@ def test_mines_what_it_is_confident_of(grid):
     assert sorted(labels.boxes.tolist()) == [
         [0, 0, 16, 16], [0, 16, 16, 32], [16, 0, 32, 16], [16, 16, 32, 32]
     ]  # fmt: skip
+
+
+def test_script_trains_it_in_several_processes(own_overrides, tmp_path):
+    detector, script = code_of_page()
+    package = tmp_path / "my_project"
+    package.mkdir()
+    (package / "__init__.py").write_text(f"from {__name__} import Grid\n")
+    (package / "comining_grid.py").write_text(detector)
+    (tmp_path / "train_grid.py").write_text(script)
+    result = subprocess.run(
+        [sys.executable, tmp_path / "train_grid.py", "--config-file", "configs/demo.yaml",
+         "--num-gpus", "2", *own_overrides,
+         "MODEL.META_ARCHITECTURE", "CoMiningGrid", "DATASETS.TEST", "()",
+         # The one level that it looks at, as no parameter may go unused.
+         "MODEL.BACKBONE.NAME", "build_resnet_backbone",
+         "MODEL.RESNETS.OUT_FEATURES", "['res4']"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    weights = torch.load(tmp_path / "output" / "model_final.pth")["model"]
+    assert weights["head.logits.bias"].shape == (NUM_CLASSES,)

@@ -88,6 +88,8 @@ def test_there_are_studies():
         ({"seeds": 3}, "seeds must be a list of different whole numbers"),
         ({"config": "gone.yaml"}, r"method .* on protocol .*gone.yaml' does not exist"),
         ({"config": ["a"]}, "config must be the path of a config file"),
+        ({"script": "gone.py"}, "script must be the path of a Python file, but is 'gone.py'"),
+        ({"script": ["gone.py"]}, "script must be the path of a Python file"),
         ({"methods": {}}, "methods: there must be at least one"),
         ({"methods": ["plain"]}, "methods must consist of KEY: value lines"),
         ({"methods": {"a/b": {}}}, "methods: 'a/b' is no name"),

@@ -26,6 +26,21 @@ def fake(how):
     return (str(HERE / "fake_train.py"), how)
 
 
+@pytest.fixture
+def script(tmp_path):
+    """Writes a script that does what ``fake`` does."""
+
+    def write(how):
+        path = tmp_path / f"{how}.py"
+        path.write_text(
+            f"import sys\nsys.path.insert(0, {str(HERE)!r})\n"
+            f"import fake_train\nfake_train.main({how!r}, sys.argv[1:])\n"
+        )
+        return str(path)
+
+    return write
+
+
 def log_of(cell, output):
     return (output / cell.name / LOG).read_text()
 
@@ -338,11 +353,11 @@ def test_nobody_knows_how_long_the_first_cell_takes():
     assert minutes_left({}, [("a", 4.0)], 1) is None
 
 
-def start(how, study_file, output):
+def start(study_file, output, script):
     """Start the command, on cells of which those of seed 1 may hang."""
-    path = study_file(protocols={"full": {}}, methods={"plain": {}})
+    path = study_file(protocols={"full": {}}, methods={"plain": {}}, script=script)
     return subprocess.Popen(
-        [sys.executable, HERE / "run_study.py", how, path, "--output", output],
+        [sys.executable, "tools/study.py", path, "--output", output],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
@@ -369,8 +384,8 @@ def is_alive(pid):
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
 @pytest.mark.parametrize("how", ["hang", "hang deaf"])
-def test_asked_to_end_it_ends_its_trainings(how, study_file, tmp_path):
-    process = start(how, study_file, tmp_path / "out")
+def test_asked_to_end_it_ends_its_trainings(how, study_file, script, tmp_path):
+    process = start(study_file, tmp_path / "out", script(how))
     pid = pid_of_hanging(tmp_path / "out")
     process.send_signal(signal.SIGTERM)
     if how == "hang deaf":
@@ -384,9 +399,9 @@ def test_asked_to_end_it_ends_its_trainings(how, study_file, tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
-def test_killed_study_goes_on(study, study_file, tmp_path):
+def test_killed_study_goes_on(study, study_file, script, tmp_path):
     output = tmp_path / "out"
-    process = start("hang", study_file, output)
+    process = start(study_file, output, script("hang"))
     pid = pid_of_hanging(output)
     process.kill()
     process.communicate(timeout=30)
@@ -404,21 +419,24 @@ def test_killed_study_goes_on(study, study_file, tmp_path):
     assert log_of(planned[1], output).endswith("resumed True\n")
 
 
-def call(monkeypatch, *words, command):
+def call(monkeypatch, *words):
     """Run the command in this process; its exit message, if there is one."""
     monkeypatch.setattr(sys, "argv", ["study.py", *map(str, words)])
     monkeypatch.setattr(study_script.signal, "signal", lambda *_: None)
     try:
-        study_script.main(command)
+        study_script.main()
     except SystemExit as end:
         return str(end.code)
     return None
 
 
-def test_command(study_file, tmp_path, monkeypatch, capsys):
+def test_command(study_file, script, tmp_path, monkeypatch, capsys):
     output = tmp_path / "out"
-    path = study_file(protocols={"full": {}}, controls=["plain"])
-    message = call(monkeypatch, path, "--output", output, command=fake("fail"))
+
+    def study(how):
+        return study_file(protocols={"full": {}}, controls=["plain"], script=script(how))
+
+    message = call(monkeypatch, study("fail"), "--output", output)
     # A string: it is printed, and the exit code is 1.
     assert f"{output}/full/plain/seed1/train.log:\n    threads" in message
     assert "\n    error: something is wrong\n" in message
@@ -428,16 +446,16 @@ def test_command(study_file, tmp_path, monkeypatch, capsys):
     assert "| full" in printed
     assert "different versions" not in printed
 
-    assert call(monkeypatch, path, "--output", output, command=fake("well")) is None
+    assert call(monkeypatch, study("well"), "--output", output) is None
     for name in ("table.md", "table.csv", "runs.csv", "ap.png", "ap.svg", "mining.png"):
         (output / name).rename(output / f"old_{name}")
     folder = output / "full" / "plain" / "seed0"
-    call(monkeypatch, path, "--output", output, "--report-only", command=fake("fail"))
+    call(monkeypatch, study("fail"), "--output", output, "--report-only")
     for name in ("table.md", "table.csv", "runs.csv", "ap.png"):
         assert (output / name).read_bytes() == (output / f"old_{name}").read_bytes()
     capsys.readouterr()
     write_record(folder, read_record(folder)._replace(code="a1"))
-    call(monkeypatch, path, "--output", output, "--report-only", command=fake("fail"))
+    call(monkeypatch, study("fail"), "--output", output, "--report-only")
     printed = capsys.readouterr().out
     assert "of different versions of the project, " in printed
     assert "a1" in printed
@@ -447,16 +465,16 @@ def test_command(study_file, tmp_path, monkeypatch, capsys):
 
 def test_command_with_mistakes(study_file, tmp_path, monkeypatch):
     words = (study_file(), "--output", tmp_path / "out")
-    message = call(monkeypatch, *words, "--jobs", 0, command=fake("well"))
+    message = call(monkeypatch, *words, "--jobs", 0)
     assert message == "error: --jobs 0: must be at least 1"
     assert not (tmp_path / "out").exists()
-    message = call(monkeypatch, *words, "--report-only", command=fake("well"))
+    message = call(monkeypatch, *words, "--report-only")
     assert message == f"error: --output {tmp_path / 'out'}: no such folder, nothing to report"
     (tmp_path / "file").touch()
-    message = call(monkeypatch, words[0], "--output", tmp_path / "file", command=fake("well"))
+    message = call(monkeypatch, words[0], "--output", tmp_path / "file")
     assert message.startswith("error: ")
     assert str(tmp_path / "file") in message
-    message = call(monkeypatch, tmp_path / "x.yaml", *words[1:], command=fake("well"))
+    message = call(monkeypatch, tmp_path / "x.yaml", *words[1:])
     assert message.startswith(f"error: study {tmp_path / 'x.yaml'} can't be read")
 
 

@@ -20,7 +20,9 @@ FULL = "full"
 NAME = re.compile(r"\w[\w.+-]*")
 OWN_KEYS = ("OUTPUT_DIR", "SEED")
 NEEDED = ("config", "methods", "protocols", "seeds")
-OPTIONAL = ("settings", "skip", "controls")
+OPTIONAL = ("script", "settings", "skip", "controls")
+#: What trains if the study names no script of its own.
+TRAIN = str(Path(__file__).parents[2] / "train_net.py")
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,14 @@ class Study:
         protocols, methods: names, in the order of the file.
         controls: those methods that 'gap closed' is stated against.
         cells: in the order in which they are run: all of the first seed, then of the next one.
+        script: that trains them.
     """
 
     protocols: tuple[str, ...]
     methods: tuple[str, ...]
     controls: tuple[str, ...]
     cells: tuple[Cell, ...]
+    script: str
 
 
 def read_study(path: Path) -> Study:
@@ -122,7 +126,8 @@ def _study(content: Any) -> Study:
     if not cells:
         raise InputError("skip leaves nothing to run")
     controls = _controls(content.get("controls") or [], cells)
-    return Study(tuple(protocols), tuple(methods), controls, tuple(cells))
+    script = _script(content.get("script", TRAIN))
+    return Study(tuple(protocols), tuple(methods), controls, tuple(cells), script)
 
 
 def _methods(value: Any, config_file: str) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -171,6 +176,12 @@ def _overrides(value: Any, where: str) -> dict[str, Any]:
 def _config(value: Any, where: str) -> str:
     if not isinstance(value, str) or not value:
         raise InputError(f"{where} must be the path of a config file, but is {value!r}")
+    return value
+
+
+def _script(value: Any) -> str:
+    if not isinstance(value, str) or not Path(value).is_file():
+        raise InputError(f"script must be the path of a Python file, but is {value!r}")
     return value
 
 

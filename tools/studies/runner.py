@@ -20,7 +20,6 @@ import torch
 from comining.errors import InputError
 from studies.cells import (
     LOG,
-    ROOT,
     Record,
     check_unchanged,
     code_version,
@@ -30,9 +29,8 @@ from studies.cells import (
     read_record,
     write_record,
 )
-from studies.plan import Cell, words
+from studies.plan import TRAIN, Cell, words
 
-TRAIN = (str(ROOT / "train_net.py"),)
 LOOK_EVERY = 0.2  # seconds
 SAVE_MINUTES_EVERY = 10.0  # seconds
 TIME_TO_STOP = 10.0  # seconds
@@ -58,7 +56,7 @@ class _Running:
 
 
 def run_cells(
-    cells: Sequence[Cell], output: Path, jobs: int, command: Sequence[str] = TRAIN
+    cells: Sequence[Cell], output: Path, jobs: int, command: Sequence[str] = (TRAIN,)
 ) -> list[Cell]:
     """Run those cells that are not finished; print how it goes.
 
