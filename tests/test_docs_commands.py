@@ -59,9 +59,11 @@ def test_command(page, command, parse):
     words = shlex.split(command, comments=True)
     # What is before belongs to python, srun or torchrun.
     words = words[next(i for i, x in enumerate(words) if x == "-m" or x.endswith(".py")) :]
-    if len(words) == 1 and "/" not in words[0] and not (ROOT / words[0]).exists():
+    if words[0] != "-m" and "/" not in words[0] and not (ROOT / words[0]).exists():
         compile(script((ROOT / "docs" / page).read_text(), words[0]), words[0], "exec")
-        return
+        if len(words) == 1:
+            return
+        words[0] = "train_net.py"  # whose arguments those of a page take
     options = parse(words)
     config = getattr(options, "config_file", "")
     if config.startswith("configs/"):

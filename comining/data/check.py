@@ -48,7 +48,8 @@ def note_unlisted(images: Iterable[dict[str, Any]], image_root: Path, report: Re
     report.add(
         "note",
         f"images in {image_root} are not listed: training does not see them and nothing is mined "
-        "there, unless you append them to 'images', as docs/your_data.md shows",
+        "there, unless you append them to 'images' and set DATALOADER.FILTER_EMPTY_ANNOTATIONS "
+        "False, as docs/your_data.md shows",
         map(str, sorted(found - listed)),
     )
 
