@@ -71,8 +71,8 @@ def add_comining_config(cfg: CfgNode) -> None:
     # For images without an up, such as aerial and microscopic ones.
     cfg.INPUT.VERTICAL_FLIP = False
 
-    # The project's trainer only: that many training images may turn out unreadable and are replaced
-    # by others, with a warning each; one more ends the training. At least 0.
+    # The project's trainer only: in each process, that many training images may turn out unreadable
+    # and are replaced by others, with a warning each; one more ends the training. At least 0.
     cfg.DATALOADER.MAX_UNREADABLE = 10
 
     # The project's trainer only: of the periodic checkpoints, the newest are kept; 0 keeps all.

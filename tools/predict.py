@@ -54,7 +54,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tqdm import tqdm
 
 from comining.data import register_from_config
-from comining.data.coco_file import read_coco
+from comining.data.coco_file import read_categories
 from comining.data.loader import UNREADABLE_OR_ODD
 from comining.data.output_file import write_atomically
 from comining.engine import Checkpointer, load_config
@@ -207,10 +207,7 @@ def find_categories(cfg: CfgNode) -> list[dict[str, Any]]:
             return [{"id": x, "name": names[k]} for x, k in sorted(ids.items(), key=itemgetter(1))]
         json_file = metadata.get("json_file")
         if json_file is not None and Path(json_file).is_file():
-            categories = read_coco(json_file)[0]["categories"]
-            return [
-                {"id": x["id"], "name": x["name"]} for x in sorted(categories, key=itemgetter("id"))
-            ]
+            return [{"id": x["id"], "name": x["name"]} for x in read_categories(json_file)]
     return []
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def read_coco(
     """
     name = str(json_file)
     dataset = read_json(Path(json_file))
-    images, annotations, categories = _records(name, dataset)
+    images, annotations, categories = (_records(name, dataset, key) for key in _FIELDS)
     report = Report(name, len(images), len(annotations), len(categories))
     report.add("error", "image ids occur twice", _repeated(x["id"] for x in images))
     report.add("error", "category ids occur twice", _repeated(x["id"] for x in categories))
@@ -119,6 +120,17 @@ def read_coco(
     }, report
 
 
+def read_categories(json_file: str | Path) -> list[dict[str, Any]]:
+    """The categories of an annotation file by id, whatever else is in it.
+
+    Raises:
+        InputError: the file is missing, no JSON, or they have the wrong form.
+    """
+    dataset = read_json(Path(json_file))
+    categories = _records(str(json_file), dataset, "categories")
+    return sorted(categories, key=itemgetter("id"))
+
+
 def read_json(path: Path) -> Any:
     """What a JSON file holds; an `InputError` names a file that can't be read or is none."""
     try:
@@ -131,32 +143,33 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path} is not a JSON file: {error}") from error
 
 
-def _records(name: str, dataset: Any) -> Iterator[list[dict[str, Any]]]:
-    """The three lists of a data set, each record with fields of the right types."""
+_FIELDS: dict[str, dict[str, type]] = {
+    "images": {"id": int, "file_name": str, "width": int, "height": int},
+    "annotations": {"image_id": int, "category_id": int, "bbox": list},
+    "categories": {"id": int, "name": str},
+}
+
+
+def _records(name: str, dataset: Any, key: str) -> list[dict[str, Any]]:
+    """One of the three lists of a data set, each record with fields of the right types."""
     if not isinstance(dataset, dict):
         raise InputError(f"{name} is not in COCO format: it must be an object with lists in it")
-    fields: dict[str, dict[str, type]] = {
-        "images": {"id": int, "file_name": str, "width": int, "height": int},
-        "annotations": {"image_id": int, "category_id": int, "bbox": list},
-        "categories": {"id": int, "name": str},
-    }
-    for key, types in fields.items():
-        # Images to be evaluated elsewhere come without annotations.
-        records = dataset.get(key, [] if key == "annotations" else None)
-        if not isinstance(records, list):
-            raise InputError(f"{name} is not in COCO format: it needs a list {key!r}")
-        for number, record in enumerate(records):
-            if not isinstance(record, dict):
-                raise InputError(f"{name}: entry {number} of {key!r} is {record!r}, not an object")
-            optional = {x: int for x in ("id", "iscrowd") if x in record}
-            for wanted, kind in {**types, **optional}.items():
-                value = record.get(wanted)
-                if not isinstance(value, kind) or isinstance(value, bool):
-                    raise InputError(
-                        f"{name}: entry {number} of {key!r} (id {record.get('id')}) has "
-                        f"{wanted!r} {_short(value)}; it must be {_KIND_NAMES[kind]}"
-                    )
-        yield records
+    # Images to be evaluated elsewhere come without annotations.
+    records = dataset.get(key, [] if key == "annotations" else None)
+    if not isinstance(records, list):
+        raise InputError(f"{name} is not in COCO format: it needs a list {key!r}")
+    for number, record in enumerate(records):
+        if not isinstance(record, dict):
+            raise InputError(f"{name}: entry {number} of {key!r} is {record!r}, not an object")
+        optional = {x: int for x in ("id", "iscrowd") if x in record}
+        for wanted, kind in {**_FIELDS[key], **optional}.items():
+            value = record.get(wanted)
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise InputError(
+                    f"{name}: entry {number} of {key!r} (id {record.get('id')}) has "
+                    f"{wanted!r} {_short(value)}; it must be {_KIND_NAMES[kind]}"
+                )
+    return records
 
 
 _KIND_NAMES = {int: "an integer", str: "a text", list: "a list of four numbers"}

@@ -18,7 +18,7 @@ from detectron2.structures import BoxMode
 
 from comining.errors import InputError
 
-from .coco_file import read_coco
+from .coco_file import read_categories, read_coco
 from .withheld import full_original, withheld_annotations
 
 logger = logging.getLogger(__name__)
@@ -234,6 +234,5 @@ def _category_names(name: str) -> list[str] | None:
     metadata = MetadataCatalog.get(name)
     json_file = metadata.get("json_file")
     if metadata.get("thing_classes") is None and json_file and Path(json_file).is_file():
-        dataset, _ = read_coco(json_file)
-        return [x["name"] for x in sorted(dataset["categories"], key=itemgetter("id"))]
+        return [x["name"] for x in read_categories(json_file)]
     return metadata.get("thing_classes")

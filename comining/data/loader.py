@@ -63,7 +63,7 @@ class TrainLoader:
             seed: of the augmentation, at least 0.
             aspect_ratio_grouping: whether wide and tall images come in batches of their own.
             num_workers: worker processes; 0 reads in this process.
-            max_unreadable: how many images may be replaced.
+            max_unreadable: how many images may be replaced, in this process.
 
         Raises:
             InputError: images are to be grouped, but their size isn't known.

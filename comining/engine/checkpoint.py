@@ -136,8 +136,8 @@ def last_checkpoint(folder: str | Path) -> Path | None:
     """The checkpoint of a folder to go on from, if there is one.
 
     That is the one that was written last, which the file ``last_checkpoint`` names, or where this
-    one is gone or damaged, the complete one of the latest iteration. There is none where
-    `disown_checkpoints` was called.
+    one is gone or damaged, the newest complete one. There is none where `disown_checkpoints` was
+    called.
     """
     pointer = Path(folder, "last_checkpoint")
     if pointer.is_file():
@@ -147,8 +147,9 @@ def last_checkpoint(folder: str | Path) -> Path | None:
         named = Path(folder, Path(name).name)
         if named.is_file() and _iteration(named) is not None:
             return named
+    # By their time first, as in `Checkpointer.save`: another training may have come further.
     usable = [
-        (iteration, path.name == "model_final.pth", path)
+        (path.stat().st_mtime_ns, iteration, path)
         for path in Path(folder).glob("model_*.pth")
         if (iteration := _iteration(path)) is not None
     ]

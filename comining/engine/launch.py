@@ -27,9 +27,9 @@ def launch(main: Callable[[argparse.Namespace], Any], args: argparse.Namespace) 
     """Run ``main(args)`` in this process or in all processes of a distributed run.
 
     Under ``torchrun`` (which sets the environment variable ``LOCAL_RANK``) this process is one of
-    them; a run that it restarted after a failure resumes by itself. Otherwise ``args.num_gpus``
-    processes are started here, as by detectron2's ``launch``. Processes communicate by NCCL on
-    GPUs and by gloo on a machine without.
+    them; a training that it restarted after a failure resumes by itself. Otherwise
+    ``args.num_gpus`` processes are started here, as by detectron2's ``launch``. Processes
+    communicate by NCCL on GPUs and by gloo on a machine without.
 
     Args:
         main: an importable function.
@@ -105,8 +105,10 @@ def _run_worker(
         timeout=TIMEOUT,
     )
     _make_local_group(local_size)
-    # Of several machines, each counts the restarts that it began.
-    if any(comm.all_gather(_restarts() > 0)):
+    # Of several machines, each counts the restarts that it began. An evaluation has nothing to go
+    # on from: it would take the last checkpoint for the weights that it was given.
+    restarted = any(comm.all_gather(_restarts() > 0))
+    if restarted and not getattr(args, "eval_only", False):
         args.resume = True
     result = main(args)
     # Not where an error was raised: NCCL would wait for the other processes, which wait for this
@@ -134,9 +136,17 @@ def may_be_restarted() -> bool:
     return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0)) > 0
 
 
+def is_on_several_machines() -> bool:
+    """Whether ``torchrun`` runs this process's run on several machines.
+
+    Then it also starts all processes anew when one comes or goes, and does not count that as a
+    restart.
+    """
+    return int(os.environ.get("GROUP_WORLD_SIZE", 1)) > 1
+
+
 def _check_restartable() -> None:
-    several = int(os.environ.get("GROUP_WORLD_SIZE", 1)) > 1
-    if several and may_be_restarted() and _is_torchruns_store():
+    if is_on_several_machines() and may_be_restarted() and _is_torchruns_store():
         raise InputError(
             "torchrun --max-restarts on several machines needs --rdzv-backend=c10d and, on all of "
             "them, TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in torchrun's environment: else the "

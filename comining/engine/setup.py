@@ -19,7 +19,7 @@ from comining.data import check_datasets, register_from_config
 from comining.errors import InputError
 
 from .checkpoint import disown_checkpoints, last_checkpoint, saved_seed
-from .launch import may_be_restarted
+from .launch import is_on_several_machines, may_be_restarted
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
@@ -67,6 +67,9 @@ def complete(cfg: CfgNode, args: argparse.Namespace) -> None:
         logger.info("No GPU is available: running on the CPU.")
     if not (args.resume or args.eval_only) and last_checkpoint(cfg.OUTPUT_DIR):
         advice = "give --resume to go on from those, or another output folder"
+        if is_on_several_machines():
+            # They may be this training's own: such a restart can't be told from a beginning.
+            raise InputError(f"{cfg.OUTPUT_DIR} holds checkpoints: {advice}")
         if may_be_restarted():
             # A restart, which resumes by itself, must not take them for those of this training.
             if comm.is_main_process():

@@ -166,7 +166,8 @@ class Trainer(DefaultTrainer):
         """
         datasets = list(datasets)
         cls.check_num_classes(cfg, datasets)
-        check_same_categories([*cfg.DATASETS.TRAIN, *datasets])
+        if comm.is_main_process():  # annotation files may be large, and an error here ends them all
+            check_same_categories([*cfg.DATASETS.TRAIN, *datasets])
 
     @classmethod
     def check_num_classes(cls, cfg: CfgNode, datasets: Iterable[str]) -> None:

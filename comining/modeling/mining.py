@@ -53,8 +53,9 @@ def confident_candidates(
 ) -> Candidates:
     """The (anchor, class) pairs whose score ``sigmoid(logit)`` is above ``score_thresh``.
 
-    The logits are read in place: nothing of their size but one boolean mask is allocated, and the
-    device is waited for twice whatever the number of images and levels.
+    The logits are read in place, whatever their memory format: nothing of their size but two
+    boolean masks is allocated. The device is waited for twice whatever the number of images and
+    levels.
 
     Args:
         logits: per level (B, A * K, H, W), as a dense head makes them.
@@ -84,11 +85,12 @@ def confident_candidates(
         level_logits = logits[level]
         _, channels, height, width = level_logits.shape
         index = in_level - offset
-        position = index % (height * width)
+        row, column = index.div(width, rounding_mode="floor") % height, index % width
+        position = row * width + column
         channel = index.div(height * width, rounding_mode="floor") % channels
         shape = channel.div(num_classes, rounding_mode="floor")
         image = index.div(channels * height * width, rounding_mode="floor")
-        score = level_logits.flatten()[index].sigmoid()
+        score = level_logits[image, channel, row, column].sigmoid()
         if centerness is not None:
             center = centerness[level].flatten(2)[image, shape, position]
             score = (score * center.sigmoid()).sqrt()

@@ -238,6 +238,19 @@ def test_categories_of_coco_are_those_of_detectron2(coco_root, own_data):
         check_same_categories(["coco_2017_val", "own"])
 
 
+def test_categories_are_known_whatever_else_is_wrong(own_data, tmp_path):
+    """Of the training set an evaluation needs nothing else."""
+
+    def spoil(dataset):
+        dataset["annotations"][0]["bbox"] = []
+        dataset["categories"][1]["name"] = "bird"
+
+    register("own", own_data)
+    register("spoilt", changed(own_data, tmp_path, spoil))
+    with pytest.raises(InputError, match="number 2 by id is 'dog' in the first and 'bird' in the"):
+        check_same_categories(["own", "spoilt"])
+
+
 def test_categories_that_are_not_known_are_passed_over(own_data, tmp_path):
     register("own", own_data)
     register("absent", tmp_path)

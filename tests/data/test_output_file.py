@@ -38,3 +38,18 @@ def test_replaces_with_usual_permissions(tmp_path):
     write_atomically(path, lambda file: file.writelines([b"n", b"ew"]))
     assert path.read_bytes() == b"new"
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(usual.stat().st_mode)
+
+
+def test_file_system_that_does_not_flush_folders(tmp_path, monkeypatch):
+    fsync, flushed = os.fsync, []
+
+    def files_alone(number):
+        flushed.append(stat.S_ISDIR(os.fstat(number).st_mode))
+        if flushed[-1]:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", files_alone)
+    write_atomically(tmp_path / "out", lambda file: file.write(b"new"))
+    assert (tmp_path / "out").read_bytes() == b"new"
+    assert flushed == [False, True]  # the name is written after the content

@@ -105,9 +105,10 @@ class TestLastCheckpoint:
         assert last_checkpoint(tmp_path).name == "model_0000003.pth"
 
     @pytest.mark.parametrize("content", [b"model_0000099.pth", b"", b"\xff\0", None])
-    def test_latest_iteration_if_it_is_not_known(self, content, tmp_path):
-        save(tmp_path, 3)
+    def test_newest_if_it_is_not_known(self, content, tmp_path):
+        save(tmp_path, 9, "model_final")  # of an earlier training
         save(tmp_path, 1)
+        save(tmp_path, 3)
         pointer = tmp_path / "last_checkpoint"
         pointer.unlink() if content is None else pointer.write_bytes(content)
         assert last_checkpoint(tmp_path) == tmp_path / "model_0000003.pth"
@@ -132,12 +133,19 @@ class TestLastCheckpoint:
         assert last_checkpoint(tmp_path) == tmp_path / "model_0000001.pth"
         assert f"{newest} is damaged" in caplog.text
 
-    def test_latest_iteration_whatever_the_name(self, tmp_path):
-        save(tmp_path, 3, "model_final")
+    def test_newest_whatever_the_name(self, tmp_path):
         save(tmp_path, 3)
+        save(tmp_path, 3, "model_final")
         (tmp_path / "last_checkpoint").unlink()
         assert last_checkpoint(tmp_path).name == "model_final.pth"
         save(tmp_path, 5)  # a longer schedule went on
+        (tmp_path / "last_checkpoint").unlink()
+        assert last_checkpoint(tmp_path).name == "model_0000005.pth"
+
+    def test_latest_iteration_of_those_that_were_copied_at_once(self, tmp_path):
+        for iteration in (3, 5, 1):
+            save(tmp_path, iteration)
+            os.utime(tmp_path / f"model_{iteration:07d}.pth", (1, 1))
         (tmp_path / "last_checkpoint").unlink()
         assert last_checkpoint(tmp_path).name == "model_0000005.pth"
 

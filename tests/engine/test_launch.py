@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from detectron2.engine import default_argument_parser
+from detectron2.utils import comm
 from torch import multiprocessing
 
 from comining.engine import launch
@@ -34,6 +35,22 @@ def test_num_gpus_starts_processes_where_there_is_no_gpu(training, two_processes
     assert done.returncode == 0, done.stderr
     assert "World size: 2" in done.stdout
     assert_same_end(training.output, two_processes)
+
+
+@pytest.mark.parametrize("options", [[], ["--eval-only"]])
+def test_restarted_training_resumes_and_evaluation_keeps_its_weights(options, monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {
+        "RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 1,
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RESTART_COUNT": 1,
+    }  # fmt: skip
+    for name, value in environment.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(comm, "_LOCAL_PROCESS_GROUP", None)  # given back afterwards
+    args = default_argument_parser().parse_args(options)
+    assert launch(lambda args: args.resume, args) == (not options)
 
 
 @pytest.fixture

@@ -163,6 +163,18 @@ def test_evaluation_leaves_the_training_in_its_folder_to_be_resumed(
     assert "another training" not in (output / "log.txt").read_text()
 
 
+def test_restart_that_is_not_counted_does_not_begin_anew(own_overrides, monkeypatch, tmp_path):
+    """torchrun starts all processes anew when a machine comes, and calls it no restart."""
+    monkeypatch.setenv("GROUP_WORLD_SIZE", "2")
+    output = tmp_path / "output"
+    setup(arguments(own_overrides))
+    torch.save({"model": {}, "iteration": 1}, output / "model_0000001.pth")
+    with pytest.raises(InputError, match=rf"^{output} holds checkpoints: give --resume to go on"):
+        setup(arguments(own_overrides))
+    assert last_checkpoint(output) == output / "model_0000001.pth"
+    setup(arguments(own_overrides, "--resume"))
+
+
 def test_weights_that_cannot_be_downloaded(monkeypatch):
     def offline(path):
         raise urllib.error.URLError("Name or service not known")
