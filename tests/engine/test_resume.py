@@ -71,7 +71,7 @@ def test_plain_detectors_resume(training, detector, tmp_path):
 @pytest.mark.parametrize("damage", ["truncated", "gone"])
 def test_goes_on_from_the_last_good_checkpoint(damage, training, undisturbed):
     training.output.mkdir()
-    for path in undisturbed.glob("model_000000[135].pth"):
+    for path in sorted(undisturbed.glob("model_000000[135].pth")):
         (training.output / path.name).write_bytes(path.read_bytes())
     newest = training.output / "model_0000005.pth"
     if damage == "truncated":
