@@ -86,16 +86,15 @@ def confident_candidates(
         _, channels, height, width = level_logits.shape
         index = in_level - offset
         row, column = index.div(width, rounding_mode="floor") % height, index % width
-        position = row * width + column
         channel = index.div(height * width, rounding_mode="floor") % channels
         shape = channel.div(num_classes, rounding_mode="floor")
         image = index.div(channels * height * width, rounding_mode="floor")
         score = level_logits[image, channel, row, column].sigmoid()
         if centerness is not None:
-            center = centerness[level].flatten(2)[image, shape, position]
+            center = centerness[level][image, shape, row, column]
             score = (score * center.sigmoid()).sqrt()
         images.append(image)
-        anchors.append(first_anchor + position * (channels // num_classes) + shape)
+        anchors.append(first_anchor + (row * width + column) * (channels // num_classes) + shape)
         classes.append(channel % num_classes)
         scores.append(score)
         levels.append(torch.full_like(index, level))

@@ -37,14 +37,17 @@ def test_num_gpus_starts_processes_where_there_is_no_gpu(training, two_processes
     assert_same_end(training.output, two_processes)
 
 
-@pytest.mark.parametrize("options", [[], ["--eval-only"]])
-def test_restarted_training_resumes_and_evaluation_keeps_its_weights(options, monkeypatch):
+def free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return free.getsockname()[1]
+
+
+@pytest.mark.parametrize("options", [[], ["--eval-only"]])
+def test_restarted_training_resumes_and_evaluation_keeps_its_weights(options, monkeypatch):
     environment = {
         "RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 1,
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RESTART_COUNT": 1,
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "TORCHELASTIC_RESTART_COUNT": 1,
     }  # fmt: skip
     for name, value in environment.items():
         monkeypatch.setenv(name, str(value))
@@ -58,11 +61,8 @@ def agents(training):
     """Starts two agents of torchrun with one process each, which meet over the loopback device."""
 
     def start(*options, **settings):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
         rendezvous = ("--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d",
-                      f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=test")  # fmt: skip
+                      f"--rdzv-endpoint=127.0.0.1:{free_port()}", "--rdzv-id=test")  # fmt: skip
         launcher = (*TORCHRUN, *rendezvous, *options)
         started = [training.start(launcher=launcher, **settings) for _ in range(2)]
         return [(*agent.communicate(timeout=300), agent.returncode) for agent in started]

@@ -218,7 +218,7 @@ def test_other_errors_pass(config):
         nn.Linear(1, 1 // 0)
 
 
-def test_type_errors_of_other_code_pass(config, overrides, monkeypatch, tmp_path):
+def test_type_errors_of_other_code_pass(config, overrides):
     cfg, trainer = setup_lazy(arguments(config, *overrides))
     trainer.lazy.optimizer = {"_target_": f"{__name__}.wrong_code", "params": {}}
     with pytest.raises(TypeError, match="can only concatenate"):

@@ -18,9 +18,8 @@ from plot_run import read_metrics
 from comining.data.output_file import write_atomically
 from comining.engine import load_config
 from comining.errors import InputError
-from studies.plan import Cell, flat
+from studies.plan import ROOT, Cell, flat
 
-ROOT = Path(__file__).parents[2]
 LOG = "train.log"
 RECORD = "cell.json"
 #: The version of code that was run outside of git, or before versions were recorded.

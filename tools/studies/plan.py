@@ -14,6 +14,8 @@ from detectron2.config import CfgNode
 from comining.engine import load_config
 from comining.errors import InputError
 
+ROOT = Path(__file__).parents[2]
+
 #: The protocol in which nothing is missing: 'gap closed' is measured against it.
 FULL = "full"
 
@@ -22,7 +24,7 @@ OWN_KEYS = ("OUTPUT_DIR", "SEED")
 NEEDED = ("config", "methods", "protocols", "seeds")
 OPTIONAL = ("script", "settings", "skip", "controls")
 #: What trains if the study names no script of its own.
-TRAIN = str(Path(__file__).parents[2] / "train_net.py")
+TRAIN = str(ROOT / "train_net.py")
 
 
 @dataclass(frozen=True)
