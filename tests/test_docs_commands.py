@@ -5,9 +5,11 @@ import json
 import re
 import runpy
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
+import demo
 import pytest
 from PIL import Image
 
@@ -84,6 +86,30 @@ def script(page, name):
     """The Python code that a page tells to put into a file of that name."""
     (code,) = re.findall(rf"^```python\n# {re.escape(name)}\n(.*?)^```$", page, re.M | re.S)
     return code
+
+
+def test_commands_of_the_demo(parse, tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def run(command, **_):
+        asked.append(command[command.index("-W") + 2 :])
+        return subprocess.CompletedProcess(command, 0)
+
+    (tmp_path / "output" / "demo").mkdir(parents=True)
+    results = {"bbox": {"AP": 12.34, "AP50": None}}
+    (tmp_path / "output" / "demo" / "results.json").write_text(json.dumps(results))
+    with monkeypatch.context() as patch:
+        patch.setattr(demo, "ROOT", tmp_path)
+        patch.setattr(demo.subprocess, "run", run)
+        demo.demo()
+    assert "AP 12.3, AP50 0.0" in capsys.readouterr().out
+    scripts = [words[0] for words in asked]
+    assert scripts == [
+        "datasets/make_scenes.py", "train_net.py", "tools/show_mined.py", "tools/plot_run.py"
+    ]  # fmt: skip
+    for words in asked:
+        options = parse(words)
+        load_config(getattr(options, "config_file", ""), getattr(options, "opts", []))
 
 
 def test_script_that_appends_images(tmp_path, monkeypatch):

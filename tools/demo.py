@@ -23,8 +23,8 @@ def run(script: str, *arguments: str) -> None:
         sys.exit(done.returncode)
 
 
-def main() -> None:
-    argparse.ArgumentParser(description=__doc__).parse_args()
+def demo() -> None:
+    """All of it, one command after the other."""
     weights = f"{OUTPUT}/model_final.pth"
     run("datasets/make_scenes.py", "--output", SCENES)
     run("train_net.py", "--config-file", CONFIG, "OUTPUT_DIR", OUTPUT)
@@ -44,4 +44,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    demo()

@@ -202,9 +202,10 @@ def thumbnail(path: Path, size: int) -> str:
     """
     try:
         with Image.open(path) as image:
-            image.thumbnail((size, size))
+            image.draft("RGB", (2 * size, 2 * size))  # of a large JPEG, no more is decoded
             # As detectron2 reads it: turned as the camera was held.
             upright = ImageOps.exif_transpose(image).convert("RGB")
+            upright.thumbnail((size, size))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"{path} can't be read as an image: {error}") from error
     return webp(upright)

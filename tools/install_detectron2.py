@@ -168,7 +168,7 @@ def build_main(folder: Path, timeout: float) -> Path:
     Raises:
         InstallError: a tool is missing, the repository can't be reached, or the build failed.
     """
-    compiler = os.environ.get("CXX", "c++").split()[0]
+    compiler = (os.environ.get("CXX") or "c++").split()[0]
     for tool in ("git", compiler):
         if shutil.which(tool) is None:
             raise InstallError(f"{tool} not found")

@@ -8,7 +8,8 @@ python tools/mine_annotations.py --config-file my.yaml --weights output/model_fi
 
 The output is the data set's annotation file, unchanged, plus the mined annotations: each has the
 fields "score" and "origin": "mined". info["mined"] holds config, overrides, weights and, for each
-category, the score from which on boxes were added. What overlaps an annotated box is dropped as in
+category, the score from which on boxes were added; a fixed threshold of the training is one on the
+class score, which of FCOS is not the "score". What overlaps an annotated box is dropped as in
 training.
 
 The same command goes on where it was interrupted; until the end, OUTPUT.partial holds what was
@@ -41,7 +42,7 @@ from comining.data.completion import complete, info_of
 from comining.data.output_file import check_output, write_atomically
 from comining.data.sparse import encode
 from comining.engine import Trainer, launch, load_config
-from comining.engine.miner import Mined, build_miner
+from comining.engine.miner import SCORE_DIGITS, Mined, build_miner
 from comining.engine.mining_run import PartialResults, mine_dataset
 from comining.engine.setup import check_weights, weights_file
 from comining.errors import InputError
@@ -81,63 +82,64 @@ def main(args: argparse.Namespace) -> None:
             f"{args.weights} has no thresholds that were learnt in training: give --score-thresh, "
             "or --precision with --calibrate-on"
         )
-    results = PartialResults(args.output, _settings(args, cfg, score_thresh, files))
+    settings = _settings(args, cfg, score_thresh, files)
     if comm.is_main_process():
         dataset = read_json(files["images"])
         info_of(dataset)  # better refused now than after mining
-        results.begin()
-    comm.synchronize()
-    unreadable = {}
-    for key, name in names.items():
-        unreadable[name] = mine_dataset(
-            model,
-            DatasetMapper(cfg, is_train=False),
-            records[key],
-            results,
-            key,
-            score_thresh=score_thresh,
-            batch_size=args.batch_size,
-            num_workers=cfg.DATALOADER.NUM_WORKERS,
-        )
-    if not comm.is_main_process():
-        return
+    with PartialResults(args.output, settings) as results:
+        unreadable = {
+            name: mine_dataset(
+                model,
+                DatasetMapper(cfg, is_train=False),
+                records[key],
+                results,
+                key,
+                score_thresh=score_thresh,
+                batch_size=args.batch_size,
+                num_workers=cfg.DATALOADER.NUM_WORKERS,
+            )
+            for key, name in names.items()
+        }
+        if not comm.is_main_process():
+            return
 
-    found = {key: results.read(key) for key in names}
-    category_ids = _category_ids(names["images"])
-    if args.precision is not None:
-        thresholds = _thresholds(found, records["calibration"], len(classes), args.precision)
-    else:
-        thresholds = chosen or [round(x, 2) for x in model.score_thresholds()]
-    # What was learnt the model has applied already, to its own kind of score.
-    least = [0] * len(classes) if are_learnt else [np.inf if x is None else x for x in thresholds]
-    completed = complete(
-        dataset,
-        {
-            image_id: [
-                {"category_id": category_ids[class_], "score": score, "box": box}
-                for box, class_, score, is_new in zip(*mined, strict=True)
-                if is_new and score >= least[class_]
-            ]
-            for image_id, mined in found["images"].items()
-        },
-        {
-            "config": args.config_file,
-            "overrides": args.opts,
-            "weights": args.weights,
-            "score_thresh": dict(zip(classes, thresholds, strict=True)),
-            **(
-                {"precision": args.precision, "calibrated_on": args.calibrate_on}
-                if args.precision is not None
-                else {}
-            ),
-        },
-    )
-    write_atomically(args.output, lambda file: file.writelines(encode(completed)))
-    print(summary(dataset, completed))
-    print(args.output)
-    if any(unreadable.values()):
-        raise InputError(_text(unreadable, args.output, results.folder))
-    results.remove()
+        found = {key: results.read(key) for key in names}
+        category_ids = _category_ids(names["images"])
+        if args.precision is not None:
+            thresholds = _thresholds(found, records["calibration"], len(classes), args.precision)
+        else:
+            thresholds = chosen or [round(x, SCORE_DIGITS) for x in model.score_thresholds()]
+        least = [np.inf if x is None else x for x in thresholds]
+        if are_learnt:  # the model has applied them already, to its own kind of score
+            least = [0] * len(classes)
+        completed = complete(
+            dataset,
+            {
+                image_id: [
+                    {"category_id": category_ids[class_], "score": score, "box": box}
+                    for box, class_, score, is_new in zip(*mined, strict=True)
+                    if is_new and score >= least[class_]
+                ]
+                for image_id, mined in found["images"].items()
+            },
+            {
+                "config": args.config_file,
+                "overrides": args.opts,
+                "weights": args.weights,
+                "score_thresh": dict(zip(classes, thresholds, strict=True)),
+                **(
+                    {"precision": args.precision, "calibrated_on": args.calibrate_on}
+                    if args.precision is not None
+                    else {}
+                ),
+            },
+        )
+        write_atomically(args.output, lambda file: file.writelines(encode(completed)))
+        print(summary(dataset, completed))
+        print(args.output)
+        if any(unreadable.values()):
+            raise InputError(_text(unreadable, args.output, results.folder))
+        results.remove()
 
 
 def _dataset_name(args: argparse.Namespace, cfg: CfgNode) -> str:
@@ -326,7 +328,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 if __name__ == "__main__":
     try:
         launch(main, parse_args())
-    except InputError as error:
+    except (InputError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         print("\ninterrupted: the same command goes on from here", file=sys.stderr)

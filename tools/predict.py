@@ -51,6 +51,7 @@ from detectron2.modeling import build_model
 from detectron2.structures import Instances
 from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont
+from signals import end_as_if_interrupted
 from tqdm import tqdm
 
 from comining.data import register_from_config
@@ -68,6 +69,8 @@ IMAGE_SUFFIXES = {
     ".tiff", ".webp",
 }  # fmt: skip
 JSON_NAME = "predictions.json"
+#: The folder of the annotated pictures, below the output.
+PICTURES = "images"
 #: What an interrupted run leaves, so that a complete file is never replaced by a part.
 PARTIAL_NAME = "predictions.partial.json"
 #: Ten strong ones, then ten light ones.
@@ -97,7 +100,7 @@ def find_inputs(words: Sequence[str], output: Path) -> list[Path]:
 
     Args:
         words: files, folders or globs.
-        output: folder; what is in it is no input.
+        output: folder; what is in it, or in the folder of its pictures, is no input.
 
     Returns:
         Absolute paths, each once, folders and globs in alphabetical order.
@@ -106,7 +109,8 @@ def find_inputs(words: Sequence[str], output: Path) -> list[Path]:
         InputError: something does not exist or has no image in it.
     """
     found: dict[Path, None] = {}
-    output = output.resolve()
+    # The folder of the pictures may be a link to somewhere else.
+    written = {output.resolve(), (output / PICTURES).resolve()}
     for word in words:
         path = Path(word)
         if path.exists() and not path.is_dir():
@@ -123,7 +127,7 @@ def find_inputs(words: Sequence[str], output: Path) -> list[Path]:
         files = [Path(os.path.abspath(file)) for file in sorted(files)]
         if not files:
             raise InputError(f"{word} is no image or video, nor a folder or glob of such")
-        files = [file for file in files if output not in file.resolve().parents]
+        files = [file for file in files if written.isdisjoint(file.resolve().parents)]
         if not files:
             raise InputError(f"{word} lies in the output, {output}: name another --output")
         found.update(dict.fromkeys(files))
@@ -251,7 +255,7 @@ class Results:
 
     def _place_of(self, name: str) -> str:
         is_usual = Path(name).suffix.lower() in (".jpg", ".jpeg", ".png")
-        place = f"images/{name}" if is_usual else f"images/{name}.jpg"
+        place = f"{PICTURES}/{name}" if is_usual else f"{PICTURES}/{name}.jpg"
         while place in self._places:
             place += ".jpg"
         self._places.add(place)
@@ -320,7 +324,7 @@ def predict(
         cfg: of the model, with its weights; its data sets are registered.
         inputs: from `find_inputs`.
         output: folder.
-        score_thresh: what scores below is left out; in [0, 1].
+        score_thresh: what scores above is kept; in [0, 1].
         batch_size: how many images the model is given at a time. Those of different sizes are
             padded, which may change scores in the last digits.
         every: of videos, every n-th frame is looked at.
@@ -356,7 +360,6 @@ def predict(
                 found = model([_model_input(x.pixels, resize, cfg.INPUT.FORMAT) for x in batch])
                 for picture, one in zip(batch, found, strict=True):
                     instances = one["instances"].to("cpu")
-                    instances = instances[instances.scores >= score_thresh]
                     path = output / results.add(picture, instances)
                     path.parent.mkdir(parents=True, exist_ok=True)
                     draw(picture.pixels, instances, results.classes).save(path, quality=92)
@@ -389,7 +392,7 @@ def main() -> None:
     parser.add_argument("--weights", required=True, help="of the trained model")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR")
     parser.add_argument(
-        "--score-thresh", type=float, default=0.5, help="leave out what scores below (default: 0.5)"
+        "--score-thresh", type=float, default=0.5, help="keep what scores above (default: 0.5)"
     )
     parser.add_argument(
         "--batch-size", type=int, default=1, help="images at a time, for a GPU (default: 1)"
@@ -401,6 +404,7 @@ def main() -> None:
         "--opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE pairs for the config, last"
     )
     options = parser.parse_args()
+    end_as_if_interrupted()
     if not 0 <= options.score_thresh <= 1:
         parser.error("--score-thresh must be between 0 and 1")
     if options.batch_size < 1 or options.every < 1:

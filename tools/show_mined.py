@@ -122,7 +122,7 @@ def main(argv: list[str] | None = None) -> None:
             )
         check_weights(cfg.MODEL.WEIGHTS, options.config_file)
         show_mined(cfg, options.output, options.num_images)
-    except InputError as error:
+    except (InputError, OSError) as error:
         sys.exit(f"error: {error}")
     print(options.output)
 

@@ -34,12 +34,11 @@ logged: of their number, medians of 20 iterations.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from pathlib import Path
 from textwrap import indent
-from typing import Any, NoReturn
 
+from signals import end_as_if_interrupted
 from studies.cells import LOG, check_unchanged, read_runs
 from studies.plan import Cell, Study, read_study
 from studies.plots import plot_study
@@ -82,10 +81,6 @@ def describe_failures(failed: list[Cell], output: Path) -> str:
     return "\n\n".join([*parts, f"error: failed: {names}; the same command tries again"])
 
 
-def _interrupt(*_: Any) -> NoReturn:
-    raise KeyboardInterrupt
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -101,10 +96,7 @@ def main() -> None:
     )
     parser.add_argument("--report-only", action="store_true", help="train nothing")
     options = parser.parse_args()
-    # However it is asked to end, the study ends its trainings first.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, _interrupt)
+    end_as_if_interrupted()  # the study ends its trainings first
     failed: list[Cell] = []
     try:
         if options.jobs < 1:

@@ -100,10 +100,10 @@ def _load_coco(json_file: str, image_root: str, name: str) -> list[dict[str, Any
         }
         for x in dataset["images"]
     ]
-    # A completed file has annotations that are not the original's, under ids that are.
+    # A completed or reviewed file has annotations that are not the original's, under ids that are.
     info = dataset.get("info")
-    is_completed = isinstance(info, dict) and "mined" in info
-    original = None if is_completed else full_original(dataset, json_file)
+    has_others = isinstance(info, dict) and not info.keys().isdisjoint(("mined", "reviewed"))
+    original = None if has_others else full_original(dataset, json_file)
     if original is not None and original.is_file():
         withheld = withheld_annotations(dataset, original)
         for record in records:

@@ -7,7 +7,7 @@ import shutil
 from collections import ChainMap, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from detectron2.data import DatasetFromList
 from detectron2.utils import comm
@@ -18,11 +18,15 @@ from comining.data.loader import UNREADABLE_OR_ODD, failure_text
 from comining.errors import InputError
 from comining.modeling import CoMining
 
+from .folder_lock import lock_folder
 from .miner import Mined, mine_batch
 
 
 class PartialResults:
-    """What a run has found so far: a folder beside its output, which is removed at the end."""
+    """What a run has found so far: a folder beside its output, which is removed at the end.
+
+    All processes of a run enter it together, and no other run can until they have left.
+    """
 
     def __init__(self, output: Path, settings: dict[str, Any]) -> None:
         """
@@ -32,21 +36,43 @@ class PartialResults:
         """
         self.folder = output.with_name(f"{output.name}.partial")
         self.settings = settings
+        self._lock: IO[str] | None = None
 
-    def begin(self) -> None:
-        """In the main process, before all else: make the folder, or go on with the one there is.
+    def __enter__(self) -> PartialResults:
+        """Make the folder, or go on with the one there is.
 
         Raises:
-            InputError: it holds the results of other settings, or can't be made.
+            InputError: it holds the results of other settings, another run is using it, or it can't
+                be made.
         """
+        if comm.is_main_process():
+            try:
+                self._begin()
+            except BaseException:
+                self.__exit__()
+                raise
+        comm.synchronize()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+    def _begin(self) -> None:
         path = self.folder / "settings.json"
         try:
             self.folder.mkdir(exist_ok=True)
+            self._lock = lock_folder(self.folder)
             if not path.exists():
                 path.write_text(json.dumps(self.settings))
             before = json.loads(path.read_text())
             if not isinstance(before, dict):
                 raise ValueError("it holds no settings")
+        except BlockingIOError as error:
+            raise InputError(
+                f"{self.folder} is in use: a run with this output has not ended yet; wait for it "
+                "or end it"
+            ) from error
         except (OSError, ValueError) as error:
             raise InputError(f"{path} can't be used ({error}): remove {self.folder}") from error
         changed = sorted(
@@ -82,6 +108,7 @@ class PartialResults:
         return sorted(self.folder.glob(f"{dataset}-*-*.jsonl"))
 
     def remove(self) -> None:
+        """In the main process, at the end."""
         shutil.rmtree(self.folder)
 
 

@@ -59,11 +59,12 @@ def test_original_not_recorded(load):
     assert all("withheld_annotations" not in record for record in load())
 
 
-def test_a_completed_file_is_no_sparse_version(load, tmp_path):
-    """Its mined annotations have the ids of withheld ones."""
+@pytest.mark.parametrize("tool", ["mined", "reviewed"])
+def test_a_file_with_new_annotations_is_no_sparse_version(tool, load, tmp_path):
+    """They have the ids of withheld ones."""
     load(record_name=True)
     sparse = json.loads((tmp_path / "sparse.json").read_text())
-    sparse["info"]["mined"] = {}
+    sparse["info"][tool] = {}
     (tmp_path / "sparse.json").write_text(json.dumps(sparse))
     records = DatasetCatalog.get("half_annotated")
     assert all("withheld_annotations" not in record for record in records)

@@ -194,6 +194,14 @@ def test_protocols_apply_to_the_cells_of_the_photographs(made):
     assert crowns(read(made, "across_train_hard.json")) == kept["hard"] & near
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_crowns_that_can_not_be_kept_take_no_place(seed):
+    """The first of two crowns of a cell is no candidate, say as it lies across the split."""
+    boxes = np.array([[0, 0, 9, 9], [20, 20, 29, 29]])
+    photograph = trees.Photograph("near", None, boxes, np.array([1, 2]), SPLIT)
+    assert trees.choose_crowns([photograph], {2}, TILE, "extreme", seed) == {2}
+
+
 def test_files_load_as_coco_and_record_where_they_come_from(made):
     for path in made.glob("*.json"):
         if path.name != "recipe.json":

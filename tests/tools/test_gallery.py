@@ -38,6 +38,7 @@ def folder(tmp_path):
         annotation(2, 1, 3, [52, 40, 20, 20], score=0.9),
         annotation(3, 2, 3, [50, 40, 20, 20], score=0.7),
         annotation(4, 1, 3, [10, 12, 20, 20], score=0.8),
+        annotation(5, 2, 7, [60, 40, 20, 20], score=0.95),
     ]
     crowd = {**annotation(9, 1, 3, [0, 0, 90, 70]), "iscrowd": 1}
     rest = {"images": images, "categories": CATEGORIES}
@@ -84,6 +85,7 @@ def test_mined_boxes_are_judged_by_the_full_original(folder):
         "2.png": [
             ("withheld", "dog", 50, 40, None, 0),
             ("wrong", "cat", 50, 40, 0.7, 0),
+            ("wrong", "dog", 60, 40, 0.95, 0),  # of an IoU of 1/3
         ],
     }
 
@@ -165,6 +167,14 @@ def test_thumbnail_is_small_and_upright(tmp_path):
     data = base64.b64decode(gallery.thumbnail(tmp_path / "turned.jpg", 50))
     with Image.open(BytesIO(data)) as image:
         assert (image.format, image.size) == ("WEBP", (25, 50))
+
+
+def test_thumbnail_of_a_16_bit_image_is_as_training_sees_it(tmp_path):
+    Image.new("I;16", (200, 100), 65535).save(tmp_path / "deep.png")
+    data = base64.b64decode(gallery.thumbnail(tmp_path / "deep.png", 50))
+    with Image.open(BytesIO(data)) as image:
+        assert image.size == (50, 25)
+        assert image.getpixel((9, 9)) == (255, 255, 255)
 
 
 def test_damaged_image_is_grey_and_named(folder, caplog):

@@ -212,6 +212,12 @@ def test_wrong_usage(environment, arguments, variables, message):
     assert message in done.stderr
 
 
+def test_empty_variable_names_no_compiler(environment, monkeypatch):
+    monkeypatch.setenv("CXX", "")
+    done = environment.install("--route", "main", UPSTREAM_URL=repr(NOWHERE))
+    assert_refused(done, f"reaching {NOWHERE} failed")
+
+
 def test_variable_chooses_the_route(environment):
     done = environment.run(SCRIPT, COMINING_DETECTRON2_ROUTE="pypi")
     assert_refused(done, "downloading pip==")

@@ -214,6 +214,23 @@ def test_killed_run_goes_on_without_doing_images_again(trained, completed, kille
     assert os.listdir(killed.parent) == ["out.json"]
 
 
+def test_no_second_run_with_the_same_output(trained, completed, tmp_path, monkeypatch):
+    """When the first one ends, what the second one has found would be removed."""
+    output = tmp_path / "out.json"
+    mine, tried = mining_run.mine_batch, []
+
+    def trying_again(*args):
+        if not tried:
+            tried.append(True)
+            with pytest.raises(InputError, match=rf"{output}\.partial is in use"):
+                run(trained, output)
+        return mine(*args)
+
+    monkeypatch.setattr(mining_run, "mine_batch", trying_again)
+    assert run(trained, output) == completed
+    assert tried
+
+
 def test_run_that_was_killed_after_mining_goes_on(trained, completed, tmp_path, monkeypatch):
     def kill(*args):
         raise KeyboardInterrupt
@@ -261,22 +278,21 @@ def test_a_run_does_not_go_on_with_other_settings(trained, killed, changed):
 
 @pytest.mark.parametrize("text", ['{"wei', "[]"])
 def test_a_run_that_was_killed_while_it_began_is_told_what_to_remove(tmp_path, text):
-    results = mining_run.PartialResults(tmp_path / "out.json", {"weights": "a"})
-    results.begin()
+    with mining_run.PartialResults(tmp_path / "out.json", {"weights": "a"}):
+        pass
     path = tmp_path / "out.json.partial" / "settings.json"
     path.write_text(text)
     with pytest.raises(InputError, match=rf"{path} can't be used .*: remove {path.parent}$"):
-        results.begin()
+        mining_run.PartialResults(tmp_path / "out.json", {"weights": "a"}).__enter__()
 
 
 def test_images_that_another_process_could_not_read_are_told(tmp_path, monkeypatch):
     """Else the run would take itself for complete."""
     monkeypatch.setattr(mining_run.comm, "all_gather", lambda mine: [mine, {12: "cut off"}])
-    results = mining_run.PartialResults(tmp_path / "out.json", {})
-    results.begin()
-    unreadable = mining_run.mine_dataset(
-        None, None, [], results, "data", batch_size=1, num_workers=0
-    )
+    with mining_run.PartialResults(tmp_path / "out.json", {}) as results:
+        unreadable = mining_run.mine_dataset(
+            None, None, [], results, "data", batch_size=1, num_workers=0
+        )
     assert unreadable == {12: "cut off"}
 
 
@@ -473,6 +489,16 @@ def test_input_is_never_overwritten(trained):
     with pytest.raises(InputError, match="is the input file"):
         run(trained, trained / "sparse.json")
     assert (trained / "sparse.json").read_bytes() == before
+
+
+def test_calibration_data_are_never_overwritten(trained, tmp_path):
+    calibration = tmp_path / "full.json"
+    calibration.write_bytes((trained / "sparse.json").read_bytes())
+    entries = [["sparse", str(trained / "sparse.json"), str(trained)],
+               ["full", str(calibration), str(trained)]]  # fmt: skip
+    with pytest.raises(InputError, match="is the input file"):
+        run(trained, calibration, "--precision", 0.9, "--calibrate-on", "full",
+            "DATASETS.REGISTER", str(entries))  # fmt: skip
 
 
 @pytest.mark.parametrize("word", ["1.1", "class 3=-1", "much", "class 3=", "nan"])

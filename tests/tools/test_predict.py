@@ -1,4 +1,5 @@
 import json
+import signal
 import struct
 import sys
 
@@ -142,6 +143,17 @@ def test_broken_inputs_are_named_and_the_others_done(command, tmp_path):
     assert [image["file_name"] for image in written(tmp_path)["images"]] == ["a.jpg", "z.png"]
 
 
+@pytest.fixture
+def _own_signals():
+    """Handlers of signals that a test installs do not stay."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("_own_signals")
 def test_interrupted_run_keeps_what_is_done(command, monkeypatch, tmp_path, capsys):
     paths = [save_image(tmp_path / f"{place}.png") for place in range(3)]
     partial = tmp_path / "found" / "predictions.partial.json"
@@ -150,7 +162,7 @@ def test_interrupted_run_keeps_what_is_done(command, monkeypatch, tmp_path, caps
     def interrupt_at(number):
         def reading(path, image_format):
             if path == str(paths[number]):
-                raise KeyboardInterrupt
+                signal.raise_signal(signal.SIGTERM)
             return read(path, image_format)
 
         monkeypatch.setattr(predict, "read_image", reading)
@@ -262,6 +274,13 @@ def test_output_is_no_input_whatever_leads_there(tmp_path):
     linked = tmp_path / "link" / "images" / "a.png"
     assert predict.find_inputs([words[0]], tmp_path / "found") == [linked]
     assert predict.find_inputs([words[1]], tmp_path / "found") == [path]
+
+    # Where the pictures will be drawn.
+    (tmp_path / "found").mkdir()
+    (tmp_path / "found" / "images").symlink_to(path.parent)
+    for word in (tmp_path / "found" / "images", path.parent):
+        with pytest.raises(InputError, match=r"lies in the output"):
+            predict.find_inputs([str(word)], tmp_path / "found")
 
 
 def test_name_with_brackets_is_no_glob(tmp_path):

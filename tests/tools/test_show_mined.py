@@ -45,11 +45,14 @@ def test_picture_shows_annotated_and_withheld_boxes_and_new_ones(cfg, tmp_path, 
         figures.append(figure)
         close(figure)
 
+    records = show_mined.DatasetCatalog.get(cfg.DATASETS.TRAIN[0])
+    crowd = {**records[0]["annotations"][0], "iscrowd": 1}
+    with_crowd = [{**record, "annotations": [*record["annotations"], crowd]} for record in records]
+    monkeypatch.setattr(show_mined.DatasetCatalog, "get", lambda _: with_crowd)
     monkeypatch.setattr(show_mined, "draw_boxes", count)
     monkeypatch.setattr(show_mined, "mine_batch", mine_one_new_box_per_image)
     monkeypatch.setattr(show_mined.plt, "close", keep_and_close)
     show_mined.show_mined(cfg, tmp_path / "mined.png", num_images=3)
-    records = show_mined.DatasetCatalog.get(cfg.DATASETS.TRAIN[0])
     kept = sum(len(record["annotations"]) for record in records)
     assert drawn["annotated"] == kept
     # Of n annotations hard drops n / 2, rounded down.

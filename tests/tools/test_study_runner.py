@@ -31,7 +31,7 @@ def script(tmp_path):
     """Writes a script that does what ``fake`` does."""
 
     def write(how):
-        path = tmp_path / f"{how}.py"
+        path = tmp_path / "script.py"
         path.write_text(
             f"import sys\nsys.path.insert(0, {str(HERE)!r})\n"
             f"import fake_train\nfake_train.main({how!r}, sys.argv[1:])\n"
@@ -268,12 +268,39 @@ def test_changed_annotations_stop_the_study(study, tmp_path):
 
     files["other"].write_text("[]")
     assert len(read_runs(plan.cells, output)) == 2
-    files["val"].write_text("[]")
-    with pytest.raises(InputError, match=r"seed1 \(the annotation file of val has changed\)"):
-        run_cells(plan.cells, output, 1, fake("well"))
+    for name in ("val", "train"):
+        files[name].write_text("[]")
+        with pytest.raises(
+            InputError, match=rf"seed1 \(the annotation file of {name} has changed\)"
+        ):
+            run_cells(plan.cells, output, 1, fake("well"))
+        files[name].write_text("{}")
     files["val"].unlink()
     files["train"].unlink()
     cells.check_unchanged(plan.cells, output)
+
+
+def test_other_script_stops_the_study(plan, study, script, tmp_path):
+    run_cells(plan.cells[:1], tmp_path, 1, fake("well"))
+    other = study(protocols={"full": {}}, script=script("well"))
+    with pytest.raises(InputError, match=rf"script None, now {tmp_path / 'script.py'}\)"):
+        run_cells(other.cells, tmp_path, 1, fake("well"))
+
+
+def test_config_that_changes_while_the_study_runs_stops_it(study, tmp_path):
+    """Else a run would be recorded under settings that it was not trained with."""
+    config = tmp_path / "my.yaml"
+    base = f"_BASE_: {ROOT / 'configs/demo.yaml'}\n"
+    config.write_text(base)
+    plan = study(config=str(config), protocols={"full": {}})
+    output = tmp_path / "out"
+    run_cells(plan.cells[:1], output, 1, fake("well"))
+    config.write_text(f"{base}SOLVER: {{BASE_LR: 0.5}}\n")
+    with pytest.raises(InputError, match=rf"{config} has changed since the study began"):
+        run_cells(plan.cells, output, 1, fake("well"))
+    assert len(read_runs(plan.cells, output)) == 1
+    config.write_text(base)
+    assert run_cells(plan.cells, output, 1, fake("well")) == []
 
 
 def test_cell_that_never_began_may_change(plan, study, tmp_path):
@@ -304,7 +331,7 @@ def test_new_key_of_the_project_changes_nothing(plan, tmp_path):
     ("method", "key", "matters"),
     [
         ({"MODEL.META_ARCHITECTURE": "RetinaNet"}, "ADAPTIVE.PRECISION", False),
-        ({"MODEL.META_ARCHITECTURE": "RetinaNet"}, "IOU_THRESH", False),
+        ({"MODEL.META_ARCHITECTURE": "FCOS"}, "IOU_THRESH", False),
         ({"MODEL.COMINING.THRESHOLD": "fixed"}, "ADAPTIVE.PRECISION", False),
         ({"MODEL.COMINING.THRESHOLD": "fixed"}, "IOU_THRESH", True),
         ({"MODEL.COMINING.THRESHOLD": "adaptive"}, "ADAPTIVE.PRECISION", True),
@@ -353,11 +380,22 @@ def test_nobody_knows_how_long_the_first_cell_takes():
     assert minutes_left({}, [("a", 4.0)], 1) is None
 
 
+#: The command, but it is not as patient with a training that does not want to end.
+IMPATIENT = """
+import sys
+sys.path.insert(0, "tools")
+import study
+from studies import runner
+runner.TIME_TO_STOP = 1.0
+study.main()
+"""
+
+
 def start(study_file, output, script):
     """Start the command, on cells of which those of seed 1 may hang."""
     path = study_file(protocols={"full": {}}, methods={"plain": {}}, script=script)
     return subprocess.Popen(
-        [sys.executable, "tools/study.py", path, "--output", output],
+        [sys.executable, "-c", IMPATIENT, path, "--output", output],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
@@ -396,16 +434,17 @@ def test_asked_to_end_it_ends_its_trainings(how, study_file, script, tmp_path):
     assert "the same command goes on" in stderr
     assert "Traceback" not in stderr
     assert not is_alive(pid)
+    assert read_record(tmp_path / "out" / "full" / "plain" / "seed1").minutes > 0
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
 def test_killed_study_goes_on(study, study_file, script, tmp_path):
-    output = tmp_path / "out"
-    process = start(study_file, output, script("hang"))
+    output, hanging = tmp_path / "out", script("hang")
+    process = start(study_file, output, hanging)
     pid = pid_of_hanging(output)
     process.kill()
     process.communicate(timeout=30)
-    planned = study(protocols={"full": {}}, methods={"plain": {}}).cells
+    planned = study(protocols={"full": {}}, methods={"plain": {}}, script=hanging).cells
     # The training that it left behind isn't disturbed.
     assert is_alive(pid)
     with pytest.raises(InputError, match=rf"{output} is in use"):
@@ -422,7 +461,7 @@ def test_killed_study_goes_on(study, study_file, script, tmp_path):
 def call(monkeypatch, *words):
     """Run the command in this process; its exit message, if there is one."""
     monkeypatch.setattr(sys, "argv", ["study.py", *map(str, words)])
-    monkeypatch.setattr(study_script.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(study_script, "end_as_if_interrupted", lambda: None)
     try:
         study_script.main()
     except SystemExit as end:

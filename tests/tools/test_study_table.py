@@ -140,13 +140,6 @@ def test_curves_are_means_over_the_branches():
     }
 
 
-def test_iterations_that_came_again_count_once():
-    records = [
-        {"iteration": i, PER_IMAGE: value} for i, value in ((9, 1), (19, 2), (9, 5), (19, 6))
-    ]
-    assert mining_curves(records)["mined_per_image"] == {9: 5, 19: 6}
-
-
 def test_end_of_a_training_is_its_last_tenth():
     curve = {79: 10.0, 89: 20.0, 95: 1.0, 99: 2.0}
     assert at_end(curve, 100) == 1.5
@@ -188,6 +181,10 @@ def test_pictures(study, runs, tmp_path, monkeypatch):
         if hasattr(bars, "patches") and bars.patches
     }
     assert heights == {"plain": [32, 42], "comining": [38]}
+    # From one standard deviation below the mean to one above: full 40 and 44, hard 30 and 34.
+    lines = [bars.lines[2][0] for bars in ap.containers if bars.get_label() == "_nolegend_"]
+    spans = sorted(float(segment[1][1] - segment[0][1]) for segment in lines[0].get_segments())
+    assert spans == pytest.approx([2 * 8**0.5] * 2)
     # One panel: nothing but the precision on hard has a curve.
     (panel,) = mining.axes
     assert panel.get_ylabel() == "hard"

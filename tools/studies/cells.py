@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import subprocess
-from collections import defaultdict
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -177,7 +176,7 @@ def _difference(record: Record, cell: Cell) -> str:
     """What differs between a record and a cell as it would be run now; empty if nothing does."""
     missing = cell.settings.keys() - record.settings.keys()
     # Keys that the project got since then made no difference, as long as they have their defaults.
-    before = {**{key: _defaults()[key] for key in missing}, **record.settings}
+    before = {**{key: _defaults().get(key) for key in missing}, **record.settings}
     keys = sorted(before.keys() | cell.settings.keys())
     settings = [
         f"{key} {before.get(key)}, now {cell.settings.get(key)}"
@@ -243,19 +242,16 @@ def mining_curves(records: Iterable[dict[str, float]]) -> dict[str, dict[int, fl
     """The curves of `MINING`, by iteration, each the mean over the branches that have a value.
 
     Args:
-        records: of ``metrics.json``. After a resumption iterations come again; the last ones count.
+        records: of ``metrics.json``, one per iteration, as `read_metrics` gives them.
     """
-    by_iteration: dict[int, dict[str, float]] = defaultdict(dict)
-    for record in records:
-        by_iteration[int(record["iteration"])].update(record)
     curves: dict[str, dict[int, float]] = {name: {} for name in MINING}
-    for iteration, record in sorted(by_iteration.items()):
+    for record in records:
         for name, key in MINING.items():
             branches = [record[k] for k in (key, f"{key}_aug") if k in record]
             # Where nothing was mined, there is no precision.
             known = [value for value in branches if value is not None and math.isfinite(value)]
             if known:
-                curves[name][iteration] = fmean(known)
+                curves[name][int(record["iteration"])] = fmean(known)
     return curves
 
 

@@ -22,7 +22,8 @@ FULL = "full"
 NAME = re.compile(r"\w[\w.+-]*")
 OWN_KEYS = ("OUTPUT_DIR", "SEED")
 NEEDED = ("config", "methods", "protocols", "seeds")
-OPTIONAL = ("script", "settings", "skip", "controls")
+SCRIPT = "script"
+OPTIONAL = (SCRIPT, "settings", "skip", "controls")
 #: What trains if the study names no script of its own.
 TRAIN = str(ROOT / "train_net.py")
 
@@ -35,7 +36,8 @@ class Cell:
         protocol, method, seed: which one.
         config_file: the config that it starts from.
         overrides: what differs from it, by key; with SEED, without OUTPUT_DIR.
-        settings: all that follows from these, by key, as JSON values; without OUTPUT_DIR.
+        settings: all that follows from these, by key, as JSON values; without OUTPUT_DIR. A script
+            of the study's own is among them, as `SCRIPT`.
     """
 
     protocol: str
@@ -118,8 +120,16 @@ def _study(content: Any) -> Study:
         for name, value in _named(content["protocols"], "protocols").items()
     }
     skip = _skip(content.get("skip") or [], methods, protocols)
+    script = _script(content.get(SCRIPT, TRAIN))
     cells = [
-        _cell(protocol, method, seed, config_file, {**common, **_join(own, data, method, protocol)})
+        _cell(
+            protocol,
+            method,
+            seed,
+            script,
+            config_file,
+            {**common, **_join(own, data, method, protocol)},
+        )
         for seed in _seeds(content["seeds"])
         for protocol, data in protocols.items()
         for method, (config_file, own) in methods.items()
@@ -128,7 +138,6 @@ def _study(content: Any) -> Study:
     if not cells:
         raise InputError("skip leaves nothing to run")
     controls = _controls(content.get("controls") or [], cells)
-    script = _script(content.get("script", TRAIN))
     return Study(tuple(protocols), tuple(methods), controls, tuple(cells), script)
 
 
@@ -238,22 +247,38 @@ def _join(own: dict[str, Any], data: dict[str, Any], method: str, protocol: str)
 
 
 def _cell(
-    protocol: str, method: str, seed: int, config_file: str, overrides: dict[str, Any]
+    protocol: str,
+    method: str,
+    seed: int,
+    script: str,
+    config_file: str,
+    overrides: dict[str, Any],
 ) -> Cell:
     overrides = {**overrides, "SEED": seed}
     try:
-        cfg = load_config(config_file, words(overrides))
+        settings = settings_of(config_file, overrides)
     except InputError as error:
         message = str(error).removeprefix("command line: ")
         raise InputError(f"method {method} on protocol {protocol}: {message}") from error
-    if len(cfg.DATASETS.TEST) != 1:
+    if len(settings["DATASETS.TEST"]) != 1:
         raise InputError(
             f"method {method} on protocol {protocol}: DATASETS.TEST must name one data set, but is "
-            f"{list(cfg.DATASETS.TEST)}"
+            f"{settings['DATASETS.TEST']}"
         )
-    settings = json.loads(json.dumps(flat(cfg)))
-    del settings["OUTPUT_DIR"]
+    if script != TRAIN:
+        settings[SCRIPT] = script
     return Cell(protocol, method, seed, config_file, overrides, settings)
+
+
+def settings_of(config_file: str, overrides: dict[str, Any]) -> dict[str, Any]:
+    """What follows from a config file, as it is now, and overrides; without OUTPUT_DIR.
+
+    Raises:
+        InputError: a file or a value is of no use.
+    """
+    settings = json.loads(json.dumps(flat(load_config(config_file, words(overrides)))))
+    del settings["OUTPUT_DIR"]
+    return settings
 
 
 def words(overrides: dict[str, Any]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -17,6 +16,7 @@ from statistics import fmean
 
 import torch
 
+from comining.engine.folder_lock import lock_folder
 from comining.errors import InputError
 from studies.cells import (
     LOG,
@@ -29,7 +29,7 @@ from studies.cells import (
     read_record,
     write_record,
 )
-from studies.plan import TRAIN, Cell, words
+from studies.plan import SCRIPT, TRAIN, Cell, settings_of, words
 
 LOOK_EVERY = 0.2  # seconds
 SAVE_MINUTES_EVERY = 10.0  # seconds
@@ -74,7 +74,8 @@ def run_cells(
         The cells that failed.
 
     Raises:
-        InputError: a cell was run with other settings or data, or the study is running already.
+        InputError: a cell was run with other settings or data, the study is running already, or a
+            config changed meanwhile.
     """
     failed: list[Cell] = []
     running: list[_Running] = []
@@ -181,14 +182,14 @@ def last_lines(cell: Cell, output: Path, number: int = 8) -> str:
 def _lock(output: Path) -> Iterator[int]:
     """Give an open file that only one study, and the trainings that inherit it, can have."""
     output.mkdir(parents=True, exist_ok=True)
-    with (output / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(
-                f"{output} is in use: the study is running, or a training that it left behind when "
-                "it was killed; wait for it or end it"
-            ) from error
+    try:
+        file = lock_folder(output)
+    except BlockingIOError as error:
+        raise InputError(
+            f"{output} is in use: the study is running, or a training that it left behind when "
+            "it was killed; wait for it or end it"
+        ) from error
+    with file:
         yield file.fileno()
 
 
@@ -200,6 +201,13 @@ def _start(
     lock: int,
     command: Sequence[str],
 ) -> _Running:
+    # A study takes hours, in which someone may edit its config.
+    planned = {key: value for key, value in cell.settings.items() if key != SCRIPT}
+    if settings_of(cell.config_file, cell.overrides) != planned:
+        raise InputError(
+            f"{cell.config_file} has changed since the study began: take the change back, or give "
+            "the same command again for a study with it"
+        )
     folder = output / cell.name
     folder.mkdir(parents=True, exist_ok=True)
     record = read_record(folder)

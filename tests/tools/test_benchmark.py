@@ -1,0 +1,22 @@
+import re
+import sys
+
+import benchmark
+import pytest
+
+
+@pytest.mark.parametrize(
+    "options", [["--threshold", "adaptive"], ["--detector", "FCOS"]], ids=["RetinaNet", "FCOS"]
+)
+def test_step_is_measured_part_by_part(options, monkeypatch, capsys):
+    """Its parts are found by the names of functions, which may change."""
+    words = ["--repeats", "1", "step", "--sizes", "64x64", "--batches", "1", "--classes", "3"]
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", *words, *options])
+    benchmark.main()
+    printed = capsys.readouterr().out
+    assert re.search(r"seconds .* on 2N \d.*, Co-mining on N \d.*, ratio \d", printed)
+    phases = re.search(r"phases +(.*)", printed)[1]
+    shares = {name: float(share) for name, share in re.findall(r"([a-z][a-z ]*?) ([\d.]+)%", phases)}
+    assert all(shares[name] > 0 for name in ("backbone", "head", "mining", "losses", "backward"))
+    assert 85 < sum(shares.values()) < 101
+    assert "host waits" in printed
