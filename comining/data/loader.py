@@ -259,6 +259,7 @@ def _from_config(
         "total_batch_size": cfg.SOLVER.IMS_PER_BATCH,
         "seed": cfg.SEED,
         "repeat_thresh": repeat_thresh[cfg.DATALOADER.SAMPLER_TRAIN],
+        "repeat_sqrt": cfg.DATALOADER.get("REPEAT_SQRT", True),  # release 0.6 has no such key
         "aspect_ratio_grouping": cfg.DATALOADER.ASPECT_RATIO_GROUPING,
         "num_workers": cfg.DATALOADER.NUM_WORKERS,
         "max_unreadable": cfg.DATALOADER.MAX_UNREADABLE,
@@ -273,6 +274,7 @@ def build_train_loader(
     total_batch_size: int,
     seed: int = -1,
     repeat_thresh: float = 0.0,
+    repeat_sqrt: bool = True,
     aspect_ratio_grouping: bool = True,
     num_workers: int = 0,
     max_unreadable: int = 10,
@@ -290,6 +292,8 @@ def build_train_loader(
         seed: of order and augmentation; below 0, one that the processes draw.
         repeat_thresh: images with a category that a smaller share of the images shows come more
             often, as in LVIS; 0 for none.
+        repeat_sqrt: whether by the square root of what such a category lacks, as in LVIS; else by
+            what it lacks, which detectron2's release 0.6 does not know.
         aspect_ratio_grouping, num_workers, max_unreadable: of `TrainLoader`.
 
     Raises:
@@ -305,7 +309,7 @@ def build_train_loader(
         seed = comm.shared_random_seed()
     if repeat_thresh > 0:
         factors = RepeatFactorTrainingSampler.repeat_factors_from_category_frequency(
-            dataset, repeat_thresh
+            dataset, repeat_thresh, **({} if repeat_sqrt else {"sqrt": False})
         )
         sampler = RepeatFactorTrainingSampler(factors, seed=seed)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import re
+import struct
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -139,11 +140,11 @@ def last_checkpoint(folder: str | Path) -> Path | None:
     one is gone or damaged, the newest complete one. There is none where `disown_checkpoints` was
     called.
     """
+    if are_disowned(folder):
+        return None
     pointer = Path(folder, "last_checkpoint")
     if pointer.is_file():
         name = pointer.read_text(errors="replace").strip()
-        if name == DISOWNED:
-            return None
         named = Path(folder, Path(name).name)
         if named.is_file() and _iteration(named) is not None:
             return named
@@ -159,6 +160,12 @@ def last_checkpoint(folder: str | Path) -> Path | None:
 def disown_checkpoints(folder: str | Path) -> None:
     """Let `last_checkpoint` pass over what another training has left, until one is saved."""
     _write(Path(folder, "last_checkpoint"), lambda file: file.write(DISOWNED.encode()))
+
+
+def are_disowned(folder: str | Path) -> bool:
+    """Whether a folder's checkpoints, if it has any, are those that `disown_checkpoints` meant."""
+    pointer = Path(folder, "last_checkpoint")
+    return pointer.is_file() and pointer.read_text(errors="replace").strip() == DISOWNED
 
 
 def _iteration(checkpoint: Path) -> int | None:
@@ -199,8 +206,11 @@ def _load_torch(path: str | Path, *, mmap: bool = False) -> dict[str, Any]:
             f"{path} holds more than tensors and plain containers, or is damaged; nothing in it "
             f"was run ({str(error).splitlines()[0]})"
         ) from error
-    # What torch.load makes of a file that is cut off or no checkpoint at all.
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    # What torch.load makes of a file that is damaged, cut off or no checkpoint at all.
+    except (
+        OSError, RuntimeError, EOFError, ValueError, TypeError, LookupError, AttributeError,
+        AssertionError, OverflowError, struct.error,
+    ) as error:  # fmt: skip
         raise InputError(f"{path} is damaged or no checkpoint: {error}") from error
     if not isinstance(loaded, dict):
         raise InputError(f"{path} holds a {type(loaded).__name__}, but a checkpoint is a dict")

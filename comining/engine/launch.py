@@ -136,6 +136,11 @@ def may_be_restarted() -> bool:
     return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0)) > 0
 
 
+def was_restarted() -> bool:
+    """Whether ``torchrun`` started this process's run again after a failure."""
+    return _restarts() > 0
+
+
 def is_on_several_machines() -> bool:
     """Whether ``torchrun`` runs this process's run on several machines.
 

@@ -18,8 +18,8 @@ from comining.config import add_comining_config
 from comining.data import check_datasets, register_from_config
 from comining.errors import InputError
 
-from .checkpoint import disown_checkpoints, last_checkpoint, saved_seed
-from .launch import is_on_several_machines, may_be_restarted
+from .checkpoint import are_disowned, disown_checkpoints, last_checkpoint, saved_seed
+from .launch import is_on_several_machines, may_be_restarted, was_restarted
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
@@ -60,6 +60,10 @@ def complete(cfg: CfgNode, args: argparse.Namespace) -> None:
     check_datasets(sorted(set(names)))
     if not args.eval_only and cfg.SOLVER.MAX_ITER < 1:
         raise InputError(f"SOLVER.MAX_ITER is {cfg.SOLVER.MAX_ITER}; it must be at least 1")
+    if not args.eval_only and cfg.SOLVER.CHECKPOINT_PERIOD < 1:
+        raise InputError(
+            f"SOLVER.CHECKPOINT_PERIOD is {cfg.SOLVER.CHECKPOINT_PERIOD}; it must be at least 1"
+        )
     _make_folder(cfg.OUTPUT_DIR)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="comining")
     logger = logging.getLogger(__name__)
@@ -80,6 +84,12 @@ def complete(cfg: CfgNode, args: argparse.Namespace) -> None:
             f"overwrite: stop it and {advice}"
         )
     checkpoint = _common_checkpoint(cfg.OUTPUT_DIR) if args.resume else None
+    if args.resume and not was_restarted() and are_disowned(cfg.OUTPUT_DIR):
+        raise InputError(
+            f"{cfg.OUTPUT_DIR} holds the checkpoints of a training, and the last run there was to "
+            "begin anew, without --resume, but saved none. To go on from them, remove the file "
+            "last_checkpoint there; else name another output folder"
+        )
     if checkpoint is None:
         check_weights(cfg.MODEL.WEIGHTS, args.config_file)
     if cfg.SEED < 0:

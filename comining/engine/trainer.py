@@ -7,7 +7,8 @@ import logging
 import math
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,21 @@ class Trainer(DefaultTrainer):
             "seed": self.cfg.SEED,
         }
 
+    def train(self) -> Any:
+        with _without_traceback():
+            return super().train()
+
+    def run_step(self) -> None:
+        try:
+            super().run_step()
+        except BaseException:
+            # detectron2 would evaluate a training that fails in its last iteration as if it had
+            # come to its end, in those processes that have failed.
+            self.max_iter += 1
+            raise
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        settings = [dict(group) for group in self.optimizer.param_groups]
         TrainerBase.load_state_dict(self, state_dict)
         seed = state_dict.get("seed")
         if seed not in (None, self.cfg.SEED):
@@ -109,8 +124,18 @@ class Trainer(DefaultTrainer):
             )
         if "_trainer" in state_dict:
             self._trainer.load_state_dict(state_dict["_trainer"])
+            self._apply(settings)
         else:
             logger.warning("The checkpoint has no optimizer state; momentum starts from zero.")
+
+    def _apply(self, settings: list[dict[str, Any]]) -> None:
+        """Let the optimizer go on with this run's settings, which may differ from the former's."""
+        self.scheduler.base_lrs = [group["initial_lr"] for group in settings]
+        for group, own in zip(self.optimizer.param_groups, settings, strict=True):
+            # The schedule has come to a share of the initial learning rate, which stays.
+            if group["initial_lr"] not in (0, own["initial_lr"]):
+                group["lr"] *= own["initial_lr"] / group["initial_lr"]
+            group.update({key: own[key] for key in own if key not in ("params", "lr")})
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
@@ -209,6 +234,24 @@ class Trainer(DefaultTrainer):
             content = json.dumps(_nan_to_none(results), indent=1) + "\n"
             write_atomically(path, lambda file: file.write(content.encode()))
         return results
+
+
+@contextmanager
+def _without_traceback() -> Iterator[None]:
+    """What a user can mend, detectron2 logs by its message alone."""
+    log = logging.getLogger(TrainerBase.__module__)
+
+    def shorten(record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, (InputError, FloatingPointError)):
+            record.msg, record.args, record.exc_info = f"{record.msg} {error}", None, None
+        return True
+
+    log.addFilter(shorten)
+    try:
+        yield
+    finally:
+        log.removeFilter(shorten)
 
 
 def log_size(model: nn.Module) -> None:

@@ -107,8 +107,8 @@ def box_metrics(
     """COCO's average precision.
 
     Args:
-        ground_truth: a COCO data set.
-        predictions: in COCO's result format; they get some fields.
+        ground_truth: a COCO data set, of which images may also have names as ids.
+        predictions: in COCO's result format.
         categories: names by id, of those to report.
 
     Returns:
@@ -119,17 +119,17 @@ def box_metrics(
     if not predictions:
         logger.warning("The model predicted nothing.")
         return dict.fromkeys(names, float("nan"))
-    for number, prediction in enumerate(predictions, start=1):
+    # faster-coco-eval makes whole numbers of image ids, which may be names.
+    images = sorted(ground_truth["images"], key=lambda x: (isinstance(x["id"], str), x["id"]))
+    numbers = {image["id"]: number for number, image in enumerate(images, start=1)}
+    dataset = {**ground_truth, "images": [{**x, "id": numbers[x["id"]]} for x in images]}
+    detections = []
+    for prediction in predictions:
         _, _, width, height = prediction["bbox"]
-        prediction.update(id=number, area=width * height, iscrowd=0)
-    # pycocotools takes a match with the annotation of id 0 for no match.
-    annotations = [
-        {**annotation, "id": number}
-        for number, annotation in enumerate(ground_truth["annotations"], start=1)
-    ]
+        detections.append({**prediction, "area": width * height, "iscrowd": 0})
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = _indexed({**ground_truth, "annotations": annotations})
-        found = _indexed({**ground_truth, "annotations": predictions})
+        truth = _indexed(dataset, ground_truth["annotations"], numbers)
+        found = _indexed(dataset, detections, numbers)
         judge = COCOeval(truth, found, iouType="bbox")
         judge.evaluate()
         judge.accumulate()
@@ -148,9 +148,18 @@ def box_metrics(
     }
 
 
-def _indexed(dataset: dict[str, Any]) -> COCO:
+def _indexed(
+    dataset: dict[str, Any], annotations: list[dict[str, Any]], numbers: dict[Any, int]
+) -> COCO:
+    """A COCO data set with annotations of the images that have the given numbers."""
     indexed = COCO()
-    indexed.dataset = dataset
+    # pycocotools takes a match with the annotation of id 0 for no match.
+    annotations = [
+        {**annotation, "id": id_, "image_id": numbers[annotation["image_id"]]}
+        for id_, annotation in enumerate(annotations, start=1)
+        if annotation["image_id"] in numbers
+    ]
+    indexed.dataset = {**dataset, "annotations": annotations}
     indexed.createIndex()
     return indexed
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from detectron2.data import DatasetMapper, detection_utils
 from detectron2.data import transforms as T
-from detectron2.data.samplers import TrainingSampler
+from detectron2.data.samplers import RepeatFactorTrainingSampler, TrainingSampler
 from detectron2.utils import comm
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -237,6 +237,27 @@ class TestFromConfig:
         batch = next(iter(build_train_loader(cfg)))
         assert len(batch) == 2
         assert {"image", "instances", "file_name"} <= set(batch[0])
+
+    @pytest.mark.parametrize("wanted", [{}, {"sqrt": False}])
+    def test_rare_categories_come_as_often_as_is_wanted(self, cfg, monkeypatch, wanted):
+        """A key of newer detectron2s decides whether it is the root that counts."""
+        asked = []
+
+        def factors(dataset, thresh, **more):
+            asked.append((thresh, more))
+            return torch.ones(len(dataset))
+
+        monkeypatch.setattr(
+            RepeatFactorTrainingSampler,
+            "repeat_factors_from_category_frequency",
+            staticmethod(factors),
+        )
+        cfg.DATALOADER.SAMPLER_TRAIN = "RepeatFactorTrainingSampler"
+        cfg.DATALOADER.REPEAT_THRESHOLD = 0.5
+        if wanted:
+            cfg.DATALOADER.REPEAT_SQRT = False
+        build_train_loader(cfg)
+        assert asked == [(0.5, wanted)]
 
     @pytest.mark.parametrize("sampler", ["TrainingSampler", "RepeatFactorTrainingSampler"])
     def test_seed_decides(self, cfg, sampler):

@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+import zipfile
 from typing import ClassVar
 
 import numpy as np
@@ -130,6 +131,20 @@ class TestLastCheckpoint:
         save(tmp_path, 3)
         newest = tmp_path / "model_0000003.pth"
         newest.write_bytes(newest.read_bytes()[: int(share * newest.stat().st_size)])
+        assert last_checkpoint(tmp_path) == tmp_path / "model_0000001.pth"
+        assert f"{newest} is damaged" in caplog.text
+
+    @pytest.mark.parametrize("pickled", [b"\x80\x02.", b"\x80\x02K\x01", b"\x80\x02}X\x01\x00."])
+    def test_damaged_one_is_passed_over(self, tmp_path, pickled, caplog):
+        """The loader fails in another way each time."""
+        save(tmp_path, 1)
+        save(tmp_path, 3)
+        newest = tmp_path / "model_0000003.pth"
+        with zipfile.ZipFile(newest) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+        with zipfile.ZipFile(newest, "w") as archive:
+            for name, content in parts.items():
+                archive.writestr(name, pickled if name.endswith("/data.pkl") else content)
         assert last_checkpoint(tmp_path) == tmp_path / "model_0000001.pth"
         assert f"{newest} is damaged" in caplog.text
 

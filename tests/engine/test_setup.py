@@ -123,6 +123,11 @@ def test_training_without_iterations(own_overrides):
         setup(arguments([*own_overrides, "SOLVER.MAX_ITER", "0"]))
 
 
+def test_checkpoint_after_no_iteration(own_overrides):
+    with pytest.raises(InputError, match=r"SOLVER\.CHECKPOINT_PERIOD is 0; it must be at least 1"):
+        setup(arguments([*own_overrides, "SOLVER.CHECKPOINT_PERIOD", "0"]))
+
+
 def test_output_folder_that_is_a_file(own_overrides, tmp_path):
     (tmp_path / "taken").touch()
     with pytest.raises(InputError, match=r"OUTPUT_DIR .*taken can't be made: "):
@@ -161,6 +166,25 @@ def test_evaluation_leaves_the_training_in_its_folder_to_be_resumed(
     setup(arguments(own_overrides, "--eval-only"))
     assert last_checkpoint(output) == output / "model_0000001.pth"
     assert "another training" not in (output / "log.txt").read_text()
+
+
+def test_resuming_after_a_run_that_was_to_begin_anew_is_asked_about(
+    own_overrides, monkeypatch, tmp_path
+):
+    """Someone forgot --resume, stopped the run and adds it: not to lose what was there before."""
+    output = tmp_path / "output"
+    output.mkdir()
+    torch.save({"model": {}, "iteration": 1}, output / "model_0000001.pth")
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "1")
+    setup(arguments(own_overrides))
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    setup(arguments(own_overrides, "--resume"))  # torchrun's restart begins anew, too
+    monkeypatch.delenv("TORCHELASTIC_RESTART_COUNT")
+    with pytest.raises(InputError, match=r"go on from them, remove the file last_checkpoint there"):
+        setup(arguments(own_overrides, "--resume"))
+    (output / "last_checkpoint").unlink()
+    setup(arguments(own_overrides, "--resume"))
+    assert last_checkpoint(output) == output / "model_0000001.pth"
 
 
 def test_restart_that_is_not_counted_does_not_begin_anew(own_overrides, monkeypatch, tmp_path):

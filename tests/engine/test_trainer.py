@@ -305,6 +305,30 @@ def test_resumed_run_equals_an_uninterrupted_one(cfg, own_data, tmp_path):
     torch.testing.assert_close(resumed["trainer"], uninterrupted["trainer"])
 
 
+def test_resumed_run_goes_by_its_own_learning_rate(cfg, tmp_path):
+    cfg.merge_from_list(
+        ["SOLVER.BASE_LR", 0.02, "SOLVER.WEIGHT_DECAY", 0.1, "SOLVER.WARMUP_ITERS", 0,
+         "SOLVER.LR_SCHEDULER_NAME", "WarmupMultiStepLR", "SOLVER.STEPS", [2],
+         "SOLVER.GAMMA", 0.1, "SOLVER.MAX_ITER", 4, "SOLVER.CHECKPOINT_PERIOD", 2]
+    )  # fmt: skip
+
+    def rate():
+        lines = (tmp_path / "output" / "metrics.json").read_text().splitlines()
+        return [x["lr"] for x in map(json.loads, lines) if "lr" in x][-1]
+
+    train(cfg)
+    assert rate() == pytest.approx(0.002)
+    (tmp_path / "output" / "last_checkpoint").write_text("model_0000001.pth")
+    cfg.merge_from_list(["SOLVER.BASE_LR", 0.01, "SOLVER.WEIGHT_DECAY", 0.2])
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=True)
+    for group in trainer.optimizer.param_groups:
+        assert group["lr"] == pytest.approx(0.001)
+        assert group["weight_decay"] in (0, 0.2)
+    trainer.train()
+    assert rate() == pytest.approx(0.001)
+
+
 def test_checkpoint_of_another_trainer_resumes_without_momentum(cfg, tmp_path, caplog):
     train(cfg)
     checkpoint = load_checkpoint(cfg)
@@ -358,6 +382,20 @@ def test_losses_that_are_not_finite_stop_the_run(detector, cfg, tmp_path):
         assert str(image["image_id"]) in str(error.value)
         assert len(image["boxes"]) == len(image["classes"]) == 2
         assert all(0 <= value <= 64 for box in image["boxes"] for value in box)
+
+
+def test_training_that_fails_in_its_last_iteration_is_not_evaluated(cfg, tmp_path, caplog):
+    cfg.merge_from_list(["SOLVER.MAX_ITER", 2])
+    trainer = Trainer(cfg)
+    spoil_loss(trainer, "loss_cls", iteration=1)
+    with pytest.raises(FloatingPointError):
+        trainer.train()
+    assert not (tmp_path / "output" / "results.json").exists()
+    (record,) = [
+        x for x in caplog.records if x.name == "detectron2.engine.train_loop" and x.levelno > 20
+    ]
+    assert "loss_cls is nan" in record.getMessage()
+    assert record.exc_info is None  # no traceback
 
 
 @pytest.mark.parametrize("use", [Trainer, lambda cfg: Trainer.test(cfg, nn.Identity())])

@@ -178,6 +178,26 @@ def test_annotation_ids_may_start_at_0():
     assert [x["id"] for x in ground_truth["annotations"]] == [0, 1]
 
 
+def test_images_may_have_names_as_ids():
+    """As detectron2 allows; as numbers, "1_11" and "11_1" would be the same."""
+    box = [10, 10, 20, 20]
+    ground_truth = {
+        "images": [{"id": "1_11"}, {"id": "11_1"}, {"id": "a.jpg"}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [
+            {"id": i, "image_id": image_id, "category_id": 1, "bbox": box, "area": 400,
+             "iscrowd": 0}
+            for i, image_id in enumerate(("1_11", "11_1"))
+        ],
+    }  # fmt: skip
+    found = [{"image_id": "1_11", "category_id": 1, "bbox": box, "score": 0.9}]
+    elsewhere = [{"image_id": "a.jpg", "category_id": 1, "bbox": box, "score": 0.8}]
+    metrics = box_metrics(ground_truth, found * 2 + elsewhere, {1: "cat"})
+    # Of two objects one is found, and found first.
+    assert metrics["AP"] == pytest.approx(100 * 51 / 101)
+    assert found[0]["image_id"] == "1_11"
+
+
 def test_no_predictions():
     ground_truth, _ = make_dataset()
     assert all(math.isnan(value) for value in box_metrics(ground_truth, [], CATEGORIES).values())

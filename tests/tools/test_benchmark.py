@@ -16,7 +16,9 @@ def test_step_is_measured_part_by_part(options, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert re.search(r"seconds .* on 2N \d.*, Co-mining on N \d.*, ratio \d", printed)
     phases = re.search(r"phases +(.*)", printed)[1]
-    shares = {name: float(share) for name, share in re.findall(r"([a-z][a-z ]*?) ([\d.]+)%", phases)}
+    shares = {
+        name: float(share) for name, share in re.findall(r"([a-z][a-z ]*?) ([\d.]+)%", phases)
+    }
     assert all(shares[name] > 0 for name in ("backbone", "head", "mining", "losses", "backward"))
     assert 85 < sum(shares.values()) < 101
     assert "host waits" in printed
