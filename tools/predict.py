@@ -324,7 +324,7 @@ def predict(
         cfg: of the model, with its weights; its data sets are registered.
         inputs: from `find_inputs`.
         output: folder.
-        score_thresh: what scores above is kept; in [0, 1].
+        score_thresh: what scores below is left out; in [0, 1].
         batch_size: how many images the model is given at a time. Those of different sizes are
             padded, which may change scores in the last digits.
         every: of videos, every n-th frame is looked at.
@@ -360,6 +360,8 @@ def predict(
                 found = model([_model_input(x.pixels, resize, cfg.INPUT.FORMAT) for x in batch])
                 for picture, one in zip(batch, found, strict=True):
                     instances = one["instances"].to("cpu")
+                    # A detector of one's own may have no such threshold.
+                    instances = instances[instances.scores >= score_thresh]
                     path = output / results.add(picture, instances)
                     path.parent.mkdir(parents=True, exist_ok=True)
                     draw(picture.pixels, instances, results.classes).save(path, quality=92)
@@ -392,7 +394,7 @@ def main() -> None:
     parser.add_argument("--weights", required=True, help="of the trained model")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR")
     parser.add_argument(
-        "--score-thresh", type=float, default=0.5, help="keep what scores above (default: 0.5)"
+        "--score-thresh", type=float, default=0.5, help="leave out what scores below (default: 0.5)"
     )
     parser.add_argument(
         "--batch-size", type=int, default=1, help="images at a time, for a GPU (default: 1)"

@@ -100,6 +100,22 @@ def test_threshold_and_batch_size(command, own_data):
     assert 4 <= len(best["annotations"]) <= 5  # padding may change the last digits
 
 
+def test_threshold_of_a_detector_that_has_none(command, monkeypatch, tmp_path):
+    class Detector(torch.nn.Module):
+        num_classes = 2
+
+        def forward(self, batch):
+            found = Instances((30, 40))
+            found.pred_boxes = Boxes(torch.tensor([[0.0, 0, 9, 9], [9, 9, 20, 20]]))
+            found.scores, found.pred_classes = torch.tensor([0.6, 0.4]), torch.tensor([0, 1])
+            return [{"instances": found} for _ in batch]
+
+    monkeypatch.setattr(predict, "build_model", lambda cfg: Detector())
+    monkeypatch.setattr(predict.Checkpointer, "load", lambda *_: None)
+    found = command(save_image(tmp_path / "a.png"))["annotations"]
+    assert [x["score"] for x in found] == [pytest.approx(0.6)]
+
+
 def test_inputs_of_the_same_name_stay_apart(command, tmp_path):
     names = ["a/x.jpg", "b/x.jpg", "b/x.png", "b/x.tif", "b/x.tif.jpg", "c/x.JPG"]
     for place, name in enumerate(names):
