@@ -305,6 +305,8 @@ def build_train_loader(
             f"SOLVER.IMS_PER_BATCH is {total_batch_size}; it must be a multiple of the number of "
             f"processes, {world_size}"
         )
+    if num_workers < 0:
+        raise InputError(f"DATALOADER.NUM_WORKERS is {num_workers}; it must be at least 0")
     if seed < 0:
         seed = comm.shared_random_seed()
     if repeat_thresh > 0:

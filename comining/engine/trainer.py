@@ -66,7 +66,8 @@ class Trainer(DefaultTrainer):
         cfg = DefaultTrainer.auto_scale_workers(cfg, comm.get_world_size())
         amp_dtype = _amp_dtype(cfg)
         model = self.build_model(cfg)
-        optimizer = self.build_optimizer(cfg, model)
+        with _solver_errors():
+            optimizer = self.build_optimizer(cfg, model)
         data_loader = self.build_train_loader(cfg)
         self.check_categories(cfg, [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST])
         on_gpu = torch.device(cfg.MODEL.DEVICE).type == "cuda"
@@ -84,7 +85,8 @@ class Trainer(DefaultTrainer):
             seed=cfg.SEED,
             output_dir=cfg.OUTPUT_DIR,
         )
-        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+        with _solver_errors():
+            self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = Checkpointer(
             model, cfg.OUTPUT_DIR, keep=cfg.SOLVER.CHECKPOINTS_TO_KEEP, trainer=weakref.proxy(self)
         )
@@ -234,6 +236,17 @@ class Trainer(DefaultTrainer):
             content = json.dumps(_nan_to_none(results), indent=1) + "\n"
             write_atomically(path, lambda file: file.write(content.encode()))
         return results
+
+
+@contextmanager
+def _solver_errors() -> Iterator[None]:
+    """What detectron2 and fvcore refuse in ``SOLVER``, as an error in what the user supplied."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (ValueError, AssertionError) as error:
+        raise InputError(f"the settings of SOLVER can't be used: {error}") from error
 
 
 @contextmanager

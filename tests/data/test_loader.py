@@ -298,6 +298,11 @@ class TestFromConfig:
         with pytest.raises(InputError, match=r"raise DATALOADER\.MAX_UNREADABLE:\n.*0001\.jpg"):
             list(islice(build_train_loader(cfg), 4))
 
+    def test_number_of_workers_below_0(self, cfg):
+        cfg.DATALOADER.NUM_WORKERS = -1
+        with pytest.raises(InputError, match=r"DATALOADER\.NUM_WORKERS is -1; it must be at"):
+            build_train_loader(cfg)
+
     def test_unknown_sampler(self, cfg):
         cfg.DATALOADER.SAMPLER_TRAIN = "Random"
         with pytest.raises(InputError, match=r"SAMPLER_TRAIN is 'Random'"):

@@ -87,6 +87,21 @@ def test_settings_of_the_optimizers(cfg):
         assert others == {(0.25, 0.125), (0.25, 0.0625)}
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["SOLVER.LR_SCHEDULER_NAME", "Cosine"], "Unknown LR scheduler: Cosine"),
+        (["SOLVER.CLIP_GRADIENTS.CLIP_TYPE", "l2"], "'l2' is not a valid"),
+        (["SOLVER.LR_SCHEDULER_NAME", "WarmupMultiStepLR", "SOLVER.STEPS", [2],
+          "SOLVER.MAX_ITER", 2], "Milestone must be smaller"),
+    ],
+)  # fmt: skip
+def test_what_detectron2_refuses_in_the_solver_is_told(settings, message, cfg):
+    cfg.merge_from_list(settings)
+    with pytest.raises(InputError, match=rf"^the settings of SOLVER can't be used: {message}"):
+        Trainer(cfg)
+
+
 def test_unknown_optimizer_is_refused(cfg):
     cfg.SOLVER.OPTIMIZER = "Lion"
     with pytest.raises(InputError, match=r"SOLVER\.OPTIMIZER is 'Lion'; .* 'SGD' or 'AdamW'"):
