@@ -72,7 +72,7 @@ def test_studies_of_the_project_can_be_planned(path):
 
 
 def test_there_are_studies():
-    names = "fcos quick scenes scenes_2000 thresholds thresholds_2000 trees views"
+    names = "fcos precision precision_2000 quick scenes scenes_2000 thresholds trees views"
     assert [path.stem for path in STUDIES] == names.split()
 
 
