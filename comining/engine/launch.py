@@ -107,7 +107,7 @@ def _run_worker(
     _make_local_group(local_size)
     # Of several machines, each counts the restarts that it began. An evaluation has nothing to go
     # on from: it would take the last checkpoint for the weights that it was given.
-    restarted = any(comm.all_gather(_restarts() > 0))
+    restarted = any(comm.all_gather(was_restarted()))
     if restarted and not getattr(args, "eval_only", False):
         args.resume = True
     result = main(args)

@@ -57,9 +57,6 @@ class COCOBoxEvaluator(DatasetEvaluator):
         self.ground_truth = (
             read_json(Path(json_file)) if json_file else convert_to_coco_dict(dataset_name)
         )
-        for annotation in self.ground_truth.get("annotations", []):
-            annotation.setdefault("iscrowd", 0)
-            annotation.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
         self.category_names = metadata.thing_classes
         contiguous_ids = metadata.get(
             "thing_dataset_id_to_contiguous_id", {x: x for x in range(len(self.category_names))}
@@ -123,13 +120,9 @@ def box_metrics(
     images = sorted(ground_truth["images"], key=lambda x: (isinstance(x["id"], str), x["id"]))
     numbers = {image["id"]: number for number, image in enumerate(images, start=1)}
     dataset = {**ground_truth, "images": [{**x, "id": numbers[x["id"]]} for x in images]}
-    detections = []
-    for prediction in predictions:
-        _, _, width, height = prediction["bbox"]
-        detections.append({**prediction, "area": width * height, "iscrowd": 0})
     with contextlib.redirect_stdout(io.StringIO()):
         truth = _indexed(dataset, ground_truth["annotations"], numbers)
-        found = _indexed(dataset, detections, numbers)
+        found = _indexed(dataset, predictions, numbers)
         judge = COCOeval(truth, found, iouType="bbox")
         judge.evaluate()
         judge.accumulate()
@@ -151,11 +144,20 @@ def box_metrics(
 def _indexed(
     dataset: dict[str, Any], annotations: list[dict[str, Any]], numbers: dict[Any, int]
 ) -> COCO:
-    """A COCO data set with annotations of the images that have the given numbers."""
+    """A COCO data set with annotations of the images that have the given numbers.
+
+    Where an annotation has no area, it is that of its box; without ``iscrowd`` it is no crowd.
+    """
     indexed = COCO()
     # pycocotools takes a match with the annotation of id 0 for no match.
     annotations = [
-        {**annotation, "id": id_, "image_id": numbers[annotation["image_id"]]}
+        {
+            "area": annotation["bbox"][2] * annotation["bbox"][3],
+            "iscrowd": 0,
+            **annotation,
+            "id": id_,
+            "image_id": numbers[annotation["image_id"]],
+        }
         for id_, annotation in enumerate(annotations, start=1)
         if annotation["image_id"] in numbers
     ]

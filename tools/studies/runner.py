@@ -29,7 +29,7 @@ from studies.cells import (
     read_record,
     write_record,
 )
-from studies.plan import SCRIPT, TRAIN, Cell, settings_of, words
+from studies.plan import TRAIN, Cell, settings_of, words
 
 LOOK_EVERY = 0.2  # seconds
 SAVE_MINUTES_EVERY = 10.0  # seconds
@@ -202,8 +202,8 @@ def _start(
     command: Sequence[str],
 ) -> _Running:
     # A study takes hours, in which someone may edit its config.
-    planned = {key: value for key, value in cell.settings.items() if key != SCRIPT}
-    if settings_of(cell.config_file, cell.overrides) != planned:
+    now_asked_for = {**cell.settings, **settings_of(cell.config_file, cell.overrides)}
+    if now_asked_for != cell.settings:
         raise InputError(
             f"{cell.config_file} has changed since the study began: take the change back, or give "
             "the same command again for a study with it"
