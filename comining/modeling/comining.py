@@ -258,13 +258,17 @@ class CoMining(DenseDetector):
         with torch.no_grad():
             annotated = images.in_both_views(annotated_labels(gt_instances))
             confident, ignored = self._confident(outputs, annotated, learn=is_step)
-            found = confident
+            found, witness = confident, images.to_other_view(confident)
             if self.crosswise:
-                found, ignored = images.to_other_view(found), images.to_other_view(ignored)
+                found, witness = witness, found
+                ignored = images.to_other_view(ignored)
             mined = found.select(~self.is_known(found, annotated))
             if self.adaptive is None:  # as published: mined boxes are as good as annotated ones
                 scores = torch.ones_like(mined.scores)
             else:
+                agreed = overlap_any(mined, witness, HIT_IOU)
+                ignored = Labels.cat((_as_ignored(mined.select(~agreed)), ignored))
+                mined = mined.select(agreed)
                 scores = mined.scores.clamp(max=BELOW_1)
             learnt = mined._replace(scores=scores)
             labels = Labels.cat((annotated, learnt, ignored)).split(len(images))
@@ -300,11 +304,13 @@ class CoMining(DenseDetector):
         for name, score in (("mining", mine_above), ("ignoring", ignore_above)):
             mean = score.clamp(max=1).mean()
             get_event_storage().put_scalar(f"comining/{name}_above", mean)
-        return found.select(is_mined), ignored._replace(
-            classes=torch.full_like(ignored.classes, IGNORED_CLASS)
-        )
+        return found.select(is_mined), _as_ignored(ignored)
 
     def _to_rgb(self, views: Tensor) -> Tensor:
         """The model's input (N, 3, H, W) as pictures, uint8."""
         pixels = (views * self.pixel_std + self.pixel_mean).clamp(0, 255).to(torch.uint8)
         return pixels.flip(1) if self.view.is_bgr else pixels
+
+
+def _as_ignored(labels: Labels) -> Labels:
+    return labels._replace(classes=torch.full_like(labels.classes, IGNORED_CLASS))

@@ -282,14 +282,16 @@ class TestTraining:
 
     ADAPTIVE = ("MODEL.COMINING.THRESHOLD", "adaptive")
     # In the original view: on an annotated box, elsewhere with three scores, badly placed on the
-    # annotated box (IoU 0.47), and at a place where another one scores more (IoU 0.63).
+    # annotated box (IoU 0.47), and at a place where another one scores more (IoU 0.63). In the
+    # other one, that which scores most elsewhere.
     FOUND = make_labels(
         [
             [8, 10, 40, 44], [50, 20, 90, 60], [0, 0, 9, 9], [0, 50, 9, 59], [8, 10, 40, 26],
-            [50, 20, 90, 45],
+            [50, 20, 90, 45], [50, 20, 90, 62],
         ],
-        classes=[0, 1, 1, 1, 0, 0],
-        scores=[0.95, 0.9, 0.5, 0.3, 0.35, 0.8],
+        classes=[0, 1, 1, 1, 0, 0, 1],
+        images=[0, 0, 0, 0, 0, 0, 1],
+        scores=[0.95, 0.9, 0.5, 0.3, 0.35, 0.8, 0.7],
     )  # fmt: skip
 
     @pytest.fixture(params=["RetinaNet", "FCOS"])
@@ -313,22 +315,27 @@ class TestTraining:
             model(items(((64, 96), [[8, 10, 40, 44]], [0])))
         return given[0], storage.latest()
 
-    def test_the_other_branch_learns_what_is_mined_and_ignores_the_middling(self, detector):
+    def test_branches_learn_what_both_find_and_ignore_the_middling_and_what_one_finds(
+        self, detector
+    ):
         (original, view), logged = self.labels(self.model(detector))
-        assert original.classes.tolist() == [0]
-        assert view.classes.tolist() == [0, 1, 1, IGNORED_CLASS]
+        assert original.classes.tolist() == [0, 1]
+        assert original.boxes.tolist() == [[8, 10, 40, 44], [50, 20, 90, 62]]
+        assert view.classes.tolist() == [0, 1, IGNORED_CLASS, IGNORED_CLASS]
         assert view.boxes.tolist() == [
             [8, 10, 40, 44], [50, 20, 90, 60], [0, 0, 9, 9], [0, 50, 9, 59]
         ]  # fmt: skip
-        assert logged["comining/mined_per_image"][0] == 0
-        assert logged["comining/mined_per_image_aug"][0] == 2
+        assert logged["comining/mined_per_image"][0] == 1
+        assert logged["comining/mined_per_image_aug"][0] == 1
         assert logged["comining/mining_above"][0] == pytest.approx(0.41)
         assert logged["comining/ignoring_above"][0] == pytest.approx(0.21)
 
     def test_what_is_mined_and_ignored_moves_with_a_mirrored_view(self, detector):
         model = self.model(detector, "MODEL.COMINING.VIEW.FLIP_PROB", 1.0)
+        boxes = torch.cat((self.FOUND.boxes[:-1], torch.tensor([[6.0, 20, 46, 62]])))
+        model.mine = lambda outputs, score_thresh: self.FOUND._replace(boxes=boxes)
         (original, view), _ = self.labels(model)
-        assert original.boxes.tolist() == [[8, 10, 40, 44]]
+        assert original.boxes.tolist() == [[8, 10, 40, 44], [50, 20, 90, 62]]
         assert view.boxes.tolist() == [
             [56, 10, 88, 44], [6, 20, 46, 60], [87, 0, 96, 9], [87, 50, 96, 59]
         ]  # fmt: skip
@@ -336,10 +343,10 @@ class TestTraining:
     def test_mined_boxes_are_told_from_annotated_ones(self, detector):
         """By a score below 1, of which only the class is learnt."""
         model = self.model(detector)
-        found = self.FOUND._replace(scores=torch.tensor([0.95, 1.0, 0.5, 0.3, 0.35, 0.8]))
+        found = self.FOUND._replace(scores=torch.tensor([0.95, 1.0, 0.5, 0.3, 0.35, 0.8, 0.7]))
         model.mine = lambda outputs, score_thresh: found
         (original, view), _ = self.labels(model)
-        assert original.scores.tolist() == [1]
+        assert original.scores.tolist() == pytest.approx([1, 0.7])
         assert view.scores.tolist() == pytest.approx([1, 1, 0.5, 0.3])
         assert (view.scores == 1).tolist() == [True, False, False, False]
 
@@ -359,14 +366,14 @@ class TestTraining:
     def test_each_branch_by_itself(self, detector):
         model = self.model(detector, "MODEL.COMINING.CROSSWISE", False)
         (original, view), _ = self.labels(model)
-        assert original.classes.tolist() == [0, 1, 1, IGNORED_CLASS]
-        assert view.classes.tolist() == [0]
+        assert original.classes.tolist() == [0, 1, IGNORED_CLASS, IGNORED_CLASS]
+        assert view.classes.tolist() == [0, 1]
 
     def test_a_training_does_not_go_by_what_another_one_showed(self, detector):
         model = self.model(detector)
         with EventStorage(0):
             model(items(((64, 96), [[8, 10, 40, 44]], [0])))
-        assert model.adaptive.counts.sum() == pytest.approx(5 + 2)  # one of them is right
+        assert model.adaptive.counts.sum() == pytest.approx(6 + 2)  # one of them is right
         assert model.adaptive.least_far.tolist() == [math.inf] * (NUM_CLASSES + 1)
 
     def test_a_pass_without_gradients_leaves_no_trace(self, detector):
@@ -386,7 +393,7 @@ class TestTraining:
         self.labels(model)
         added = model.adaptive.counts - DECAY * before
         assert added[CLOSE, 0, [95, 35]].tolist() == pytest.approx([1, 1])
-        assert added[FAR, 1, [90, 50, 30]].tolist() == pytest.approx([1, 1, 1], abs=1e-3)
+        assert added[FAR, 1, [90, 70, 50, 30]].tolist() == pytest.approx([1] * 4, abs=1e-3)
         assert added[FAR, 0].tolist() == pytest.approx([0] * 100)
 
     def test_no_loss_where_a_box_is_ignored(self, detector):
@@ -430,9 +437,13 @@ def test_only_adaptive_thresholds_are_saved():
     }
 
 
+def of_one_image():
+    return TestTraining.FOUND.select(TestTraining.FOUND.images == 0)
+
+
 def test_mining_by_itself_uses_what_training_ended_with():
     model = tiny_model(*TestTraining.ADAPTIVE).eval()
-    model.mine = lambda outputs, score_thresh: TestTraining.FOUND
+    model.mine = lambda outputs, score_thresh: of_one_image()
     batch = items(((64, 96), [], []))
     assert len(model.mine_images(batch)[0].boxes) == 0
     model.adaptive.counts[:, :, 80] = 1000
@@ -451,7 +462,7 @@ def test_unknown_kind_of_threshold():
 def test_mining_by_itself_above_another_score():
     model = tiny_model(*TestTraining.ADAPTIVE).eval()
     given = []
-    model.mine = lambda outputs, score_thresh: given.append(score_thresh) or TestTraining.FOUND
+    model.mine = lambda outputs, score_thresh: given.append(score_thresh) or of_one_image()
     (labels,) = model.mine_images(items(((64, 96), [], [])), score_thresh=0.05)
     assert given == [0.05]
     assert labels.scores.tolist() == pytest.approx([0.95, 0.9, 0.5, 0.35, 0.3])
