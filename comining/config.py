@@ -14,7 +14,8 @@ def add_comining_config(cfg: CfgNode) -> None:
     # values take much memory: at 0, everything that the detector predicts is a candidate.
     cfg.MODEL.COMINING.SCORE_THRESH = 0.6
     # "fixed": SCORE_THRESH. "adaptive": thresholds that follow from the precision which annotated
-    # objects show during the training (see comining/modeling/adaptive.py).
+    # objects show during the training (see comining/modeling/adaptive.py); what both branches find
+    # above them is mined.
     cfg.MODEL.COMINING.THRESHOLD = "fixed"
     cfg.MODEL.COMINING.ADAPTIVE = CfgNode()
     # The share of mined boxes that are to have the right class and place. In (0, 1).
@@ -22,7 +23,8 @@ def add_comining_config(cfg: CfgNode) -> None:
     # What scores too low for that is no background either, as long as this share of it is to lie on
     # an object. In (0, 1).
     cfg.MODEL.COMINING.ADAPTIVE.OBJECT_PRECISION = 0.3
-    # Whether each branch labels the other one, as published; else itself.
+    # Whether each branch labels the other one, as published; else itself. With adaptive thresholds
+    # the difference is in whose boxes it gets.
     cfg.MODEL.COMINING.CROSSWISE = True
     # With a fixed threshold, a mined box is dropped if its IoU with an annotated box of its class
     # is above; with adaptive ones, if that with any annotated box is above 0.2. In [0, 1].

@@ -35,7 +35,8 @@ class CoMining(DenseDetector):
     Use it as the first base class of a detector: ``class CoMiningX(CoMining, X)``. In training,
     one forward pass sees the original and the second view of every image. What either branch
     detects confidently becomes extra ground truth for the other (Co-mining, Wang et al., AAAI
-    2021). At inference the detector is plain ``X``, to which the class adds no parameters.
+    2021); with adaptive thresholds, what both detect. At inference the detector is plain ``X``, to
+    which the class adds no parameters.
 
     A detector defines `dense_outputs`, `mine` and `branch_losses`; all else is common.
     """
@@ -262,13 +263,15 @@ class CoMining(DenseDetector):
             if self.crosswise:
                 found, witness = witness, found
                 ignored = images.to_other_view(ignored)
-            mined = found.select(~self.is_known(found, annotated))
+            is_news = ~self.is_known(found, annotated)
             if self.adaptive is None:  # as published: mined boxes are as good as annotated ones
+                mined = found.select(is_news)
                 scores = torch.ones_like(mined.scores)
             else:
-                agreed = overlap_any(mined, witness, HIT_IOU)
-                ignored = Labels.cat((_as_ignored(mined.select(~agreed)), ignored))
-                mined = mined.select(agreed)
+                is_agreed = overlap_any(found, witness, HIT_IOU)
+                of_one_view = found.select(is_news & ~is_agreed)
+                ignored = Labels.cat((_as_ignored(of_one_view), ignored))
+                mined = found.select(is_news & is_agreed)
                 scores = mined.scores.clamp(max=BELOW_1)
             learnt = mined._replace(scores=scores)
             labels = Labels.cat((annotated, learnt, ignored)).split(len(images))
