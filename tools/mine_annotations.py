@@ -10,7 +10,8 @@ The output is the data set's annotation file, unchanged, plus the mined annotati
 fields "score" and "origin": "mined". info["mined"] holds config, overrides, weights and, for each
 category, the score from which on boxes were added; a fixed threshold of the training is one on the
 class score, which of FCOS is not the "score". What overlaps an annotated box is dropped as in
-training.
+training. If the config has adaptive thresholds and mirrors second views, what is added is what the
+detector finds in the mirrored image, too, with the lower of both scores.
 
 The same command goes on where it was interrupted; until the end, OUTPUT.partial holds what was
 found. Images that can't be read get nothing and are named at the end, and the exit code is 1. Once

@@ -16,6 +16,7 @@ from torch import Tensor
 from comining.errors import InputError
 
 from .adaptive import CLOSE_IOU, FLOOR, AdaptiveThresholds, build_adaptive_thresholds
+from .agreement import seen_in_both
 from .labels import HIT_IOU, IGNORED_CLASS, Labels, annotated_labels, overlap_any
 from .mining import suppress
 from .mining_log import MiningLog
@@ -146,6 +147,10 @@ class CoMining(DenseDetector):
     ) -> list[Labels]:
         """What mining finds in the given images by themselves, in evaluation mode.
 
+        With adaptive thresholds a training needs both views to show an object. So if its second
+        views may be mirrored, the mirror image must show it here, and a box has its lower score in
+        the two.
+
         Args:
             batched_inputs: N items with ``image``, as for inference.
             score_thresh: in [0, 1], on the same scores as `score_thresholds`; None for these.
@@ -156,19 +161,25 @@ class CoMining(DenseDetector):
         """
         if self.training:
             raise RuntimeError("mine_images works in evaluation mode: call eval() first")
+        num_images = len(batched_inputs)
+        mirrored = self.adaptive is not None and self.view.flip_prob > 0
+        if mirrored:
+            flipped = [{"image": item["image"].flip(2)} for item in batched_inputs]
+            batched_inputs = [*batched_inputs, *flipped]
         images = self.preprocess_image(batched_inputs)
         backbone_features = self.backbone(images.tensor)
         features = [backbone_features[name] for name in self.head_in_features]
         outputs = self.dense_outputs(features, self.head(features))
         if self.adaptive is None:
-            mined = self.mine(outputs, self.score_thresh if score_thresh is None else score_thresh)
-        elif score_thresh is None:
-            mined = self._one_per_place(outputs, FLOOR)
-            mined = mined.select(mined.scores > self.adaptive.thresholds()[0][mined.classes])
-        else:
-            mined = self._one_per_place(outputs, min(FLOOR, score_thresh))
-            mined = mined.select(mined.scores > score_thresh)
-        return mined.split(len(batched_inputs))
+            score_thresh = self.score_thresh if score_thresh is None else score_thresh
+            return self.mine(outputs, score_thresh).split(num_images)
+        floor = FLOOR if score_thresh is None else min(FLOOR, score_thresh)
+        found = self._one_per_place(outputs, floor)
+        if mirrored:
+            found = seen_in_both(found, images)
+        if score_thresh is None:
+            score_thresh = self.adaptive.thresholds()[0][found.classes]
+        return found.select(found.scores > score_thresh).split(num_images)
 
     def score_thresholds(self) -> list[float]:
         """By class, the score above which predictions are mined; 1 where nothing is.

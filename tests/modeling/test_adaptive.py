@@ -479,6 +479,50 @@ def test_one_number_for_all_classes_selects_what_the_same_number_of_each_does(de
     assert all(torch.equal(x, y) for x, y in zip(of_all, of_each, strict=True))
 
 
+@each_detector
+def test_mining_by_itself_asks_the_mirror_image_if_views_are_mirrored(detector):
+    overrides = (*TestTraining.ADAPTIVE, "MODEL.COMINING.VIEW.FLIP_PROB")
+    model = tiny_model(*overrides, 0.5, detector=detector).eval()
+    alone = tiny_model(*overrides, 0.0, detector=detector).eval()
+    width = 90
+    batch = items(((64, width), [], []))
+    mirrored = [{"image": batch[0]["image"].flip(2)}]
+    wanted = []
+    (in_mirror,) = alone.mine_images(mirrored, score_thresh=0.3)
+    for box, class_, score in rows(*alone.mine_images(batch, score_thresh=0.3)):
+        there = [
+            score_there
+            for (x0, y0, x1, y1), class_there, score_there in rows(in_mirror)
+            if class_there == class_ and iou(box, (width - x1, y0, width - x0, y1)) > 0.5
+        ]
+        if there:
+            wanted.append((min(score, max(there)), class_, box))
+    wanted.sort(reverse=True)
+    (got,) = model.mine_images(batch, score_thresh=0.3)
+    assert 0 < len(wanted) < len(alone.mine_images(batch, score_thresh=0.3)[0].boxes)
+    assert got.scores.tolist() == pytest.approx([score for score, _, _ in wanted], rel=1e-5)
+    assert got.classes.tolist() == [class_ for _, class_, _ in wanted]
+    torch.testing.assert_close(
+        got.boxes, torch.tensor([box for _, _, box in wanted]), rtol=0, atol=1e-3
+    )
+    low, high = wanted[-1][0], wanted[0][0]
+    model.adaptive.thresholds = lambda: (torch.full((NUM_CLASSES,), (low + high) / 2), None)
+    (got,) = model.mine_images(batch)
+    assert len(got.boxes) == sum(score > (low + high) / 2 for score, _, _ in wanted)
+
+
+def rows(labels):
+    return zip(labels.boxes.tolist(), labels.classes.tolist(), labels.scores.tolist(), strict=True)
+
+
+def iou(box, other):
+    width = min(box[2], other[2]) - max(box[0], other[0])
+    height = min(box[3], other[3]) - max(box[1], other[1])
+    common = max(width, 0) * max(height, 0)
+    areas = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (box, other)]
+    return common / (sum(areas) - common)
+
+
 def test_score_thresholds_by_class():
     assert tiny_model().score_thresholds() == [0.5] * NUM_CLASSES
     model = tiny_model(*TestTraining.ADAPTIVE)
