@@ -7,11 +7,13 @@ python tools/mine_annotations.py --config-file my.yaml --weights output/model_fi
     --output completed.json --precision 0.9 --calibrate-on my_val
 
 The output is the data set's annotation file, unchanged, plus the mined annotations: each has the
-fields "score" and "origin": "mined". info["mined"] holds config, overrides, weights and, for each
-category, the score from which on boxes were added; a fixed threshold of the training is one on the
-class score, which of FCOS is not the "score". What overlaps an annotated box is dropped as in
-training. If the config has adaptive thresholds and mirrors second views, what is added is what the
-detector finds in the mirrored image, too, with the lower of both scores.
+fields "score" and "origin": "mined". info["mined"] holds config, overrides, weights, whether the
+mirror image was asked and, for each category, the score from which on boxes were added; a fixed
+threshold of the training is one on the class score, which of FCOS is not the "score". What overlaps
+an annotated box is dropped as in training.
+
+If the config has adaptive thresholds and mirrors second views, what is added is what the mirror
+image shows, too, and "score" is the lower of the two scores.
 
 The same command goes on where it was interrupted; until the end, OUTPUT.partial holds what was
 found. Images that can't be read get nothing and are named at the end, and the exit code is 1. Once
@@ -84,6 +86,7 @@ def main(args: argparse.Namespace) -> None:
             "or --precision with --calibrate-on"
         )
     settings = _settings(args, cfg, score_thresh, files)
+    settings["mirror image"] = model.asks_mirror_image
     if comm.is_main_process():
         dataset = read_json(files["images"])
         info_of(dataset)  # better refused now than after mining
@@ -127,6 +130,7 @@ def main(args: argparse.Namespace) -> None:
                 "config": args.config_file,
                 "overrides": args.opts,
                 "weights": args.weights,
+                "mirror_image": model.asks_mirror_image,
                 "score_thresh": dict(zip(classes, thresholds, strict=True)),
                 **(
                     {"precision": args.precision, "calibrated_on": args.calibrate_on}
@@ -296,8 +300,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action="append",
         default=[],
         metavar="[NAME=]NUMBER",
-        help="add boxes that score at least this (default: what training would mine); NAME=NUMBER, "
-        "any number of times, for one category",
+        help="add boxes that score at least this (default: the thresholds of the training); "
+        "NAME=NUMBER, any number of times, for one category",
     )
     parser.add_argument(
         "--precision",

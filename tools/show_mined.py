@@ -6,7 +6,8 @@ python tools/show_mined.py --config-file configs/demo.yaml --output mined.png
 
 Annotated boxes are green, mined ones blue with their score. Where the data set is a sparse version
 that names its full original (`make_sparse_coco.py --record-name`) and has it beside it, the
-annotations that were withheld are dashed red.
+annotations that were withheld are dashed red. If the config has adaptive thresholds and mirrors
+second views, mined is what the mirror image shows, too, and the score is the lower of the two.
 """
 
 from __future__ import annotations

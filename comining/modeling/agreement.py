@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-from detectron2.structures import ImageList
 from torch import Tensor
 from torch.nn import functional as F
 
-from .labels import HIT_IOU, Labels, pairwise_iou
-from .two_views import TwoViews
+from .labels import HIT_IOU, Labels, flip_boxes, pairwise_iou
 
 
-def seen_in_both(found: Labels, images: ImageList) -> Labels:
-    """Detections on N images, each with its score in that of the two where it scores less.
+def seen_in_both(found: Labels, mirrored: Labels, widths: Sequence[int]) -> Labels:
+    """Detections on N images that their mirror images show, too: in the same place and class.
 
     Args:
-        found: on the N images and on their mirror images.
-        images: the N images, then their mirror images in the same order.
+        found: on the images.
+        mirrored: on the mirror images, in the frame of these.
+        widths: of the N images, in pixels.
 
     Returns:
-        Those on the N images, by descending score in each; what the mirror image does not show
-        scores 0.
+        Those of ``found``, each with its score in that of the two where it scores less, by
+        descending score in every image.
     """
-    num_images = len(images) // 2
-    views = TwoViews(images.tensor, images.image_sizes, [True] * num_images, [None] * num_images)
-    of_each = [
-        labels.split(len(images))[:num_images] for labels in (found, views.to_other_view(found))
-    ]
+    num_images = len(widths)
+    every_width = torch.tensor(widths, device=mirrored.boxes.device)
+    others = mirrored._replace(boxes=flip_boxes(mirrored.boxes, every_width[mirrored.images]))
     seen = []
-    for labels, others in zip(*of_each, strict=True):
-        scores = torch.minimum(labels.scores, _highest_score(labels, others))
-        order = scores.argsort(descending=True, stable=True)
-        seen.append(labels._replace(scores=scores).select(order))
+    for ours, theirs in zip(found.split(num_images), others.split(num_images), strict=True):
+        hits = _hits(ours, theirs)
+        # One column more, as there may be none.
+        there = F.pad(torch.where(hits, theirs.scores, 0), (0, 1)).amax(1)
+        both = ours._replace(scores=torch.minimum(ours.scores, there)).select(hits.any(1))
+        seen.append(both.select(both.scores.argsort(descending=True, stable=True)))
     return Labels.cat(seen)
 
 
-def _highest_score(labels: Labels, others: Labels) -> Tensor:
-    """Of the others with each label's place and class, all of one image; 0 if there is none."""
+def _hits(labels: Labels, others: Labels) -> Tensor:
+    """(M, P) bool: which boxes of an image have the same place and class."""
     hits = pairwise_iou(labels.boxes, others.boxes) > HIT_IOU
-    hits &= labels.classes[:, None] == others.classes
-    return F.pad(hits * others.scores, (0, 1)).amax(1)
+    return hits & (labels.classes[:, None] == others.classes)

@@ -149,10 +149,11 @@ class CoMining(DenseDetector):
 
         With adaptive thresholds a training needs both views to show an object. So if its second
         views may be mirrored, the mirror image must show it here, and a box has its lower score in
-        the two.
+        the two; else the image is asked alone.
 
         Args:
-            batched_inputs: N items with ``image``, as for inference.
+            batched_inputs: N items with ``image``, as for inference. Mirror images have no other
+                key.
             score_thresh: in [0, 1], on the same scores as `score_thresholds`; None for these.
 
         Returns:
@@ -162,24 +163,26 @@ class CoMining(DenseDetector):
         if self.training:
             raise RuntimeError("mine_images works in evaluation mode: call eval() first")
         num_images = len(batched_inputs)
-        mirrored = self.adaptive is not None and self.view.flip_prob > 0
-        if mirrored:
-            flipped = [{"image": item["image"].flip(2)} for item in batched_inputs]
-            batched_inputs = [*batched_inputs, *flipped]
-        images = self.preprocess_image(batched_inputs)
-        backbone_features = self.backbone(images.tensor)
-        features = [backbone_features[name] for name in self.head_in_features]
-        outputs = self.dense_outputs(features, self.head(features))
+        outputs = self._outputs(batched_inputs)
         if self.adaptive is None:
-            score_thresh = self.score_thresh if score_thresh is None else score_thresh
-            return self.mine(outputs, score_thresh).split(num_images)
+            mined = self.mine(outputs, self.score_thresh if score_thresh is None else score_thresh)
+            return mined.split(num_images)
         floor = FLOOR if score_thresh is None else min(FLOOR, score_thresh)
         found = self._one_per_place(outputs, floor)
-        if mirrored:
-            found = seen_in_both(found, images)
+        if self.asks_mirror_image:
+            mirrored = [{"image": item["image"].flip(2)} for item in batched_inputs]
+            widths = [item["image"].shape[2] for item in batched_inputs]
+            found = seen_in_both(found, self._one_per_place(self._outputs(mirrored), floor), widths)
         if score_thresh is None:
-            score_thresh = self.adaptive.thresholds()[0][found.classes]
-        return found.select(found.scores > score_thresh).split(num_images)
+            mined = found.select(found.scores > self.adaptive.thresholds()[0][found.classes])
+        else:
+            mined = found.select(found.scores > score_thresh)
+        return mined.split(num_images)
+
+    @property
+    def asks_mirror_image(self) -> bool:
+        """Whether `mine_images` asks the mirror image, too."""
+        return self.adaptive is not None and self.view.flip_prob > 0
 
     def score_thresholds(self) -> list[float]:
         """By class, the score above which predictions are mined; 1 where nothing is.
@@ -203,6 +206,12 @@ class CoMining(DenseDetector):
         if self.adaptive is None:
             return overlap_any(mined, annotated, self.iou_thresh)
         return overlap_any(mined, annotated, CLOSE_IOU, class_wise=False)
+
+    def _outputs(self, batched_inputs: list[dict[str, Any]]) -> Any:
+        images = self.preprocess_image(batched_inputs)
+        backbone_features = self.backbone(images.tensor)
+        features = [backbone_features[name] for name in self.head_in_features]
+        return self.dense_outputs(features, self.head(features))
 
     def _one_per_place(self, outputs: Any, score_thresh: float) -> Labels:
         """Detections of all images, of every place but the best-scored class."""
@@ -253,7 +262,7 @@ class CoMining(DenseDetector):
         predictions: list[list[Tensor]],
         gt_instances: list[Instances],
     ) -> dict[str, Tensor]:
-        """The detector's losses of both branches, each against what the other one found.
+        """The detector's losses of both branches, against annotated and mined boxes.
 
         Args:
             images: the 2N images.
@@ -270,9 +279,10 @@ class CoMining(DenseDetector):
         with torch.no_grad():
             annotated = images.in_both_views(annotated_labels(gt_instances))
             confident, ignored = self._confident(outputs, annotated, learn=is_step)
-            found, witness = confident, images.to_other_view(confident)
+            others = images.to_other_view(confident)
+            found, witness = confident, others
             if self.crosswise:
-                found, witness = witness, found
+                found, witness = others, confident
                 ignored = images.to_other_view(ignored)
             is_news = ~self.is_known(found, annotated)
             if self.adaptive is None:  # as published: mined boxes are as good as annotated ones
@@ -291,6 +301,7 @@ class CoMining(DenseDetector):
                     images,
                     self._to_rgb,
                     confident=confident,
+                    others=others,
                     annotated=annotated,
                     mined=mined,
                     ignored=ignored,

@@ -42,6 +42,7 @@ class MiningLog:
         to_rgb: Callable[[Tensor], Tensor],
         *,
         confident: Labels,
+        others: Labels,
         annotated: Labels,
         mined: Labels,
         ignored: Labels,
@@ -52,6 +53,7 @@ class MiningLog:
             images: the batch.
             to_rgb: makes (2, 3, H, W) uint8 of the model's normalised input.
             confident: what every view's detector is confident of.
+            others: the same, moved to the other view.
             annotated: the annotated boxes.
             mined, ignored: what else the view of a label learns from, in the frame of that view.
         """
@@ -60,7 +62,7 @@ class MiningLog:
         judged, withheld = images.judge(mined)
         self._statistics.update(
             confident=confident,
-            others=images.to_other_view(confident),
+            others=others,
             annotated=annotated,
             mined=mined,
             judged=judged,

@@ -330,6 +330,33 @@ class TestTraining:
         assert logged["comining/mining_above"][0] == pytest.approx(0.41)
         assert logged["comining/ignoring_above"][0] == pytest.approx(0.21)
 
+    @pytest.mark.parametrize(
+        ("box", "class_", "is_mined"),
+        [
+            ([50, 20, 90, 60], 1, True),
+            ([50, 20, 90, 99], 1, True),  # IoU 40 / 79
+            ([50, 20, 90, 101], 1, False),  # IoU 40 / 81
+            ([50, 20, 90, 60], 0, False),
+        ],
+    )
+    def test_views_agree_on_the_same_place_and_class(self, detector, box, class_, is_mined):
+        model = self.model(detector)
+        model.mine = lambda outputs, score_thresh: make_labels(
+            [[50, 20, 90, 60], box], classes=[1, class_], images=[0, 1], scores=[0.9, 0.9]
+        )
+        (_, view), _ = self.labels(model)
+        assert view.boxes.tolist() == [[8, 10, 40, 44], [50, 20, 90, 60]]
+        assert view.classes.tolist() == [0, 1 if is_mined else IGNORED_CLASS]
+
+    def test_what_is_annotated_is_not_mined_however_many_find_it(self, detector):
+        model = self.model(detector)
+        model.mine = lambda outputs, score_thresh: make_labels(
+            [[8, 10, 40, 44]] * 2, classes=[0, 0], images=[0, 1], scores=[0.9, 0.9]
+        )
+        (original, view), logged = self.labels(model)
+        assert len(original.boxes) == len(view.boxes) == 1
+        assert logged["comining/mined_per_image"][0] == 0
+
     def test_what_is_mined_and_ignored_moves_with_a_mirrored_view(self, detector):
         model = self.model(detector, "MODEL.COMINING.VIEW.FLIP_PROB", 1.0)
         boxes = torch.cat((self.FOUND.boxes[:-1], torch.tensor([[6.0, 20, 46, 62]])))
@@ -482,33 +509,42 @@ def test_one_number_for_all_classes_selects_what_the_same_number_of_each_does(de
 @each_detector
 def test_mining_by_itself_asks_the_mirror_image_if_views_are_mirrored(detector):
     overrides = (*TestTraining.ADAPTIVE, "MODEL.COMINING.VIEW.FLIP_PROB")
-    model = tiny_model(*overrides, 0.5, detector=detector).eval()
+    model = tiny_model(*overrides, 0.1, detector=detector).eval()
     alone = tiny_model(*overrides, 0.0, detector=detector).eval()
-    width = 90
-    batch = items(((64, width), [], []))
-    mirrored = [{"image": batch[0]["image"].flip(2)}]
+    widths = (90, 70)
+    batch = items(*(((64, width), [], []) for width in widths))
+    mirrored = [{"image": item["image"].flip(2)} for item in batch]
+    found = [alone.mine_images(views, score_thresh=0.3) for views in (batch, mirrored)]
     wanted = []
-    (in_mirror,) = alone.mine_images(mirrored, score_thresh=0.3)
-    for box, class_, score in rows(*alone.mine_images(batch, score_thresh=0.3)):
-        there = [
-            score_there
-            for (x0, y0, x1, y1), class_there, score_there in rows(in_mirror)
-            if class_there == class_ and iou(box, (width - x1, y0, width - x0, y1)) > 0.5
-        ]
-        if there:
-            wanted.append((min(score, max(there)), class_, box))
-    wanted.sort(reverse=True)
-    (got,) = model.mine_images(batch, score_thresh=0.3)
-    assert 0 < len(wanted) < len(alone.mine_images(batch, score_thresh=0.3)[0].boxes)
-    assert got.scores.tolist() == pytest.approx([score for score, _, _ in wanted], rel=1e-5)
-    assert got.classes.tolist() == [class_ for _, class_, _ in wanted]
-    torch.testing.assert_close(
-        got.boxes, torch.tensor([box for _, _, box in wanted]), rtol=0, atol=1e-3
-    )
-    low, high = wanted[-1][0], wanted[0][0]
-    model.adaptive.thresholds = lambda: (torch.full((NUM_CLASSES,), (low + high) / 2), None)
-    (got,) = model.mine_images(batch)
-    assert len(got.boxes) == sum(score > (low + high) / 2 for score, _, _ in wanted)
+    for width, here, there in zip(widths, *found, strict=True):
+        of_image = []
+        for box, class_, score in rows(here):
+            others = [
+                other_score
+                for (x0, y0, x1, y1), other_class, other_score in rows(there)
+                if other_class == class_ and iou(box, (width - x1, y0, width - x0, y1)) > 0.5
+            ]
+            if others:
+                of_image.append((min(score, max(others)), class_, box))
+        assert 0 < len(of_image) < len(here.boxes)
+        wanted.append(sorted(of_image, reverse=True))
+    for got, of_image in zip(model.mine_images(batch, score_thresh=0.3), wanted, strict=True):
+        assert got.scores.tolist() == pytest.approx([score for score, _, _ in of_image])
+        assert got.classes.tolist() == [class_ for _, class_, _ in of_image]
+        torch.testing.assert_close(got.boxes, torch.tensor([box for _, _, box in of_image]))
+    above = wanted[0][len(wanted[0]) // 2][0]
+    model.adaptive.thresholds = lambda: (torch.full((NUM_CLASSES,), above), None)
+    assert len(model.mine_images(batch)[0].boxes) == len(wanted[0]) // 2
+
+
+@each_detector
+def test_with_a_fixed_threshold_the_image_is_asked_alone(detector):
+    batch = items(((64, 90), [], []), ((64, 70), [], []))
+    flip = "MODEL.COMINING.VIEW.FLIP_PROB"
+    both = [tiny_model(flip, x, detector=detector).eval().mine_images(batch) for x in (0.0, 0.5)]
+    for one, other in zip(*both, strict=True):
+        assert len(one.boxes) > 0
+        assert all(torch.equal(x, y) for x, y in zip(one, other, strict=True))
 
 
 def rows(labels):

@@ -87,8 +87,8 @@ def log_in_a_process_of_its_own(rank, folder):
     mined, nothing = make_labels([[0, 0, 4, 4]], classes=[rank]), make_labels([])
     with EventStorage() as storage:
         MiningLog(("", "_aug"), num_classes=3, vis_period=1)(
-            images, torch.Tensor.byte, confident=mined, annotated=nothing, mined=mined,
-            ignored=nothing,
+            images, torch.Tensor.byte, confident=mined, others=nothing, annotated=nothing,
+            mined=mined, ignored=nothing,
         )  # fmt: skip
     torch.save({name: value for name, (value, _) in storage.latest().items()}, folder / f"{rank}")
 

@@ -94,6 +94,7 @@ def test_input_is_unchanged_and_mined_annotations_follow(trained, completed):
             "config": str(trained / "config.yaml"),
             "overrides": [],
             "weights": str(trained / "model.pth"),
+            "mirror_image": False,
             "score_thresh": {"class 3": 0.3, "class 5": 0.3, "class 7": 0.3},
         },
     }
@@ -146,6 +147,30 @@ def assert_same_up_to_rounding(ours, theirs):
 def test_batch_size_does_not_matter(trained, completed, tmp_path):
     batched = run(trained, tmp_path / "out.json", "--batch-size", 3)
     assert_same_up_to_rounding(batched, completed)
+
+
+def test_the_mirror_image_is_asked_where_training_mirrors(trained, tmp_path):
+    adaptive = ("MODEL.COMINING.THRESHOLD", "adaptive", "MODEL.COMINING.VIEW.FLIP_PROB")
+    threshold = ("--score-thresh", 0.3)
+    alone = run(trained, tmp_path / "alone.json", *threshold, *adaptive, 0.0)
+    both = run(trained, tmp_path / "both.json", *threshold, *adaptive, 0.5)
+    assert [x["info"]["mined"]["mirror_image"] for x in (alone, both)] == [False, True]
+    scores = {(x["image_id"], x["category_id"], str(x["bbox"])): x["score"] for x in added(alone)}
+    assert 0 < len(added(both)) < len(scores)
+    for x in added(both):
+        assert x["score"] <= scores[x["image_id"], x["category_id"], str(x["bbox"])]
+    batched = run(trained, tmp_path / "batched.json", *threshold, "--batch-size", 3, *adaptive, 0.5)
+    assert_same_up_to_rounding(batched, both)
+
+
+def test_what_another_rule_has_found_is_not_gone_on_with(trained, killed):
+    """Scores with and without the mirror image can't be compared."""
+    settings = killed.parent / "out.json.partial" / "settings.json"
+    recorded = json.loads(settings.read_text())
+    del recorded["mirror image"]
+    settings.write_text(json.dumps(recorded))
+    with pytest.raises(InputError, match="mirror image"):
+        run(trained, killed)
 
 
 def test_two_processes(trained, completed, tmp_path):
