@@ -24,7 +24,7 @@ def add_comining_config(cfg: CfgNode) -> None:
     # an object. In (0, 1).
     cfg.MODEL.COMINING.ADAPTIVE.OBJECT_PRECISION = 0.3
     # Whether each branch labels the other one, as published; else itself. With adaptive thresholds
-    # the difference is in whose boxes it gets.
+    # both must find what is mined, but what only one finds is ignored by the labelled one.
     cfg.MODEL.COMINING.CROSSWISE = True
     # With a fixed threshold, a mined box is dropped if its IoU with an annotated box of its class
     # is above; with adaptive ones, if that with any annotated box is above 0.2. In [0, 1].
