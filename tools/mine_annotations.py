@@ -85,8 +85,7 @@ def main(args: argparse.Namespace) -> None:
             f"{args.weights} has no thresholds that were learnt in training: give --score-thresh, "
             "or --precision with --calibrate-on"
         )
-    settings = _settings(args, cfg, score_thresh, files)
-    settings["mirror image"] = model.asks_mirror_image
+    settings = _settings(args, cfg, score_thresh, files, model.asks_mirror_image)
     if comm.is_main_process():
         dataset = read_json(files["images"])
         info_of(dataset)  # better refused now than after mining
@@ -187,7 +186,11 @@ def _annotation_files(names: dict[str, str]) -> dict[str, Path]:
 
 
 def _settings(
-    args: argparse.Namespace, cfg: CfgNode, score_thresh: float | None, files: dict[str, Path]
+    args: argparse.Namespace,
+    cfg: CfgNode,
+    score_thresh: float | None,
+    files: dict[str, Path],
+    asks_mirror_image: bool,
 ) -> dict[str, Any]:
     """What the result depends on, to tell whether a run goes on or is another one."""
     cfg = cfg.clone()
@@ -200,6 +203,7 @@ def _settings(
     return {
         **{name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
         "score threshold": score_thresh,
+        "mirror image": asks_mirror_image,
         "precision": args.precision,
     }
 

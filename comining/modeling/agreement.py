@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
-from .labels import HIT_IOU, Labels, flip_boxes, pairwise_iou
+from .labels import HIT_IOU, Labels, flip_boxes, overlaps
 
 
 def seen_in_both(found: Labels, mirrored: Labels, widths: Sequence[int]) -> Labels:
@@ -28,15 +27,9 @@ def seen_in_both(found: Labels, mirrored: Labels, widths: Sequence[int]) -> Labe
     others = mirrored._replace(boxes=flip_boxes(mirrored.boxes, every_width[mirrored.images]))
     seen = []
     for ours, theirs in zip(found.split(num_images), others.split(num_images), strict=True):
-        hits = _hits(ours, theirs)
+        hits = overlaps(ours, theirs, HIT_IOU)
         # One column more, as there may be none.
         there = F.pad(torch.where(hits, theirs.scores, 0), (0, 1)).amax(1)
         both = ours._replace(scores=torch.minimum(ours.scores, there)).select(hits.any(1))
         seen.append(both.select(both.scores.argsort(descending=True, stable=True)))
     return Labels.cat(seen)
-
-
-def _hits(labels: Labels, others: Labels) -> Tensor:
-    """(M, P) bool: which boxes of an image have the same place and class."""
-    hits = pairwise_iou(labels.boxes, others.boxes) > HIT_IOU
-    return hits & (labels.classes[:, None] == others.classes)

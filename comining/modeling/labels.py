@@ -120,17 +120,25 @@ def overlap_any(
     if len(labels.boxes) == 0 or len(others.boxes) == 0:
         return torch.zeros_like(labels.classes, dtype=torch.bool)
     if len(labels.boxes) * len(others.boxes) <= MAX_PAIRS:
-        return _overlap_any(labels, others, iou_thresh, class_wise)
+        return overlaps(labels, others, iou_thresh, class_wise=class_wise).any(1)
     overlap = torch.zeros_like(labels.classes, dtype=torch.bool)
     for image in labels.images.unique():
         rows = (labels.images == image).nonzero().squeeze(1)
         of_image = others.select(others.images == image)
-        overlap[rows] = _overlap_any(labels.select(rows), of_image, iou_thresh, class_wise)
+        of_pairs = overlaps(labels.select(rows), of_image, iou_thresh, class_wise=class_wise)
+        overlap[rows] = of_pairs.any(1)
     return overlap
 
 
-def _overlap_any(labels: Labels, others: Labels, iou_thresh: float, class_wise: bool) -> Tensor:
+def overlaps(
+    labels: Labels, others: Labels, iou_thresh: float, *, class_wise: bool = True
+) -> Tensor:
+    """Which labels overlap which of ``others``: what `overlap_any` is asked for, by pair.
+
+    Returns:
+        (M, P) bool.
+    """
     same = labels.images[:, None] == others.images
     if class_wise:
         same &= labels.classes[:, None] == others.classes
-    return ((pairwise_iou(labels.boxes, others.boxes) > iou_thresh) & same).any(dim=1)
+    return (pairwise_iou(labels.boxes, others.boxes) > iou_thresh) & same
