@@ -61,6 +61,8 @@ def test_runs_everything_once(plan, tmp_path, capsys):
     assert run_cells(plan.cells, output, 2, fake("well")) == []
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "0/4 cells are finished"
+    running = [f"{cell.name} is running: {output / cell.name / 'train.log'}" for cell in plan.cells]
+    assert [line for line in lines if " is running: " in line] == running
     assert lines[-1].startswith("4/4 full/")
     runs = read_runs(plan.cells, output)
     assert sorted(run.values["AP"] for run in runs) == [10, 10, 11, 11]
@@ -148,6 +150,27 @@ def test_minutes_are_saved_while_a_cell_runs(plan, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "_ended", look)
     assert run_cells([hanging], tmp_path, 1, fake("hang")) == [hanging]
     assert 0 < minutes[0] < minutes[1] < minutes[2]
+
+
+def test_study_that_goes_on_tells_how_long_it_will_take(plan, tmp_path, capsys):
+    run_cells(plan.cells[:2], tmp_path, 1, fake("well"))
+    for cell in plan.cells[:2]:
+        record = read_record(tmp_path / cell.name)
+        write_record(tmp_path / cell.name, record._replace(minutes=40.0))
+    capsys.readouterr()
+    run_cells(plan.cells, tmp_path, 1, fake("well"))
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == "2/4 cells are finished; about 1 h 20 min left"
+
+
+def test_minutes_of_a_training_that_a_killed_study_left_behind_count(plan, tmp_path):
+    run_cells(plan.cells, tmp_path, 2, fake("die"))
+    folder = tmp_path / plan.cells[2].name
+    write_record(folder, read_record(folder)._replace(minutes=30.0))
+    later = (folder / "cell.json").stat().st_mtime + 5 * 60
+    os.utime(folder / "train.log", (later, later))
+    run_cells(plan.cells, tmp_path, 2, fake("well"))
+    assert 35 < read_record(folder).minutes < 36
 
 
 def test_results_of_an_unfinished_training_do_not_count(plan, tmp_path):
@@ -278,6 +301,12 @@ def test_changed_annotations_stop_the_study(study, tmp_path):
     files["val"].unlink()
     files["train"].unlink()
     cells.check_unchanged(plan.cells, output)
+    with pytest.raises(
+        InputError, match=rf"file: {files['train']} of train, {files['val']} of val$"
+    ):
+        run_cells(plan.cells, output, 1, fake("well"))
+    finished = [cell for cell in plan.cells if cells.finished_record(cell, output)]
+    assert run_cells(finished, output, 1, fake("well")) == []
 
 
 def test_other_script_stops_the_study(plan, study, script, tmp_path):

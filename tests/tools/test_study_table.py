@@ -1,10 +1,11 @@
 """What came out of a study, with values computed by hand."""
 
 import csv
+import math
 
 import pytest
 from studies import plots
-from studies.cells import METRICS, Run, at_end, mining_curves
+from studies.cells import METRICS, Run, at_end, lowest_precision, mining_curves
 from studies.plots import mean_curve, plot_study
 from studies.table import Spread, gap_closed, make_rows, spread, write_runs, write_table
 
@@ -85,7 +86,7 @@ def test_rows(study, runs):
     assert row.metrics["mined_recall"] is None
     assert row.metrics["minutes"].mean == 6
     assert row.gaps["plain"].mean == pytest.approx(0.6)
-    assert by_name["hard", "plain"].gaps["plain"] == Spread(0, 0)
+    assert by_name["hard", "plain"].gaps["plain"] is None
     assert by_name["full", "plain"].gaps["plain"] is None
 
 
@@ -147,6 +148,20 @@ def test_end_of_a_training_is_its_last_tenth():
     assert at_end({79: 10.0}, 100) is None
 
 
+def test_lowest_precision_counts_from_the_hundredth_box_on():
+    aug = f"{PRECISION}_aug"
+    records = [
+        {"iteration": 9, PER_IMAGE: 1.0, f"{PER_IMAGE}_aug": 1.5, PRECISION: 0.1},  # 2.5 * 4 * 10
+        {"iteration": 14, PER_IMAGE: 1.0, PRECISION: 0.9, aug: 0.7},  # 20 more
+        {"iteration": 19, PER_IMAGE: 0.0, PRECISION: float("nan"), aug: 0.8},
+        {"iteration": 24, PRECISION: 0.2},
+    ]
+    assert lowest_precision(records, 4) == 0.7
+    assert lowest_precision(records[:1], 4) is None
+    assert lowest_precision(records[:1], 5) == 0.1
+    assert lowest_precision([{"iteration": 9}], 4) is None
+
+
 def test_mean_curve():
     assert mean_curve([{19: 2.0, 9: 1.0}, {19: 4.0, 29: 3.0}]) == {9: 1.0, 19: 3.0, 29: 3.0}
 
@@ -190,6 +205,18 @@ def test_pictures(study, runs, tmp_path, monkeypatch):
     assert panel.get_ylabel() == "hard"
     (line,) = panel.lines
     assert line.get_xydata().tolist() == [[9, 0.375], [19, 0.5]]
+
+
+def test_single_run_has_no_error_bar(study, runs, tmp_path, monkeypatch):
+    """One of length 0 would say that its runs do not differ."""
+    drawn = []
+    monkeypatch.setattr(plots.plt.Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    monkeypatch.setattr(plots.plt, "close", lambda figure: None)
+    planned = study()
+    plot_study(planned, make_rows(planned, runs[:1]), runs[:1], tmp_path)
+    (bars,) = [bars for bars in drawn[0].axes[0].containers if bars.get_label() == "_nolegend_"]
+    (segment,) = bars.lines[2][0].get_segments()
+    assert all(math.isnan(height) for _, height in segment) or len(segment) == 0
 
 
 def test_nothing_to_draw(study, tmp_path):

@@ -34,7 +34,9 @@ MINING = {
     "mined_recall": "comining/mined_recall",
     "mined_per_image": "comining/mined_per_image",
 }
-METRICS = ("AP", "AP50", "AP75", *MINING, "minutes")
+#: The lowest precision counts from so many mined boxes on: of fewer it is chance.
+ENOUGH_MINED = 100
+METRICS = ("AP", "AP50", "AP75", *MINING, "lowest_precision", "minutes")
 
 
 class Record(NamedTuple):
@@ -62,7 +64,8 @@ class Run(NamedTuple):
         protocol, method, seed: which one.
         values: by `METRICS`. AP in 0..100, 0 if nothing was detected; precision and recall in 0..1
             and mined boxes per image (logged as medians of 20 iterations), means over the branches
-            and the last tenth of the training; minutes. None where there is no value.
+            and the last tenth of the training; lowest_precision; minutes. None where there is no
+            value.
         curves: by `MINING`, by iteration, the mean over the branches.
         code: of its `Record`.
     """
@@ -94,17 +97,22 @@ def code_version() -> str:
     return log.stdout.decode().strip() + ("+" if changed.stdout else "")
 
 
+def data_files(cell: Cell) -> dict[str, Path]:
+    """The annotation files of ``DATASETS.REGISTER`` that a cell uses, by data set."""
+    used = {*cell.settings["DATASETS.TRAIN"], *cell.settings["DATASETS.TEST"]}
+    files = {name: Path(file) for name, file, _ in cell.settings["DATASETS.REGISTER"]}
+    return {name: path for name, path in files.items() if name in used}
+
+
 def data_version(cell: Cell) -> dict[str, str]:
-    """The SHA-256 of the annotation files of ``DATASETS.REGISTER`` that a cell uses, by data set.
+    """The SHA-256 of a cell's `data_files`.
 
     Files that aren't there are left out: a report needs none of them.
     """
-    used = {*cell.settings["DATASETS.TRAIN"], *cell.settings["DATASETS.TEST"]}
-    files = {name: Path(file) for name, file, _ in cell.settings["DATASETS.REGISTER"]}
     return {
         name: _sha256(path.absolute(), path.stat().st_mtime_ns)
-        for name, path in files.items()
-        if name in used and path.is_file()
+        for name, path in data_files(cell).items()
+        if path.is_file()
     }
 
 
@@ -227,13 +235,16 @@ def _read_run(cell: Cell, folder: Path, record: Record) -> Run:
         values: dict[str, float | None] = {
             key: float(results[key] or 0) for key in ("AP", "AP50", "AP75")
         }
-        curves = mining_curves(read_metrics(folder))
+        records = read_metrics(folder)
+        curves = mining_curves(records)
+        lowest = lowest_precision(records, cell.settings["SOLVER.IMS_PER_BATCH"])
     except InputError:
         raise
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder} has damaged results ({error!r}): move it away") from error
     for name, curve in curves.items():
         values[name] = at_end(curve, cell.settings["SOLVER.MAX_ITER"])
+    values["lowest_precision"] = lowest
     values["minutes"] = record.minutes
     return Run(cell.protocol, cell.method, cell.seed, values, curves, record.code)
 
@@ -253,6 +264,31 @@ def mining_curves(records: Iterable[dict[str, float]]) -> dict[str, dict[int, fl
             if known:
                 curves[name][int(record["iteration"])] = fmean(known)
     return curves
+
+
+def lowest_precision(records: Iterable[dict[str, float]], batch_size: int) -> float | None:
+    """The lowest mined precision that was logged of either branch, once `ENOUGH_MINED` boxes were.
+
+    Args:
+        records: of ``metrics.json``, in the order of their iterations.
+        batch_size: images of an iteration.
+
+    Returns:
+        None if no precision was logged from then on.
+    """
+    mined, before, lowest = 0.0, -1.0, math.inf
+    for record in records:
+        number, precision = MINING["mined_per_image"], MINING["mined_precision"]
+        if number not in record:
+            continue
+        per_image = record[number] + record.get(f"{number}_aug", 0.0)
+        mined += per_image * batch_size * (record["iteration"] - before)
+        before = record["iteration"]
+        if mined > ENOUGH_MINED:
+            of_branches = [record.get(precision), record.get(f"{precision}_aug")]
+            known = [value for value in of_branches if value is not None and math.isfinite(value)]
+            lowest = min([lowest, *known])
+    return lowest if math.isfinite(lowest) else None
 
 
 def at_end(curve: dict[int, float], iterations: int) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -54,7 +55,7 @@ def _draw_ap(study: Study, rows: Sequence[Row]) -> Figure:
             [x for x, _ in bars],
             [ap.mean for _, ap in bars],
             width,
-            yerr=[ap.deviation or 0 for _, ap in bars],
+            yerr=[math.nan if ap.deviation is None else ap.deviation for _, ap in bars],
             capsize=3,
             color=_colour(study, method),
             label=method,

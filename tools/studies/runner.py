@@ -20,9 +20,11 @@ from comining.engine.folder_lock import lock_folder
 from comining.errors import InputError
 from studies.cells import (
     LOG,
+    RECORD,
     Record,
     check_unchanged,
     code_version,
+    data_files,
     data_version,
     finished_record,
     has_checkpoint,
@@ -74,16 +76,17 @@ def run_cells(
         The cells that failed.
 
     Raises:
-        InputError: a cell was run with other settings or data, the study is running already, or a
-            config changed meanwhile.
+        InputError: a cell was run with other settings or data, annotations of one that is to run
+            are missing, the study is running already, or a config changed meanwhile.
     """
     failed: list[Cell] = []
     running: list[_Running] = []
     threads = os.environ.get("OMP_NUM_THREADS", str(max(1, _cores() // jobs)))
     with _lock(output) as lock:
         check_unchanged(cells, output)
-        progress = _Progress(cells, output, jobs)
         waiting = deque(cell for cell in cells if not finished_record(cell, output))
+        _check_data(waiting)
+        progress = _Progress(cells, output, jobs)
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
@@ -91,6 +94,7 @@ def run_cells(
                     resources = {"OMP_NUM_THREADS": threads, **_gpu_of(slot)}
                     one = _start(waiting.popleft(), output, slot, resources, lock, command)
                     running.append(one)
+                    print(f"{one.cell.name} is running: {one.folder / LOG}", flush=True)
                 time.sleep(LOOK_EVERY)
                 for one in _ended(running):
                     running.remove(one)
@@ -103,6 +107,18 @@ def run_cells(
             with _uninterrupted():
                 _stop(running)
     return failed
+
+
+def _check_data(cells: Iterable[Cell]) -> None:
+    """Check that there are annotations for all cells, which may be a day's work ahead."""
+    missing = {
+        f"{path} of {name}"
+        for cell in cells
+        for name, path in data_files(cell).items()
+        if not path.is_file()
+    }
+    if missing:
+        raise InputError(f"no such annotation file: {', '.join(sorted(missing))}")
 
 
 def _ended(running: list[_Running]) -> list[_Running]:
@@ -125,7 +141,10 @@ class _Progress:
             record = finished_record(cell, output)
             if record:
                 self.minutes[cell.method].append(record.minutes)
-        print(f"{self.finished}/{self.total} cells are finished", flush=True)
+        waiting = [(cell.method, 0.0) for cell in cells if not finished_record(cell, output)]
+        print(
+            f"{self.finished}/{self.total} cells are finished{self._outlook(waiting)}", flush=True
+        )
 
     @property
     def finished(self) -> int:
@@ -137,15 +156,17 @@ class _Progress:
             self.minutes[ended.cell.method].append(ended.minutes)
         left = [(one.cell.method, one.minutes) for one in running]
         left += [(cell.method, 0.0) for cell in waiting]
-        minutes = minutes_left(self.minutes, left, self.jobs)
-        hours, rest = divmod(round(minutes or 0), 60)
-        outlook = f"; about {hours} h {rest:02} min left" if minutes else ""
         how = "finished" if code == 0 else f"FAILED with exit code {code}"
         print(
             f"{self.finished}/{self.total} {ended.cell.name} {how} after {ended.minutes:.1f} min"
-            f"{outlook}",
+            f"{self._outlook(left)}",
             flush=True,
         )
+
+    def _outlook(self, left: Iterable[tuple[str, float]]) -> str:
+        minutes = minutes_left(self.minutes, left, self.jobs)
+        hours, rest = divmod(round(minutes or 0), 60)
+        return f"; about {hours} h {rest:02} min left" if minutes else ""
 
 
 def minutes_left(
@@ -213,7 +234,8 @@ def _start(
     record = read_record(folder)
     before, versions = 0.0, [code_version()]
     if record and has_checkpoint(folder):
-        before, versions = record.minutes, [*record.code.split(", "), *versions]
+        before = record.minutes + _unrecorded_minutes(folder)
+        versions = [*record.code.split(", "), *versions]
     code = ", ".join(dict.fromkeys(versions))
     record = Record(cell.settings, before, code=code, data=data_version(cell))
     write_record(folder, record)
@@ -232,6 +254,14 @@ def _start(
         )  # fmt: skip
     now = time.monotonic()
     return _Running(cell, slot, folder, process, record, now, now)
+
+
+def _unrecorded_minutes(folder: Path) -> float:
+    """How long a training went on after its record was last written, as a killed study left it."""
+    log, record = folder / LOG, folder / RECORD
+    if not log.exists():
+        return 0.0
+    return max(0.0, log.stat().st_mtime - record.stat().st_mtime) / 60
 
 
 @contextmanager

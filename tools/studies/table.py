@@ -21,6 +21,7 @@ SHOWN = {
     "mined_precision": ("mined: precision, %", 100, 1),
     "mined_recall": ("mined: recall, %", 100, 1),
     "mined_per_image": ("mined per image", 1, 2),
+    "lowest_precision": ("lowest precision, %", 100, 1),
     "minutes": ("minutes", 1, 1),
 }
 
@@ -39,7 +40,7 @@ class Row(NamedTuple):
         protocol, method: which ones.
         number: of finished runs.
         metrics: by `METRICS`, over the runs that have a value; None if none has.
-        gaps: by control, of `gap_closed`.
+        gaps: by control, of `gap_closed`; None for the control itself.
     """
 
     protocol: str
@@ -103,9 +104,9 @@ def make_rows(study: Study, runs: Sequence[Run]) -> list[Row]:
             if found:
                 metrics = {key: spread(run.values.get(key) for run in found) for key in METRICS}
                 gaps = {
-                    control: gap_closed(
-                        ap(protocol, method), ap(protocol, control), ap(FULL, control)
-                    )
+                    control: None
+                    if method == control
+                    else gap_closed(ap(protocol, method), ap(protocol, control), ap(FULL, control))
                     for control in study.controls
                 }
                 rows.append(Row(protocol, method, len(found), metrics, gaps))
