@@ -207,6 +207,25 @@ def test_pictures(study, runs, tmp_path, monkeypatch):
     assert line.get_xydata().tolist() == [[9, 0.375], [19, 0.5]]
 
 
+def test_curves_of_several_seeds_are_drawn_under_their_mean(study, monkeypatch, tmp_path):
+    drawn = []
+    monkeypatch.setattr(plots.plt.Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    monkeypatch.setattr(plots.plt, "close", lambda figure: None)
+    # The first protocol knows the second method alone.
+    runs = [
+        run("full", "comining", 0, 1.0, mined_precision=0.5),
+        run("hard", "plain", 0, 1.0, mined_precision=0.2),
+        run("hard", "plain", 1, 1.0, mined_precision=0.6),
+    ]
+    planned = study()
+    plot_study(planned, make_rows(planned, runs), runs, tmp_path)
+    mining = drawn[2]
+    full, hard = mining.axes
+    assert [list(line.get_ydata()) for line in full.lines] == [[0.25, 0.5]]
+    assert [list(line.get_ydata()) for line in hard.lines] == [[0.1, 0.5], [0.3, 0.5], [0.2, 0.5]]
+    assert [text.get_text() for text in mining.legends[0].texts] == ["plain", "comining"]
+
+
 def test_single_run_has_no_error_bar(study, runs, tmp_path, monkeypatch):
     """One of length 0 would say that its runs do not differ."""
     drawn = []

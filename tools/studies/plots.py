@@ -69,17 +69,20 @@ def _draw_ap(study: Study, rows: Sequence[Row]) -> Figure:
 
 
 def _draw_mining(study: Study, runs: Sequence[Run]) -> Figure:
-    """A line of panels for each protocol, a curve for each method, the mean over seeds."""
+    """A line of panels for each protocol, a curve for each method.
+
+    It is the mean over seeds; the seeds' own, if there are several, are thin.
+    """
     curves = {
         (protocol, name): {
-            method: curve
+            method: of_seeds
             for method in study.methods
             if (
-                curve := mean_curve(
+                of_seeds := [
                     run.curves[name]
                     for run in runs
-                    if (run.protocol, run.method) == (protocol, method)
-                )
+                    if (run.protocol, run.method) == (protocol, method) and run.curves[name]
+                ]
             )
         }
         for protocol in study.protocols
@@ -99,12 +102,19 @@ def _draw_mining(study: Study, runs: Sequence[Run]) -> Figure:
     for line, protocol in zip(axes, protocols, strict=True):
         line[0].set_ylabel(protocol)
         for axis, name in zip(line, names, strict=True):
-            for method, curve in curves[protocol, name].items():
+            for method, of_seeds in curves[protocol, name].items():
+                colour = _colour(study, method)
+                if len(of_seeds) > 1:
+                    for curve in of_seeds:
+                        axis.plot(
+                            list(curve), list(curve.values()), color=colour, lw=0.6, alpha=0.5
+                        )
+                mean = mean_curve(of_seeds)
                 (shown[method],) = axis.plot(
-                    list(curve),
-                    list(curve.values()),
-                    color=_colour(study, method),
-                    marker="." if len(curve) < 9 else "",
+                    list(mean),
+                    list(mean.values()),
+                    color=colour,
+                    marker="." if len(mean) < 9 else "",
                 )
             axis.grid(alpha=0.3)
     for axis, name in zip(axes[0], names, strict=True):
@@ -112,7 +122,9 @@ def _draw_mining(study: Study, runs: Sequence[Run]) -> Figure:
         axis.set_ylim(bottom=0)  # of the whole column, now that all of it is drawn
     for axis in axes[-1]:
         axis.set_xlabel("iteration")
-    figure.legend(shown.values(), shown.keys(), loc="upper left", bbox_to_anchor=(1, 1))
+    methods = [method for method in study.methods if method in shown]
+    lines = [shown[method] for method in methods]
+    figure.legend(lines, methods, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
