@@ -175,15 +175,21 @@ def test_pictures_drawn_again_are_the_same_files(study, runs, tmp_path):
     assert first == again
 
 
-def test_pictures(study, runs, tmp_path, monkeypatch):
-    drawn = []
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that are saved, of each picture one per format."""
+    figures = []
     save = plots.plt.Figure.savefig
 
     def remember(figure, *args, **kwargs):
-        drawn.append(figure)
+        figures.append(figure)
         save(figure, *args, **kwargs)
 
     monkeypatch.setattr(plots.plt.Figure, "savefig", remember)
+    return figures
+
+
+def test_pictures(study, runs, tmp_path, drawn):
     planned = study()
     written = plot_study(planned, make_rows(planned, runs), runs, tmp_path)
     assert [path.name for path in written] == ["ap.png", "ap.svg", "mining.png", "mining.svg"]
@@ -207,10 +213,7 @@ def test_pictures(study, runs, tmp_path, monkeypatch):
     assert line.get_xydata().tolist() == [[9, 0.375], [19, 0.5]]
 
 
-def test_curves_of_several_seeds_are_drawn_under_their_mean(study, monkeypatch, tmp_path):
-    drawn = []
-    monkeypatch.setattr(plots.plt.Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
-    monkeypatch.setattr(plots.plt, "close", lambda figure: None)
+def test_curves_of_several_seeds_are_drawn_under_their_mean(study, tmp_path, drawn):
     # The first protocol knows the second method alone.
     runs = [
         run("full", "comining", 0, 1.0, mined_precision=0.5),
@@ -226,11 +229,8 @@ def test_curves_of_several_seeds_are_drawn_under_their_mean(study, monkeypatch, 
     assert [text.get_text() for text in mining.legends[0].texts] == ["plain", "comining"]
 
 
-def test_single_run_has_no_error_bar(study, runs, tmp_path, monkeypatch):
+def test_single_run_has_no_error_bar(study, runs, tmp_path, drawn):
     """One of length 0 would say that its runs do not differ."""
-    drawn = []
-    monkeypatch.setattr(plots.plt.Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
-    monkeypatch.setattr(plots.plt, "close", lambda figure: None)
     planned = study()
     plot_study(planned, make_rows(planned, runs[:1]), runs[:1], tmp_path)
     (bars,) = [bars for bars in drawn[0].axes[0].containers if bars.get_label() == "_nolegend_"]
