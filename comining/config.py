@@ -18,7 +18,8 @@ def add_comining_config(cfg: CfgNode) -> None:
     # above them is mined.
     cfg.MODEL.COMINING.THRESHOLD = "fixed"
     cfg.MODEL.COMINING.ADAPTIVE = CfgNode()
-    # The share of mined boxes that are to have the right class and place. In (0, 1).
+    # The share of mined boxes that are to have the right class and place. In (0, 1]; with 1 nothing
+    # is mined, only ignored.
     cfg.MODEL.COMINING.ADAPTIVE.PRECISION = 0.95
     # What scores too low for that is no background either, as long as this share of it is to lie on
     # an object. In (0, 1).

@@ -64,18 +64,25 @@ class AdaptiveThresholds(nn.Module):
         """
         Args:
             num_classes: K.
-            precision: the wanted share of mined boxes that have the right class and place.
-            object_precision: the wanted share of ignored or mined boxes that are on an object.
+            precision: the wanted share of mined boxes that have the right class and place, in
+                (0, 1]. With 1 nothing is mined; what would be is ignored.
+            object_precision: the wanted share of ignored or mined boxes that are on an object, in
+                (0, 1).
 
         Raises:
-            InputError: a value is not between 0 and 1.
+            InputError: a value is outside its range.
         """
         super().__init__()
-        for name, value in (("PRECISION", precision), ("OBJECT_PRECISION", object_precision)):
-            if not 0 < value < 1:
-                raise InputError(
-                    f"MODEL.COMINING.ADAPTIVE.{name} is {value}; it must be between 0 and 1"
-                )
+        if not 0 < precision <= 1:
+            raise InputError(
+                f"MODEL.COMINING.ADAPTIVE.PRECISION is {precision}; it must be above 0 and at most "
+                "1, with which nothing is mined"
+            )
+        if not 0 < object_precision < 1:
+            raise InputError(
+                f"MODEL.COMINING.ADAPTIVE.OBJECT_PRECISION is {object_precision}; it must be "
+                "between 0 and 1"
+            )
         self.precision = precision
         self.object_precision = object_precision
         # Saved with the model, so that a resumed training goes on alike.
@@ -139,7 +146,8 @@ class AdaptiveThresholds(nn.Module):
         right, on_object, close, far = above
         is_right_of_all = right[-1] / (close[-1] + DOUBT)
         is_right = self._share(right, close, far, believed=is_right_of_all)
-        mine = _first_score(is_right >= self.precision)
+        # No number of detections proves that all are right: rounding alone would reach 1.
+        mine = _first_score((is_right >= self.precision) & (self.precision < 1))
         right, _, close, far = above - F.pad(above, (0, MARGIN))[..., MARGIN:]
         is_right_here = self._share(right, close, far, believed=is_right)
         # Empty ranges of scores say nothing, and where all that scores more is no better there is

@@ -270,8 +270,27 @@ class TestThresholds:
             adaptive.observe(detections, make_labels([[0, 0, 10, 10]]))
         assert 0.9 * 3 < adaptive.least_far[0] < 1.4 * 3
 
-    @pytest.mark.parametrize("value", [0, 1, -0.5])
-    @pytest.mark.parametrize("name", ["precision", "object_precision"])
+    def test_wanting_certainty_mines_nothing_and_ignores_as_ever(self):
+        # So many that their share is rounded to 1.
+        right = {0.8: 1e9}
+        thresholds = []
+        for precision in (0.9, 1):
+            adaptive = AdaptiveThresholds(NUM_CLASSES, precision=precision)
+            add_counts(adaptive, 1, right=right, on_object=right, close=right, far=right)
+            thresholds.append(adaptive.thresholds())
+        (mine, ignore), (mine_certain, ignore_certain) = thresholds
+        assert mine.isfinite().all()
+        assert mine_certain.tolist() == [math.inf] * NUM_CLASSES
+        assert ignore_certain == ignore
+        assert ignore.isfinite()
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("precision", 0), ("precision", 1.01), ("precision", -0.5), ("precision", math.nan),
+            ("object_precision", 0), ("object_precision", 1), ("object_precision", -0.5),
+        ],
+    )  # fmt: skip
     def test_illegal_shares(self, name, value):
         with pytest.raises(InputError, match=f"ADAPTIVE.{name.upper()} is {value}"):
             AdaptiveThresholds(NUM_CLASSES, **{name: value})
