@@ -14,7 +14,11 @@ def study_file(tmp_path):
     def write(**changes) -> Path:
         content = {
             "config": "configs/demo.yaml",
-            "settings": {"DATASETS.TEST": ["val"], "SOLVER.MAX_ITER": 20},
+            "settings": {
+                "DATASETS.REGISTER": [],  # no annotations are needed
+                "DATASETS.TEST": ["val"],
+                "SOLVER.MAX_ITER": 20,
+            },
             "methods": {"plain": {"MODEL.META_ARCHITECTURE": "RetinaNet"}, "comining": {}},
             "protocols": {
                 "full": {"DATASETS.TRAIN": ["everything"]},
