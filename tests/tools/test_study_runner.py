@@ -302,7 +302,7 @@ def test_changed_annotations_stop_the_study(study, tmp_path):
     files["train"].unlink()
     cells.check_unchanged(plan.cells, output)
     with pytest.raises(
-        InputError, match=rf"file: {files['train']} of train, {files['val']} of val$"
+        InputError, match=rf"file: {files['train']} of train, {files['val']} of val; make it"
     ):
         run_cells(plan.cells, output, 1, fake("well"))
     finished = [cell for cell in plan.cells if cells.finished_record(cell, output)]

@@ -118,7 +118,10 @@ def _check_data(cells: Iterable[Cell]) -> None:
         if not path.is_file()
     }
     if missing:
-        raise InputError(f"no such annotation file: {', '.join(sorted(missing))}")
+        raise InputError(
+            f"no such annotation file: {', '.join(sorted(missing))}; make it (as the head of the "
+            "study file or README says), or name another one in DATASETS.REGISTER"
+        )
 
 
 def _ended(running: list[_Running]) -> list[_Running]:
