@@ -257,13 +257,17 @@ def mining_curves(records: Iterable[dict[str, float]]) -> dict[str, dict[int, fl
     """
     curves: dict[str, dict[int, float]] = {name: {} for name in MINING}
     for record in records:
-        for name, key in MINING.items():
-            branches = [record[k] for k in (key, f"{key}_aug") if k in record]
-            # Where nothing was mined, there is no precision.
-            known = [value for value in branches if value is not None and math.isfinite(value)]
+        for name in MINING:
+            known = _of_branches(record, name)
             if known:
                 curves[name][int(record["iteration"])] = fmean(known)
     return curves
+
+
+def _of_branches(record: dict[str, float], name: str) -> list[float]:
+    """What was logged of one of `MINING`. Where nothing was mined, there is no precision."""
+    values = (record.get(MINING[name] + suffix) for suffix in ("", "_aug"))
+    return [value for value in values if value is not None and math.isfinite(value)]
 
 
 def lowest_precision(records: Iterable[dict[str, float]], batch_size: int) -> float | None:
@@ -278,16 +282,12 @@ def lowest_precision(records: Iterable[dict[str, float]], batch_size: int) -> fl
     """
     mined, before, lowest = 0.0, -1.0, math.inf
     for record in records:
-        number, precision = MINING["mined_per_image"], MINING["mined_precision"]
-        if number not in record:
-            continue
-        per_image = record[number] + record.get(f"{number}_aug", 0.0)
-        mined += per_image * batch_size * (record["iteration"] - before)
-        before = record["iteration"]
-        if mined > ENOUGH_MINED:
-            of_branches = [record.get(precision), record.get(f"{precision}_aug")]
-            known = [value for value in of_branches if value is not None and math.isfinite(value)]
-            lowest = min([lowest, *known])
+        per_image = _of_branches(record, "mined_per_image")
+        if per_image:
+            mined += sum(per_image) * batch_size * (record["iteration"] - before)
+            before = record["iteration"]
+            if mined > ENOUGH_MINED:
+                lowest = min([lowest, *_of_branches(record, "mined_precision")])
     return lowest if math.isfinite(lowest) else None
 
 

@@ -140,11 +140,13 @@ class _Progress:
         self.total = len(cells)
         self.jobs = jobs
         self.minutes: dict[str, list[float]] = defaultdict(list)
+        waiting = []
         for cell in cells:
             record = finished_record(cell, output)
             if record:
                 self.minutes[cell.method].append(record.minutes)
-        waiting = [(cell.method, 0.0) for cell in cells if not finished_record(cell, output)]
+            else:
+                waiting.append((cell.method, 0.0))
         print(
             f"{self.finished}/{self.total} cells are finished{self._outlook(waiting)}", flush=True
         )
