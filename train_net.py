@@ -31,7 +31,7 @@ def main(args: argparse.Namespace) -> Any:
 def run(cfg: CfgNode, trainer_class: type[Trainer], args: argparse.Namespace) -> Any:
     if args.eval_only:
         model = trainer_class.build_model(cfg)
-        checkpointer = Checkpointer(model, cfg.OUTPUT_DIR)
+        checkpointer = Checkpointer(model, cfg.OUTPUT_DIR, whole=True)
         checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
         return trainer_class.test(cfg, model)
     trainer = trainer_class(cfg)

@@ -154,6 +154,15 @@ def test_evaluation_alone_gives_the_same(finished, coco_root, output):
     assert not (output / "metrics.json").exists()  # nothing was trained
 
 
+def test_untrained_weights_are_not_evaluated(finished, coco_root, weights, output):
+    shutil.copy(finished / "results.json", output)
+    done = run(coco_root, "hard_R50", output, "--eval-only", **{"MODEL.WEIGHTS": weights(50)})
+    assert done.returncode == 1
+    assert "R-50.pth does not hold the weights of this CoMiningRetinaNet: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert read(output / "results.json") == read(finished / "results.json")
+
+
 def test_resumed_run_continues(finished, coco_root, output):
     shutil.copytree(finished, output, dirs_exist_ok=True)
     # The first weights are not asked for again.

@@ -45,7 +45,7 @@ from comining.data.completion import complete, info_of
 from comining.data.output_file import check_output, write_atomically
 from comining.data.sparse import encode
 from comining.engine import Trainer, launch, load_config
-from comining.engine.miner import SCORE_DIGITS, Mined, build_miner
+from comining.engine.miner import SCORE_DIGITS, Mined, build_miner, why_nothing_is_mined
 from comining.engine.mining_run import PartialResults, mine_dataset
 from comining.engine.setup import check_weights, weights_file
 from comining.errors import InputError
@@ -77,13 +77,13 @@ def main(args: argparse.Namespace) -> None:
     classes = MetadataCatalog.get(names["images"]).thing_classes
     chosen = _by_class(args.score_thresh, classes)
     are_learnt = args.precision is None and not chosen
-    score_thresh = None if are_learnt else min([LOWEST_SCORE, *chosen])
+    # The model cuts by the class score, which of FCOS may be the square of what boxes score.
+    score_thresh = None if are_learnt else min([LOWEST_SCORE, *(x * x for x in chosen)])
 
     model = build_miner(cfg)
-    if are_learnt and min(model.score_thresholds()) == 1:
+    if are_learnt and (reason := why_nothing_is_mined(model)):
         raise InputError(
-            f"{args.weights} has no thresholds that were learnt in training: give --score-thresh, "
-            "or --precision with --calibrate-on"
+            f"{args.weights}: {reason}. Or give --score-thresh, or --precision with --calibrate-on"
         )
     settings = _settings(args, cfg, score_thresh, files, model.asks_mirror_image)
     if comm.is_main_process():

@@ -341,7 +341,7 @@ def predict(
     for detector in ("RETINANET", "FCOS", "ROI_HEADS"):
         cfg.MODEL[detector].SCORE_THRESH_TEST = score_thresh
     model = build_model(cfg).eval()
-    Checkpointer(model).load(cfg.MODEL.WEIGHTS)
+    Checkpointer(model, whole=True).load(cfg.MODEL.WEIGHTS)
     categories = find_categories(cfg)
     num_classes = getattr(model, "num_classes", len(categories))
     if categories and len(categories) != num_classes:

@@ -34,7 +34,13 @@ from comining.data import check_datasets, register_from_config
 from comining.data.loader import UNREADABLE_OR_ODD, failure_text
 from comining.data.output_file import check_output
 from comining.engine import load_config
-from comining.engine.miner import build_miner, mine_batch, without_crowds, xyxy
+from comining.engine.miner import (
+    build_miner,
+    mine_batch,
+    why_nothing_is_mined,
+    without_crowds,
+    xyxy,
+)
 from comining.engine.setup import check_named, check_weights
 from comining.errors import InputError
 
@@ -62,6 +68,8 @@ def show_mined(cfg: CfgNode, output: Path, num_images: int) -> None:
         InputError: the model does not mine, or a data set can't be used or an image not be read.
     """
     model = build_miner(cfg)
+    if reason := why_nothing_is_mined(model):
+        print(f"The picture shows no mined boxes: {reason}")
     mapper = DatasetMapper(cfg, is_train=False)
     # The mapper drops the annotations that inference has no use for.
     records = DatasetCatalog.get(cfg.DATASETS.TRAIN[0])[:num_images]

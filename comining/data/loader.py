@@ -105,8 +105,10 @@ class TrainLoader:
             for item, failures in samples:
                 for name, reason in failures:
                     self._report(name, reason)
+                if item is None and not failures:
+                    raise InputError("the mapper returns None for every image: none is left")
                 if item is None:
-                    self._give_up(failures[-1][1] if failures else "the mapper skips every image")
+                    self._give_up(failures[-1][1])
             yield [item for item, _ in samples]
 
     def _plan(self) -> Iterator[list[tuple[int, int]]]:

@@ -37,10 +37,12 @@ class _SafeCheckpointer(fvcore.common.checkpoint.Checkpointer):
 class Checkpointer(DetectionCheckpointer, _SafeCheckpointer):
     """detectron2's, with files that are complete or not there at all and that can't run code."""
 
-    def __init__(self, *args: Any, keep: int = 0, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, keep: int = 0, whole: bool = False, **kwargs: Any) -> None:
         """
         Args:
             keep: how many periodic checkpoints to keep, the newest; 0 for all.
+            whole: whether what is loaded must have all of the model's parameters, as is needed to
+                use it; a training may begin with some of them.
             args, kwargs: of ``DetectionCheckpointer``.
 
         Raises:
@@ -52,6 +54,34 @@ class Checkpointer(DetectionCheckpointer, _SafeCheckpointer):
                 f"SOLVER.CHECKPOINTS_TO_KEEP is {keep}; it must be 0, for all, or more"
             )
         self.keep = keep
+        self.whole = whole
+
+    def load(self, path: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """detectron2's.
+
+        Raises:
+            InputError: the model is to be ``whole``, and the file has not all of it, or none is
+                named.
+        """
+        if self.whole and not path:
+            raise InputError("MODEL.WEIGHTS is empty: name the weights of a trained model")
+        self._path = path
+        return super().load(path, *args, **kwargs)
+
+    def _load_model(self, checkpoint: Any) -> Any:
+        incompatible = super()._load_model(checkpoint)
+        if self.whole:
+            parameters = [name for name, _ in self.model.named_parameters()]
+            misfits = {*incompatible.missing_keys, *(x[0] for x in incompatible.incorrect_shapes)}
+            unset = [name for name in parameters if name in misfits]
+            if unset:
+                raise InputError(
+                    f"{self._path} does not hold the weights of this "
+                    f"{type(self.model).__name__}: {len(unset)} of its {len(parameters)} "
+                    f"parameters are missing or of another shape, such as {unset[-1]}. Name the "
+                    "config that the model was trained with"
+                )
+        return incompatible
 
     def save(self, name: str, **kwargs: Any) -> None:
         """Write ``<name>.pth`` into the folder and make it the last checkpoint.

@@ -45,7 +45,8 @@ def build_miner(cfg: CfgNode) -> CoMining:
         cfg: of a model trained by Co-mining, with its weights.
 
     Raises:
-        InputError: the model does not mine, or has no weights, or they can't be read.
+        InputError: the model does not mine, or has no weights, or they can't be read or are
+            another model's.
     """
     cfg = cfg.clone()
     cfg.defrost()
@@ -54,11 +55,20 @@ def build_miner(cfg: CfgNode) -> CoMining:
     model = Trainer.build_model(cfg).eval()
     if not isinstance(model, CoMining):
         raise InputError(f"{cfg.MODEL.META_ARCHITECTURE} does not mine: name a Co-mining config")
-    if not cfg.MODEL.WEIGHTS:
-        raise InputError("MODEL.WEIGHTS is empty: name the weights of a trained model")
     check_weights(cfg.MODEL.WEIGHTS, "")
-    Checkpointer(model).load(cfg.MODEL.WEIGHTS)
+    Checkpointer(model, whole=True).load(cfg.MODEL.WEIGHTS)
     return model
+
+
+def why_nothing_is_mined(model: CoMining) -> str:
+    """Why no score is above the model's thresholds; empty if one may be."""
+    if min(model.score_thresholds()) < 1:
+        return ""
+    if model.adaptive is None:
+        return "no score is above a MODEL.COMINING.SCORE_THRESH of 1"
+    if model.adaptive.precision == 1:
+        return "with a MODEL.COMINING.ADAPTIVE.PRECISION of 1 nothing is mined; set it to 0.95, say"
+    return "the weights hold no thresholds that were learnt in training"
 
 
 def mine_batch(

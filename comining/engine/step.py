@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from comining.data import TrainLoader
 
 from .divergence import describe_divergence
+from .optimizer_state import describe_optimizer, load_optimizer
 
 logger = logging.getLogger(__name__)
 
@@ -133,6 +134,7 @@ class TrainStep(TrainerBase):
         state = super().state_dict()
         state["skipped_steps"] = self.skipped_steps
         state["optimizer"] = self.optimizer.state_dict()
+        state["optimizer_description"] = describe_optimizer(self.optimizer, _unwrapped(self.model))
         state["grad_scaler"] = self.grad_scaler.state_dict()
         # A running mean that detectron2's detectors keep beside their buffers, here that of the
         # main process.
@@ -142,7 +144,12 @@ class TrainStep(TrainerBase):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
         self.skipped_steps = state_dict.get("skipped_steps", 0)
-        self.optimizer.load_state_dict(state_dict["optimizer"])
+        load_optimizer(
+            self.optimizer,
+            _unwrapped(self.model),
+            state_dict["optimizer"],
+            state_dict.get("optimizer_description"),
+        )
         if state_dict.get("grad_scaler"):
             self.grad_scaler.load_state_dict(state_dict["grad_scaler"])
         if state_dict.get("loss_normalizer") is not None:

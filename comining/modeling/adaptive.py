@@ -17,7 +17,7 @@ FLOOR = 0.1
 #: A detection is close to an annotated box if their IoU is above.
 CLOSE_IOU = 0.2
 NUM_BINS = 100
-#: The share of what was counted that is left after an iteration: about a hundred of them matter.
+#: The share of what was counted that is left after a batch: about a hundred of them matter.
 DECAY = 0.99
 #: So many detections, in addition to those that were seen, speak for what was believed before: of
 #: all classes together for nothing right, of one class for what holds for all.
@@ -104,7 +104,7 @@ class AdaptiveThresholds(nn.Module):
 
     @torch.no_grad()
     def observe(self, detections: Labels, annotated: Labels) -> Tensor:
-        """Count an iteration's detections, of all processes.
+        """Count a batch's detections, of all processes.
 
         Args:
             detections: of a batch, one per place.
@@ -139,7 +139,7 @@ class AdaptiveThresholds(nn.Module):
         """The scores above which a detection is to be mined and, if it is not mined, ignored.
 
         Returns:
-            (K,), by class, and a scalar for all, in [0, 1), on the device; infinite while the
+            (K,), by class, and a scalar for all, in [0, 1], on the device; infinite while the
             wanted share is reached nowhere.
         """
         above = self._above()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -86,6 +87,7 @@ class CoMining(DenseDetector):
         self.crosswise = crosswise
         self.seed = seed if seed >= 0 else random_seed()
         self.mining_log = MiningLog(BRANCHES, self.num_classes, vis_period)
+        self._last_batch = (-1, 0)
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
@@ -115,12 +117,13 @@ class CoMining(DenseDetector):
         """
         raise NotImplementedError
 
-    def mine(self, outputs: Any, score_thresh: float) -> Labels:
+    def mine(self, outputs: Any, score_thresh: float, max_per_image: int) -> Labels:
         """What the detector is confident of, by its own rules of thresholding and suppression.
 
         Args:
             outputs: from `dense_outputs`.
             score_thresh: class scores above count; in [0, 1].
+            max_per_image: at most that many, the best-scored, of an image.
 
         Returns:
             Labels of the 2N images, boxes in the frame of their view and not clipped to it.
@@ -165,8 +168,8 @@ class CoMining(DenseDetector):
         num_images = len(batched_inputs)
         outputs = self._outputs(batched_inputs)
         if self.adaptive is None:
-            mined = self.mine(outputs, self.score_thresh if score_thresh is None else score_thresh)
-            return mined.split(num_images)
+            above = self.score_thresh if score_thresh is None else score_thresh
+            return self.mine(outputs, above, self.max_detections_per_image).split(num_images)
         floor = FLOOR if score_thresh is None else min(FLOOR, score_thresh)
         found = self._one_per_place(outputs, floor)
         if self.asks_mirror_image:
@@ -215,8 +218,9 @@ class CoMining(DenseDetector):
 
     def _one_per_place(self, outputs: Any, score_thresh: float) -> Labels:
         """Detections of all images, of every place but the best-scored class."""
-        found = self.mine(outputs, score_thresh)
-        return suppress(found, HIT_IOU, max_per_image=len(found.boxes), class_wise=False)
+        # Of a crowded image they may be more than the limit, which is meant for places.
+        found = self.mine(outputs, score_thresh, sys.maxsize)
+        return suppress(found, HIT_IOU, self.max_detections_per_image, class_wise=False)
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
         """detectron2's ``DenseDetector.forward``."""
@@ -228,7 +232,7 @@ class CoMining(DenseDetector):
         """In training, normalise, pad and batch both views; else the detector's own way."""
         if not self.training:
             return super().preprocess_image(batched_inputs)
-        iteration, rank = get_event_storage().iter, comm.get_rank()
+        (iteration, batch), rank = self._next_batch(), comm.get_rank()
         originals, views, flipped, withheld = [], [], [], []
         for index, item in enumerate(batched_inputs):
             image = item["image"]
@@ -246,7 +250,7 @@ class CoMining(DenseDetector):
                         "view must keep the frame of the first"
                     )
             else:
-                draw = self.view.draw(view_rng(self.seed, iteration, rank, index))
+                draw = self.view.draw(view_rng(self.seed, iteration, rank, index, batch))
                 view, flip = self.view.make(image, draw), draw.flip
             originals.append({"image": image})
             views.append({"image": view})
@@ -254,6 +258,17 @@ class CoMining(DenseDetector):
             withheld.append(item.get("withheld"))
         images = super().preprocess_image(originals + views)
         return TwoViews(images.tensor, images.image_sizes, flipped, withheld)
+
+    def _next_batch(self) -> tuple[int, int]:
+        """The iteration, and how many batches it has had before.
+
+        It has several where gradients are accumulated. For detectron2's PreciseBN every batch is
+        one of iteration 0.
+        """
+        iteration = get_event_storage().iter
+        last_iteration, batch = self._last_batch
+        self._last_batch = (iteration, batch + 1 if iteration == last_iteration else 0)
+        return self._last_batch
 
     def forward_training(
         self,
@@ -316,7 +331,7 @@ class CoMining(DenseDetector):
     def _confident(self, outputs: Any, annotated: Labels, *, learn: bool) -> tuple[Labels, Labels]:
         """What each view's detector is confident of, and what of the rest is to be ignored."""
         if self.adaptive is None:
-            mined = self.mine(outputs, self.score_thresh)
+            mined = self.mine(outputs, self.score_thresh, self.max_detections_per_image)
             return mined, Labels(*(field[:0] for field in mined))
         if learn and get_event_storage().iter == 0:
             self.adaptive.reset()  # of weights that only begin this training

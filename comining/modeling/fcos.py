@@ -175,7 +175,7 @@ class CoMiningFCOS(CoMining, FCOS):
             centerness=[x.float() for x in center],
         )
 
-    def mine(self, outputs: FCOSOutputs, score_thresh: float) -> Labels:
+    def mine(self, outputs: FCOSOutputs, score_thresh: float, max_per_image: int) -> Labels:
         # The class score alone decides what is confident, together with centerness it ranks.
         topk = self.test_topk_candidates
         candidates = top_candidates(
@@ -189,7 +189,7 @@ class CoMiningFCOS(CoMining, FCOS):
             torch.cat(outputs.cells)[candidates.anchors],
         )
         labels = Labels(boxes, candidates.classes, candidates.images, candidates.scores)
-        return suppress(labels, self.test_nms_thresh, self.max_detections_per_image)
+        return suppress(labels, self.test_nms_thresh, max_per_image)
 
     def branch_losses(self, outputs: FCOSOutputs, labels: Sequence[Labels]) -> dict[str, Tensor]:
         num_branches = len(BRANCHES)

@@ -64,7 +64,7 @@ class CoMiningRetinaNet(CoMining, RetinaNet):
             deltas=torch.cat([permute_to_N_HWA_K(x, 4) for x in deltas], dim=1).float(),
         )
 
-    def mine(self, outputs: RetinaNetOutputs, score_thresh: float) -> Labels:
+    def mine(self, outputs: RetinaNetOutputs, score_thresh: float, max_per_image: int) -> Labels:
         topk = self.test_topk_candidates
         candidates = top_candidates(
             confident_candidates(outputs.logits, self.num_classes, score_thresh, topk), topk
@@ -74,7 +74,7 @@ class CoMiningRetinaNet(CoMining, RetinaNet):
             outputs.anchors[candidates.anchors],
         )
         labels = Labels(boxes, candidates.classes, candidates.images, candidates.scores)
-        return suppress(labels, self.test_nms_thresh, self.max_detections_per_image)
+        return suppress(labels, self.test_nms_thresh, max_per_image)
 
     def branch_losses(
         self, outputs: RetinaNetOutputs, labels: Sequence[Labels]

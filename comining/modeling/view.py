@@ -135,7 +135,9 @@ class SecondView:
         return view.flip(2) if draw.flip else view
 
 
-def view_rng(seed: int, iteration: int, rank: int, index: int) -> np.random.Generator:
+def view_rng(
+    seed: int, iteration: int, rank: int, index: int, batch: int = 0
+) -> np.random.Generator:
     """The random generator of one image's view.
 
     It is derived from counters alone, so a resumed run draws what the uninterrupted one would.
@@ -145,8 +147,10 @@ def view_rng(seed: int, iteration: int, rank: int, index: int) -> np.random.Gene
         iteration: of the training.
         rank: of the process.
         index: of the image in the process's batch.
+        batch: of the iteration, which has several where gradients are accumulated.
     """
-    return np.random.default_rng([seed, iteration, rank, index])
+    counters = [seed, iteration, rank, index]
+    return np.random.default_rng([*counters, batch] if batch else counters)
 
 
 def random_seed() -> int:

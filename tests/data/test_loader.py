@@ -223,7 +223,7 @@ class TestSkippingMapper:
     def test_all_are_skipped(self, images):
         loader = TrainLoader(images, lambda image: None, [0, 1], batch_size=2, seed=0,
                              aspect_ratio_grouping=False)  # fmt: skip
-        with pytest.raises(InputError, match="the mapper skips every image"):
+        with pytest.raises(InputError, match="the mapper returns None for every image"):
             next(iter(loader))
 
 

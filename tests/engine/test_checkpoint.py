@@ -39,6 +39,34 @@ def save(folder, iteration, name=None, **settings):
     return checkpointer
 
 
+class TestWholeModel:
+    """What is evaluated or mines needs all of its weights."""
+
+    def load(self, folder, **weights):
+        model = nn.Sequential(tiny(), nn.BatchNorm1d(2))
+        state = {name: value + 1 for name, value in model.state_dict().items()} | weights
+        state = {name: value for name, value in state.items() if value is not None}
+        torch.save({"model": state}, folder / "x.pth")
+        Checkpointer(model, whole=True).load(str(folder / "x.pth"))
+        assert torch.equal(model[0].bias, state["0.bias"])
+
+    def test_all_are_there(self, tmp_path):
+        self.load(tmp_path)
+
+    def test_statistics_and_more_may_differ(self, tmp_path):
+        self.load(tmp_path, **{"1.running_mean": None, "head.weight": torch.zeros(3)})
+
+    @pytest.mark.parametrize("weight", [None, torch.zeros(3, 2)])
+    def test_one_is_missing_or_of_another_shape(self, tmp_path, weight):
+        message = r"x\.pth does not hold .* this Sequential: 1 of its 4 parameters .* 0\.weight\."
+        with pytest.raises(InputError, match=message):
+            self.load(tmp_path, **{"0.weight": weight})
+
+    def test_none_are_named(self):
+        with pytest.raises(InputError, match=r"MODEL\.WEIGHTS is empty"):
+            Checkpointer(tiny(), whole=True).load("")
+
+
 class TestSave:
     def test_is_loaded_again(self, tmp_path):
         checkpointer = save(tmp_path, 3)

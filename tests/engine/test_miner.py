@@ -34,7 +34,7 @@ def test_mined_boxes_are_in_pixels_of_the_original_and_compared_with_the_annotat
     boxes = [[10, 10, 30, 30], [50, 60, 70, 90], [-3, 60, 20, 101], [10, 10, 30, 30]]
     scaled = torch.tensor(boxes) * torch.tensor([307 / 120, 2.56, 307 / 120, 2.56])
     scores = torch.tensor([0.9, 0.75, 0.7, 0.65])
-    model.mine = lambda outputs, score_thresh: Labels(
+    model.mine = lambda outputs, score_thresh, max_per_image: Labels(
         scaled, torch.tensor([1, 1, 0, 2]), torch.tensor([0, 0, 0, 0]), scores
     )
     mapper = DatasetMapper(tiny_config("INPUT.MIN_SIZE_TEST", 256), is_train=False)

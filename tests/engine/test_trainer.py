@@ -317,6 +317,9 @@ def test_resumed_run_equals_an_uninterrupted_one(cfg, own_data, tmp_path):
         resumed["model"]["head.cls_score.weight"], halfway["model"]["head.cls_score.weight"]
     )
     torch.testing.assert_close(resumed["model"], uninterrupted["model"])
+    descriptions = [x["trainer"]["_trainer"].pop("optimizer_description")
+                    for x in (resumed, uninterrupted)]  # fmt: skip
+    assert descriptions[0] == descriptions[1]
     torch.testing.assert_close(resumed["trainer"], uninterrupted["trainer"])
 
 
@@ -342,6 +345,73 @@ def test_resumed_run_goes_by_its_own_learning_rate(cfg, tmp_path):
         assert group["weight_decay"] in (0, 0.2)
     trainer.train()
     assert rate() == pytest.approx(0.001)
+
+
+def momentum(trainer):
+    """By the parameter's name."""
+    names = {parameter: name for name, parameter in trainer.model.named_parameters()}
+    states = trainer.optimizer.state.items()
+    return {names[parameter]: state["momentum_buffer"].clone() for parameter, state in states}
+
+
+@pytest.fixture
+def halfway(cfg):
+    """A trainer after two of four iterations with SGD, at a learning rate of 0.002."""
+    cfg.merge_from_list(
+        ["SOLVER.OPTIMIZER", "SGD", "SOLVER.BASE_LR", 0.02, "SOLVER.WARMUP_ITERS", 0,
+         "SOLVER.LR_SCHEDULER_NAME", "WarmupMultiStepLR", "SOLVER.STEPS", [1],
+         "SOLVER.WEIGHT_DECAY", 0.1, "SOLVER.WEIGHT_DECAY_NORM", 0.0, "DATASETS.TEST", []]
+    )  # fmt: skip
+    trainer = train(cfg)
+    cfg.SOLVER.MAX_ITER = 4
+    return trainer
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["SOLVER.WEIGHT_DECAY_BIAS", 0.05],  # a third group of parameters
+        ["SOLVER.CLIP_GRADIENTS.ENABLED", True, "SOLVER.WEIGHT_DECAY_BIAS", 0.05],
+        ["MODEL.BACKBONE.FREEZE_AT", 2],
+    ],
+)
+def test_resumed_run_keeps_the_momentum_of_what_it_trains(cfg, halfway, settings):
+    before = momentum(halfway)
+    groups = [len(group["params"]) for group in halfway.optimizer.param_groups]
+    cfg.merge_from_list(settings)
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=True)
+    after = momentum(trainer)
+    trained = {name for name, x in trainer.model.named_parameters() if x.requires_grad}
+    assert [len(group["params"]) for group in trainer.optimizer.param_groups] != groups
+    assert set(after) == trained & set(before) != set()
+    for name, value in after.items():
+        assert torch.equal(value, before[name])
+    assert all(x["lr"] == pytest.approx(0.002) for x in trainer.optimizer.param_groups)
+    trainer.train()
+    assert load_checkpoint(cfg)["iteration"] == 3
+
+
+def test_resumed_run_with_another_optimizer_starts_its_state_anew(cfg, halfway, caplog):
+    cfg.SOLVER.OPTIMIZER = "AdamW"
+    trainer = train(cfg, resume=True)
+    assert "The checkpoint was made with SGD, this run has AdamW" in caplog.text
+    for state in trainer.optimizer.state.values():
+        assert set(state) == {"step", "exp_avg", "exp_avg_sq"}
+        assert state["step"] == 2
+    assert all(x["lr"] == pytest.approx(0.002) for x in trainer.optimizer.param_groups)
+
+
+def test_older_checkpoint_resumes_with_the_same_groups_alone(cfg, halfway):
+    checkpoint = load_checkpoint(cfg)
+    del checkpoint["trainer"]["_trainer"]["optimizer_description"]
+    torch.save(checkpoint, f"{cfg.OUTPUT_DIR}/model_final.pth")
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=True)
+    assert set(momentum(trainer)) == set(momentum(halfway))
+    cfg.SOLVER.WEIGHT_DECAY_BIAS = 0.05
+    with pytest.raises(InputError, match=r"other groups of parameters, and .* not name them"):
+        Trainer(cfg).resume_or_load(resume=True)
 
 
 def test_checkpoint_of_another_trainer_resumes_without_momentum(cfg, tmp_path, caplog):

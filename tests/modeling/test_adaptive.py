@@ -19,6 +19,7 @@ from comining.modeling.adaptive import (
     AdaptiveThresholds,
 )
 from comining.modeling.labels import IGNORED_CLASS, Labels
+from comining.modeling.mining import suppress
 from tests.modeling.helpers import NUM_CLASSES, each_detector, items, make_labels, plain, tiny_model
 
 ANNOTATED = make_labels([[0, 0, 10, 10]], classes=[1])
@@ -323,7 +324,7 @@ class TestTraining:
         model.adaptive = with_counts(  # mined above 0.41, ignored above 0.21
             right={0.7: 1000}, on_object={0.7: 1000, 0.4: 500}, close=everything, far=everything
         )
-        model.mine = lambda outputs, score_thresh: self.FOUND
+        model.mine = lambda outputs, score_thresh, max_per_image: self.FOUND
         return model
 
     def labels(self, model):
@@ -360,7 +361,7 @@ class TestTraining:
     )
     def test_views_agree_on_the_same_place_and_class(self, detector, box, class_, is_mined):
         model = self.model(detector)
-        model.mine = lambda outputs, score_thresh: make_labels(
+        model.mine = lambda outputs, score_thresh, max_per_image: make_labels(
             [[50, 20, 90, 60], box], classes=[1, class_], images=[0, 1], scores=[0.9, 0.9]
         )
         (_, view), _ = self.labels(model)
@@ -369,7 +370,7 @@ class TestTraining:
 
     def test_what_is_annotated_is_not_mined_however_many_find_it(self, detector):
         model = self.model(detector)
-        model.mine = lambda outputs, score_thresh: make_labels(
+        model.mine = lambda outputs, score_thresh, max_per_image: make_labels(
             [[8, 10, 40, 44]] * 2, classes=[0, 0], images=[0, 1], scores=[0.9, 0.9]
         )
         (original, view), logged = self.labels(model)
@@ -379,7 +380,7 @@ class TestTraining:
     def test_what_is_mined_and_ignored_moves_with_a_mirrored_view(self, detector):
         model = self.model(detector, "MODEL.COMINING.VIEW.FLIP_PROB", 1.0)
         boxes = torch.cat((self.FOUND.boxes[:-1], torch.tensor([[6.0, 20, 46, 62]])))
-        model.mine = lambda outputs, score_thresh: self.FOUND._replace(boxes=boxes)
+        model.mine = lambda outputs, score_thresh, max_per_image: self.FOUND._replace(boxes=boxes)
         (original, view), _ = self.labels(model)
         assert original.boxes.tolist() == [[8, 10, 40, 44], [50, 20, 90, 62]]
         assert view.boxes.tolist() == [
@@ -390,7 +391,7 @@ class TestTraining:
         """By a score below 1, of which only the class is learnt."""
         model = self.model(detector)
         found = self.FOUND._replace(scores=torch.tensor([0.95, 1.0, 0.5, 0.3, 0.35, 0.8, 0.7]))
-        model.mine = lambda outputs, score_thresh: found
+        model.mine = lambda outputs, score_thresh, max_per_image: found
         (original, view), _ = self.labels(model)
         assert original.scores.tolist() == pytest.approx([1, 0.7])
         assert view.scores.tolist() == pytest.approx([1, 1, 0.5, 0.3])
@@ -398,7 +399,7 @@ class TestTraining:
 
     def test_detections_above_the_floor_are_asked_for(self, detector):
         model, given = self.model(detector), []
-        model.mine = lambda outputs, score_thresh: given.append(score_thresh) or self.FOUND
+        model.mine = lambda _, score_thresh, *__: given.append(score_thresh) or self.FOUND
         self.labels(model)
         assert given == [0.1]
 
@@ -489,7 +490,7 @@ def of_one_image():
 
 def test_mining_by_itself_uses_what_training_ended_with():
     model = tiny_model(*TestTraining.ADAPTIVE).eval()
-    model.mine = lambda outputs, score_thresh: of_one_image()
+    model.mine = lambda outputs, score_thresh, max_per_image: of_one_image()
     batch = items(((64, 96), [], []))
     assert len(model.mine_images(batch)[0].boxes) == 0
     model.adaptive.counts[:, :, 80] = 1000
@@ -508,10 +509,19 @@ def test_unknown_kind_of_threshold():
 def test_mining_by_itself_above_another_score():
     model = tiny_model(*TestTraining.ADAPTIVE).eval()
     given = []
-    model.mine = lambda outputs, score_thresh: given.append(score_thresh) or of_one_image()
+    model.mine = lambda _, score_thresh, *__: given.append(score_thresh) or of_one_image()
     (labels,) = model.mine_images(items(((64, 96), [], [])), score_thresh=0.05)
     assert given == [0.05]
     assert labels.scores.tolist() == pytest.approx([0.95, 0.9, 0.5, 0.35, 0.3])
+
+
+def test_places_are_limited_not_the_classes_that_each_is_detected_as():
+    model = tiny_model(*TestTraining.ADAPTIVE, "TEST.DETECTIONS_PER_IMAGE", 2).eval()
+    boxes, scores = [[0.0, 0, 20, 20]] * 3 + [[40, 0, 60, 20], [70, 0, 90, 20]], [9, 8, 7, 6, 5]
+    found = make_labels(boxes, classes=[0, 1, 2, 0, 0], scores=[x / 10 for x in scores])
+    model.mine = lambda _, __, max_per_image: suppress(found, 0.5, max_per_image)
+    (labels,) = model.mine_images(items(((64, 96), [], [])), score_thresh=0.05)
+    assert labels.scores.tolist() == pytest.approx([0.9, 0.6])
 
 
 @each_detector

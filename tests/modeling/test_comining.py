@@ -1,5 +1,7 @@
 """The mechanism: two views, labels exchanged between them."""
 
+import copy
+
 import pytest
 import torch
 from detectron2.config import get_cfg
@@ -36,7 +38,7 @@ def step(model, batch, iteration=0):
 
 def seen_by_backbone(model, batch):
     """The images (B, 3, H, W) that reach the backbone, normalised and padded."""
-    seen = []
+    model, seen = copy.deepcopy(model), []  # the next batch of an iteration gets other views
     hook = model.backbone.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     with torch.no_grad(), EventStorage():
         model(batch)
@@ -53,7 +55,7 @@ def labels_of(model, batch, mined):
         given.append(labels)
         return {"loss": torch.zeros(2)}
 
-    model.mine = lambda outputs, score_thresh: mined
+    model.mine = lambda outputs, score_thresh, max_per_image: mined
     model.branch_losses = branch_losses
     with EventStorage() as storage:
         model(batch)
@@ -125,10 +127,9 @@ class TestLosses:
         if empty:
             batch[0]["instances"] = batch[0]["instances"][:0]
         model = tiny_model(*NOTHING_MINED, detector=detector)
+        originals, views = seen_by_backbone(model, batch).split(2)
         with EventStorage() as storage:
             losses = model(batch)
-        images = seen_by_backbone(model, batch)
-        originals, views = images.split(2)
         assert (originals - views).abs().max() > 0.1
 
         stock = tiny_model(*plain(detector))
@@ -270,7 +271,7 @@ class TestExchange:
     def test_only_the_flipped_images_are_mapped(self):
         model, batch = tiny_model("MODEL.COMINING.VIEW.FLIP_PROB", 0.5), two_items() * 4
         with EventStorage():
-            flipped = model.preprocess_image(batch).flipped
+            flipped = copy.deepcopy(model).preprocess_image(batch).flipped
         assert 0 < sum(flipped) < 8
         mined = make_labels([[1, 0, 9, 9]] * 8, images=list(range(8)))
         labels, _ = labels_of(model, batch, mined)

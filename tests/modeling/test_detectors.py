@@ -152,7 +152,7 @@ def test_the_number_of_waits_does_not_depend_on_the_batch(detector, num_images, 
         features = [model.backbone(images.tensor)[name] for name in model.head_in_features]
         given = model.dense_outputs(features, model.head(features))
         waits.clear()
-        mined = model.mine(given, model.score_thresh)
+        mined = model.mine(given, model.score_thresh, model.max_detections_per_image)
         assert len(mined.boxes) > num_images
         model.branch_losses(given, mined.split(2 * num_images))
     assert 0 < len(waits) <= 8, waits

@@ -44,9 +44,8 @@ class TestMine:
     def test_the_class_score_decides_and_centerness_ranks(self, model):
         # In image 0 a sure class at the rim comes after a less sure one near the centre; in image
         # 1 the best product of all is not confident enough.
-        found = model.mine(
-            outputs([0.9, 0.6, 0.51, 0.49], [0.01, 0.9, 0.04, 0.99]), model.score_thresh
-        )
+        given = outputs([0.9, 0.6, 0.51, 0.49], [0.01, 0.9, 0.04, 0.99])
+        found = model.mine(given, model.score_thresh, 100)
         assert found.images.tolist() == [0, 1, 0]
         assert found.boxes.tolist() == [[8, 0, 16, 8], [0, 0, 8, 8], [0, 0, 8, 8]]
         expected = [(0.6 * 0.9) ** 0.5, (0.51 * 0.04) ** 0.5, (0.9 * 0.01) ** 0.5]
@@ -56,12 +55,13 @@ class TestMine:
         given = outputs([0.9, 0.6, 0.1, 0.1], [0.1, 0.9, 0.5, 0.5])
         deltas = given.deltas.detach().clone()
         deltas[0, 1] = torch.tensor([1.5, 0.5, 0.0, 0.5])  # IoU 8 / 12 with the first one's box
-        found = model.mine(given._replace(deltas=deltas), model.score_thresh)
+        found = model.mine(given._replace(deltas=deltas), model.score_thresh, 100)
         assert found.boxes.tolist() == [[0, 0, 12, 8]]
 
     def test_the_best_of_a_level_by_the_same_rank(self, model, monkeypatch):
         monkeypatch.setattr(model, "test_topk_candidates", 1)
-        found = model.mine(outputs([0.9, 0.6, 0.6, 0.9], [0.1, 0.9, 0.1, 0.9]), model.score_thresh)
+        given = outputs([0.9, 0.6, 0.6, 0.9], [0.1, 0.9, 0.1, 0.9])
+        found = model.mine(given, model.score_thresh, 100)
         assert found.boxes.tolist() == [[8, 0, 16, 8], [8, 0, 16, 8]]
 
 

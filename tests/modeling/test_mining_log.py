@@ -37,7 +37,7 @@ def logged():
 
     def run(*overrides, detector="RetinaNet", steps=1, **data):
         model = tiny_model(*overrides, detector=detector)
-        model.mine = lambda outputs, score_thresh: FOUND
+        model.mine = lambda outputs, score_thresh, max_per_image: FOUND
         with EventStorage() as storage:
             for _ in range(steps):
                 model(batch(**data))

@@ -41,6 +41,7 @@ class Grid(DenseDetector):
     def __init__(self, *, num_classes, **kwargs):
         super().__init__(**kwargs)
         self.num_classes = num_classes
+        self.max_detections_per_image = 100
         self.transform = Box2BoxTransformLinear()
 
     @classmethod
@@ -118,7 +119,7 @@ def test_each_branch_gets_what_the_other_found(grid):
         return seen[-1]
 
     grid.label_cells = watch
-    grid.mine = lambda outputs, score_thresh: make_labels([[0, 0, 8, 8]], [1], images=[2])
+    grid.mine = lambda *_: make_labels([[0, 0, 8, 8]], [1], images=[2])
     with EventStorage():
         grid(batch)
     foreground = [(classes < NUM_CLASSES).sum().item() for classes, _ in seen]

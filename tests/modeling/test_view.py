@@ -82,9 +82,8 @@ class TestDraw:
         ]
 
     def test_processes_draw_views_of_their_own(self, monkeypatch):
-        model = tiny_model("MODEL.COMINING.VIEW.JITTER_PROB", 1.0)
-
         def second_views(rank):
+            model = tiny_model("MODEL.COMINING.VIEW.JITTER_PROB", 1.0)
             monkeypatch.setattr(comm, "get_rank", lambda: rank)
             with EventStorage():
                 return model.preprocess_image(two_items()).tensor[2:]
@@ -92,6 +91,20 @@ class TestDraw:
         first, again, other = map(second_views, (0, 0, 1))
         assert torch.equal(first, again)
         assert not any(map(torch.equal, first, other))
+
+    def test_batches_of_an_iteration_get_views_of_their_own(self):
+        """As where gradients are accumulated, and in detectron2's PreciseBN."""
+        jitters = ("MODEL.COMINING.VIEW.JITTER_PROB", 1.0)
+
+        def second_views(model, iteration):
+            with EventStorage(iteration):
+                return model.preprocess_image(two_items()).tensor[2:]
+
+        model = tiny_model(*jitters)
+        views = [second_views(model, 0) for _ in range(3)]
+        assert len({image.sum().item() for batch in views for image in batch}) == 6
+        # The next iteration is that of a training without them.
+        assert torch.equal(second_views(model, 1), second_views(tiny_model(*jitters), 1))
 
 
 class TestMake:

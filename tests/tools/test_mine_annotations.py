@@ -354,6 +354,17 @@ def test_score_thresholds_are_on_the_scores_of_the_file(trained, tmp_path, detec
     }  # fmt: skip
 
 
+def test_low_score_threshold_of_fcos(trained, tmp_path):
+    """The class score of a box may be as low as the square of its own."""
+    torch.save({"model": tiny_model(detector="FCOS").state_dict()}, tmp_path / "model.pth")
+    fcos = ("--weights", tmp_path / "model.pth", "MODEL.META_ARCHITECTURE", "CoMiningFCOS",
+            "TEST.DETECTIONS_PER_IMAGE", 1000)  # fmt: skip
+    everything = added(run(trained, tmp_path / "all.json", "--score-thresh", 0.0, *fcos))
+    low = min(x["score"] for x in added(run(trained, tmp_path / "x.json", *fcos)))
+    some = added(run(trained, tmp_path / "out.json", "--score-thresh", low, *fcos))
+    assert [x["bbox"] for x in some] == [x["bbox"] for x in everything if x["score"] >= low]
+
+
 def test_adaptive_thresholds_of_the_training(trained, completed, tmp_path):
     state = torch.load(trained / "model.pth")["model"]
     scores = sorted(x["score"] for x in added(completed))
@@ -482,6 +493,12 @@ def test_unreadable_images_get_nothing_until_they_are_repaired(
         (["MODEL.META_ARCHITECTURE", "RetinaNet"], "RetinaNet does not mine"),
         (["--weights", "nowhere.pth"], "nowhere.pth does not exist"),
         (["MODEL.COMINING.THRESHOLD", "adaptive"], "no thresholds that were learnt"),
+        (
+            ["MODEL.COMINING.THRESHOLD", "adaptive", "MODEL.COMINING.ADAPTIVE.PRECISION", 1.0],
+            "PRECISION of 1 nothing is mined; set it to 0.95",
+        ),
+        (["MODEL.COMINING.SCORE_THRESH", 1.0], "SCORE_THRESH of 1. Or give --score-thresh"),
+        (["MODEL.META_ARCHITECTURE", "CoMiningFCOS"], "the weights of this CoMiningFCOS: "),
         (["--score-thresh", "0.5", "--score-thresh", "ass=0.5"], "no category is called ass; .* 3"),
         (["--precision", 0.9, "--calibrate-on", "sparse"], "sparse is the data set that is compl"),
         (["--precision", 0.9, "--calibrate-on", "same"], "same is the data set that is completed"),

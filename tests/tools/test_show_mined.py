@@ -64,6 +64,11 @@ def test_picture_shows_annotated_and_withheld_boxes_and_new_ones(cfg, tmp_path, 
         assert picture.width > picture.height > 100
 
 
+def test_thresholds_that_nothing_is_above_are_told(cfg, tmp_path, capsys):
+    show_mined.show_mined(cfg, tmp_path / "mined.png", num_images=1)
+    assert "no mined boxes: the weights hold no thresholds" in capsys.readouterr().out
+
+
 def test_plain_detector_is_refused(cfg, tmp_path):
     plain = cfg.clone()
     plain.MODEL.META_ARCHITECTURE = cfg.MODEL.META_ARCHITECTURE.removeprefix("CoMining")

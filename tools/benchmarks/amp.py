@@ -27,7 +27,7 @@ def benchmark_amp(config_file: str, weights: str, batches: int) -> None:
         cfg.MODEL.DEVICE = "cpu"
     register_from_config(cfg)
     model = Trainer.build_model(cfg)
-    Checkpointer(model).load(weights)
+    Checkpointer(model, whole=True).load(weights)
     loader = iter(Trainer.build_train_loader(cfg))
     totals: dict[str, list[dict[str, float]]] = {"float32": [], "bfloat16": []}
     mined: dict[str, list[Labels]] = {"float32": [], "bfloat16": []}
