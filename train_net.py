@@ -31,6 +31,7 @@ def main(args: argparse.Namespace) -> Any:
 def run(cfg: CfgNode, trainer_class: type[Trainer], args: argparse.Namespace) -> Any:
     if args.eval_only:
         model = trainer_class.build_model(cfg)
+        trainer_class.check_num_classes(cfg, cfg.DATASETS.TEST)
         checkpointer = Checkpointer(model, cfg.OUTPUT_DIR, whole=True)
         checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
         return trainer_class.test(cfg, model)
