@@ -105,9 +105,9 @@ class TrainLoader:
             for item, failures in samples:
                 for name, reason in failures:
                     self._report(name, reason)
-                if item is None and not failures:
-                    raise InputError("the mapper returns None for every image: none is left")
                 if item is None:
+                    if not failures:
+                        raise InputError("the mapper returns None for every image: none is left")
                     self._give_up(failures[-1][1])
             yield [item for item, _ in samples]
 

@@ -33,10 +33,10 @@ def load_optimizer(
     saved: dict[str, Any],
     description: dict[str, Any] | None,
 ) -> None:
-    """Restore an optimizer's state.
+    """Restore an optimizer's state; the learning rates may be those of another group then.
 
     Args:
-        optimizer: of ``model``.
+        optimizer: of ``model``; a schedule has noted its initial learning rates.
         model: of which parameters may be trained that the saved run left alone, or less of them.
         saved: a ``state_dict``.
         description: by `describe_optimizer`; None if it was not saved.
@@ -74,9 +74,9 @@ def _adapted(
         )
         of_name = {}
     # The schedule has come to the same share of the initial learning rate in every group.
-    rates = [(x["lr"], x["initial_lr"]) for x in saved["param_groups"] if x.get("initial_lr")]
-    share = rates[0][0] / rates[0][1] if rates else 1
+    reached = max(saved["param_groups"], key=lambda group: group["initial_lr"])
+    rates = {key: reached[key] for key in ("lr", "initial_lr")}
     return {
         "state": {i: of_name[x] for i, x in enumerate(own["parameters"]) if x in of_name},
-        "param_groups": [{**x, "lr": x.get("initial_lr", x["lr"]) * share} for x in groups],
+        "param_groups": [{**group, **rates} for group in groups],
     }

@@ -150,6 +150,7 @@ def view_rng(
         batch: of the iteration, which has several where gradients are accumulated.
     """
     counters = [seed, iteration, rank, index]
+    # A 0 more would draw others than trainings without accumulation always have.
     return np.random.default_rng([*counters, batch] if batch else counters)
 
 
