@@ -20,10 +20,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from comining.data.coco_file import read_json
-from comining.data.output_file import check_output, write_atomically
-from comining.data.sparse import PROTOCOLS, encode, make_sparse
+from comining.annotations.coco_file import read_json
+from comining.annotations.sparse import PROTOCOLS, encode, make_sparse
 from comining.errors import InputError
+from comining.output_file import check_output, write_atomically
 
 
 def main(argv: list[str] | None = None) -> None:

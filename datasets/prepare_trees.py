@@ -40,9 +40,9 @@ from xml.etree import ElementTree
 import numpy as np
 from PIL import Image
 
+from comining.annotations.sparse import content_hash, sparsify
+from comining.annotations.tiles import Tile, boxes_in_tile, cells_of, lay_tiles, regions_beside
 from comining.data.prepared_folder import is_prepared, preparing, write_json
-from comining.data.sparse import content_hash, sparsify
-from comining.data.tiles import Tile, boxes_in_tile, cells_of, lay_tiles, regions_beside
 from comining.errors import InputError
 
 PACKAGE = "deepforest==2.1.0"

@@ -12,7 +12,7 @@ from detectron2.data.datasets.builtin_meta import COCO_CATEGORIES
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
-from comining.data.sparse import make_sparse
+from comining.annotations.sparse import make_sparse
 from comining.engine import load_config
 
 CONFIGS = Path(__file__).parents[1] / "configs"

@@ -13,8 +13,8 @@ import demo
 import pytest
 from PIL import Image
 
-from comining.data.check import check_images, note_unlisted
-from comining.data.coco_file import read_coco
+from comining.annotations.check import check_images, note_unlisted
+from comining.annotations.coco_file import read_coco
 from comining.engine import load_config
 
 ROOT = Path(__file__).parents[1]
@@ -76,7 +76,7 @@ def test_command(page, command, parse):
 
 def test_commands_are_found():
     text = "\n".join(x for page in PAGES for x in commands(page))
-    for program in ("train_net.py", "comining.data.check", "datasets/make_scenes.py"):
+    for program in ("train_net.py", "comining.annotations.check", "datasets/make_scenes.py"):
         assert program in text
     for tool in ("plot_run", "show_mined", "mine_annotations", "review", "gallery", "predict"):
         assert f"python tools/{tool}.py " in text

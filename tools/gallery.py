@@ -42,12 +42,12 @@ import torch
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from comining.data.coco_file import read_coco
-from comining.data.completion import MINED, check_scores
-from comining.data.output_file import check_output, write_atomically
-from comining.data.withheld import full_original, withheld_annotations
+from comining.annotations.coco_file import read_coco
+from comining.annotations.completion import MINED, check_scores
+from comining.annotations.withheld import full_original, withheld_annotations
 from comining.errors import InputError
 from comining.modeling.labels import HIT_IOU, Labels, overlap_any
+from comining.output_file import check_output, write_atomically
 
 logger = logging.getLogger(__name__)
 

@@ -39,17 +39,17 @@ from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog
 from detectron2.utils import comm
 from tabulate import tabulate
 
+from comining.annotations.coco_file import read_json
+from comining.annotations.completion import complete, info_of
+from comining.annotations.sparse import encode
 from comining.data import check_datasets, register_from_config
-from comining.data.coco_file import read_json
-from comining.data.completion import complete, info_of
-from comining.data.output_file import check_output, write_atomically
-from comining.data.sparse import encode
 from comining.engine import Trainer, launch, load_config
 from comining.engine.miner import SCORE_DIGITS, Mined, build_miner, why_nothing_is_mined
 from comining.engine.mining_run import PartialResults, mine_dataset
 from comining.engine.setup import check_weights, weights_file
 from comining.errors import InputError
 from comining.evaluation.calibration import judge, threshold_for_precision
+from comining.output_file import check_output, write_atomically
 
 #: Where thresholds are given or chosen here, boxes of lower scores are out of the question.
 LOWEST_SCORE = 0.05

@@ -54,13 +54,13 @@ from PIL import Image, ImageDraw, ImageFont
 from signals import end_as_if_interrupted
 from tqdm import tqdm
 
+from comining.annotations.coco_file import read_categories
 from comining.data import register_from_config
-from comining.data.coco_file import read_categories
 from comining.data.loader import UNREADABLE_OR_ODD
-from comining.data.output_file import write_atomically
 from comining.engine import Checkpointer, load_config
 from comining.engine.setup import check_weights
 from comining.errors import InputError
+from comining.output_file import write_atomically
 
 VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"}
 #: Of all that Pillow reads, what is a picture: neither data (HDF5, GRIB) nor programs (PostScript).

@@ -18,10 +18,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from comining.data.coco_file import read_coco, read_json
-from comining.data.completion import check_scores
-from comining.data.output_file import check_output, write_atomically
-from comining.data.review import (
+from comining.annotations.coco_file import read_coco, read_json
+from comining.annotations.completion import check_scores
+from comining.annotations.review import (
     apply_review,
     cvat_dataset,
     label_studio_config,
@@ -29,8 +28,9 @@ from comining.data.review import (
     read_cvat,
     read_label_studio,
 )
-from comining.data.sparse import encode
+from comining.annotations.sparse import encode
 from comining.errors import InputError
+from comining.output_file import check_output, write_atomically
 
 
 def read_dataset(path: Path) -> dict[str, Any]:

@@ -32,7 +32,6 @@ from matplotlib.patches import Rectangle
 
 from comining.data import check_datasets, register_from_config
 from comining.data.loader import UNREADABLE_OR_ODD, failure_text
-from comining.data.output_file import check_output
 from comining.engine import load_config
 from comining.engine.miner import (
     build_miner,
@@ -43,6 +42,7 @@ from comining.engine.miner import (
 )
 from comining.engine.setup import check_named, check_weights
 from comining.errors import InputError
+from comining.output_file import check_output
 
 STYLES: dict[str, dict[str, Any]] = {
     "withheld": {"edgecolor": "red", "linestyle": "--", "linewidth": 1.6},

@@ -13,7 +13,7 @@ from .datasets import (
 )
 from .datasets import register_sparse_coco as _register_sparse_coco
 from .loader import TrainLoader, build_train_loader, load_datasets
-from .withheld import WithheldMapper
+from .withheld_mapper import WithheldMapper
 
 __all__ = [
     "TrainLoader",

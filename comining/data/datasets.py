@@ -16,10 +16,9 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 
+from comining.annotations.coco_file import read_categories, read_coco
+from comining.annotations.withheld import full_original, withheld_annotations
 from comining.errors import InputError
-
-from .coco_file import read_categories, read_coco
-from .withheld import full_original, withheld_annotations
 
 logger = logging.getLogger(__name__)
 

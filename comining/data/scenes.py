@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from comining.annotations.sparse import make_sparse
 from comining.data.prepared_folder import is_prepared, preparing, write_json
-from comining.data.sparse import make_sparse
 from comining.errors import InputError
 
 NUM_OBJECTS = (6, 10)
@@ -249,7 +249,7 @@ def write_scenes(
 
     Makes `root/{train,val}/000000.png`, ..., the COCO files `root/train_full.json` and
     `root/val.json`, and `root/train_{easy,hard,extreme,keep1,miss50}.json`, sparse by the protocols
-    of `comining.data.sparse`.
+    of `comining.annotations.sparse`.
 
     Args:
         root: the folder to make.

@@ -15,8 +15,8 @@ import fvcore.common.checkpoint
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 
-from comining.data.output_file import write_atomically
 from comining.errors import InputError
+from comining.output_file import write_atomically
 
 from .safe_pickle import load_plain_pickle
 

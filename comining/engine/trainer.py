@@ -31,9 +31,9 @@ from comining.data import (
     check_num_classes,
     check_same_categories,
 )
-from comining.data.output_file import write_atomically
 from comining.errors import InputError
 from comining.evaluation import COCOBoxEvaluator
+from comining.output_file import write_atomically
 
 from .checkpoint import Checkpointer
 from .printer import MinedLabelsPrinter

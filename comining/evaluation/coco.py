@@ -20,7 +20,7 @@ from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils import comm
 from tabulate import tabulate
 
-from comining.data.coco_file import read_json
+from comining.annotations.coco_file import read_json
 
 try:
     from faster_coco_eval import COCO

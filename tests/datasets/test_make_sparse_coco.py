@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from comining.data.sparse import make_sparse
+from comining.annotations.sparse import make_sparse
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "datasets" / "make_sparse_coco.py"

@@ -13,8 +13,8 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
+from comining.annotations.sparse import make_sparse
 from comining.data import register_coco, register_from_config
-from comining.data.sparse import make_sparse
 from comining.engine import Trainer
 from comining.errors import InputError
 from comining.modeling.comining import BRANCHES

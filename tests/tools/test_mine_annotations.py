@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from comining.data.completion import MINED, complete
+from comining.annotations.completion import MINED, complete
 from comining.engine import mining_run
 from comining.engine.miner import Mined
 from comining.errors import InputError

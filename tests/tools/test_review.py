@@ -6,8 +6,8 @@ import pytest
 import review
 from detectron2.data import DatasetCatalog
 
+from comining.annotations.completion import complete
 from comining.data import register_coco
-from comining.data.completion import complete
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from plot_run import read_metrics
 
-from comining.data.output_file import write_atomically
 from comining.engine import load_config
 from comining.errors import InputError
+from comining.output_file import write_atomically
 from studies.plan import ROOT, Cell, flat
 
 LOG = "train.log"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from comining.data.review import (
+from comining.annotations.review import (
     ReviewedBox,
     apply_review,
     cvat_dataset,

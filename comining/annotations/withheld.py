@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from comining.errors import InputError
 
 from .coco_file import read_coco
-
-#: Classes from here on mark withheld annotations on their way through a mapper.
-WITHHELD_CLASSES = 1 << 20
 
 
 def full_original(dataset: dict[str, Any], json_file: str | Path) -> Path | None:
@@ -36,7 +32,7 @@ def full_original(dataset: dict[str, Any], json_file: str | Path) -> Path | None
 def withheld_annotations(
     dataset: dict[str, Any], original_file: str | Path
 ) -> dict[int, list[dict[str, Any]]]:
-    """The annotations that a data set made by `comining.data.sparse.make_sparse` lacks.
+    """The annotations that a data set made by `comining.annotations.sparse.make_sparse` lacks.
 
     Args:
         dataset: the sparse data set.
@@ -79,33 +75,3 @@ def withheld_annotations(
 
 def _what(annotation: dict[str, Any]) -> tuple[int, int]:
     return annotation["image_id"], annotation["category_id"]
-
-
-class WithheldMapper:
-    """A mapper's wrapper that takes withheld annotations along, to judge mined labels by.
-
-    A record's ``withheld_annotations`` go through the mapper's augmentation like the others and
-    come out apart, as ``withheld`` beside ``instances``. No record needs to have any.
-    """
-
-    def __init__(self, mapper: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
-        """
-        Args:
-            mapper: for training, such as detectron2's ``DatasetMapper``.
-        """
-        self.mapper = mapper
-
-    def __call__(self, record: dict[str, Any]) -> dict[str, Any] | None:
-        record = dict(record)
-        withheld = record.pop("withheld_annotations", None)
-        if withheld is None:
-            return self.mapper(record)
-        marked = [{**x, "category_id": x["category_id"] + WITHHELD_CLASSES} for x in withheld]
-        item = self.mapper({**record, "annotations": [*record["annotations"], *marked]})
-        if item is None:  # how a mapper skips an image
-            return None
-        instances = item["instances"]
-        is_withheld = instances.gt_classes >= WITHHELD_CLASSES
-        item["instances"], item["withheld"] = instances[~is_withheld], instances[is_withheld]
-        item["withheld"].gt_classes -= WITHHELD_CLASSES
-        return item

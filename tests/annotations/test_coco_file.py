@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from comining.data import check
-from comining.data.coco_file import leads_outside, read_coco
+from comining.annotations import check
+from comining.annotations.coco_file import leads_outside, read_coco
 from comining.errors import InputError
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from comining.data.completion import complete
+from comining.annotations.completion import complete
 from comining.errors import InputError
 
 

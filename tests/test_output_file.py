@@ -6,8 +6,8 @@ import stat
 
 import pytest
 
-from comining.data.output_file import write_atomically
 from comining.errors import InputError
+from comining.output_file import write_atomically
 
 
 @pytest.mark.parametrize(

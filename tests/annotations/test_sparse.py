@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comining.data.sparse import (
+from comining.annotations.sparse import (
     PROTOCOLS,
     check_dataset,
     content_hash,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from comining.data.tiles import Tile, boxes_in_tile, cells_of, lay_tiles, regions_beside
+from comining.annotations.tiles import Tile, boxes_in_tile, cells_of, lay_tiles, regions_beside
 
 
 def test_regions_leave_a_gap_as_wide_as_what_straddles_the_split():

@@ -5,8 +5,8 @@ from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog
 from detectron2.data.transforms import HFlipTransform, NoOpTransform
 from PIL import Image
 
+from comining.annotations.sparse import make_sparse
 from comining.data import WithheldMapper, register_coco
-from comining.data.sparse import make_sparse
 from comining.errors import InputError
 
 FULL = {

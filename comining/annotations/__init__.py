@@ -1,0 +1,4 @@
+"""Annotation files: read, check, repair, thin out, complete and exchange with other tools.
+
+Nothing here needs torch.
+"""
