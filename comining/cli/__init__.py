@@ -1,0 +1,69 @@
+"""The command ``comining``: one short module for each of its commands."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from comining.errors import InputError, PartialError
+
+#: In the order of ``comining --help``; each stands in the module of its name.
+COMMANDS = ("install-detectron2",)
+
+
+class Commands(click.Group):
+    """Imports a command's module when it is asked for, and ends errors in one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        return importlib.import_module(f"comining.cli.{cmd_name.replace('-', '_')}").command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (PartialError, FloatingPointError, OSError) as error:
+            _end(error, 1)
+        except InputError as error:
+            _end(error, 2)
+        except ImportError as error:
+            if not (error.name or "").startswith("detectron2"):
+                raise
+            _end("this needs detectron2; `comining install-detectron2` installs it", 2)
+        except KeyboardInterrupt:
+            print("\ninterrupted: the same command goes on from here", file=sys.stderr)
+            sys.exit(130)
+
+
+def _end(error: Exception | str, code: int) -> NoReturn:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(code)
+
+
+@click.group(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(package_name="comining")
+def main() -> None:
+    """Detectors from images in which only some of the objects are boxed, and the missing boxes.
+
+    \b
+    comining complete photos/ half_annotated.json --output completed/
+
+    The exit code is 0, 1 if what is named failed, or 2 for wrong use and for input that can't be
+    used.
+    """

@@ -1,0 +1,39 @@
+"""The configs that come with the package, by name."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from .errors import InputError
+
+
+def config_folder() -> Path:
+    """Where the configs lie: in the package, or beside it in a checkout."""
+    installed = Path(__file__).parent / "configs"
+    return installed if installed.is_dir() else Path(__file__).parents[1] / "configs"
+
+
+def find_config(name: str) -> str:
+    """The path of a config.
+
+    Args:
+        name: a path; or the name of a config of the package, such as ``hard_R50``,
+            ``studies/scenes`` or, for a Lazy config, ``lazy/hard_R50``.
+
+    Raises:
+        InputError: there is neither.
+    """
+    if Path(name).is_file():
+        return name
+    folder = config_folder()
+    known = {
+        path.relative_to(folder).with_suffix("").as_posix(): path
+        for pattern in ("*.yaml", "studies/*.yaml", "lazy/*.py")
+        for path in sorted(folder.glob(pattern))
+    }
+    if name in known:
+        return str(known[name])
+    near = difflib.get_close_matches(Path(name).stem, known, n=3)
+    hint = f"; near to it are {', '.join(near)}" if near else ""
+    raise InputError(f"{name} is neither a file nor the name of a config{hint}")

@@ -1,0 +1,1 @@
+"""Installing detectron2, which no package index has under its name."""
