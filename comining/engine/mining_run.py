@@ -122,6 +122,7 @@ def mine_dataset(
     score_thresh: float | None = None,
     batch_size: int,
     num_workers: int,
+    tell: Callable[[float], None] | None = None,
 ) -> dict[int, str]:
     """Mine those images that ``results`` lacks, each in one of the processes.
 
@@ -136,6 +137,7 @@ def mine_dataset(
         score_thresh: in [0, 1]; None for the thresholds of the training.
         batch_size: images at a time in this process.
         num_workers: processes that read images; 0 reads in this one.
+        tell: is told the share that is done; without it, a bar shows that.
 
     Returns:
         By image id, which images could not be read, and why; in every process those of all.
@@ -158,6 +160,7 @@ def mine_dataset(
         collate_fn=list,
     )
     unreadable: dict[int, str] = {}
+    number = 0
     of_process = f" (process 1 of {comm.get_world_size()})" if comm.get_world_size() > 1 else ""
     with (
         results.new_file(name).open("w") as file,
@@ -165,7 +168,7 @@ def mine_dataset(
             total=sum(map(len, batches)),
             desc=f"mining {name}{of_process}",
             unit=" images",
-            disable=None if comm.is_main_process() else True,
+            disable=None if comm.is_main_process() and tell is None else True,
         ) as bar,
     ):
         for batch, items in zip(batches, loader, strict=True):
@@ -185,6 +188,9 @@ def mine_dataset(
                 file.write(json.dumps(line) + "\n")
                 file.flush()
             bar.update(len(batch))
+            number += len(batch)
+            if tell is not None and comm.is_main_process():
+                tell(number / len(images))
     return dict(ChainMap(*comm.all_gather(unreadable)))
 
 

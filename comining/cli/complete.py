@@ -1,0 +1,56 @@
+"""``comining complete``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from . import options
+
+
+@click.command()
+@click.argument("images", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("annotations", type=click.Path(path_type=Path))
+@options.output("Folder for all that is written.")
+@click.option("--minutes", type=float, help="How long it may take. [default: 10, on a GPU 60]")
+@click.option(
+    "--precision",
+    type=float,
+    default=0.9,
+    show_default=True,
+    help="The share of right ones wanted among the added boxes.",
+)
+@click.option("--listed-only", is_flag=True, help="Leave out images that ANNOTATIONS don't list.")
+@click.option("--dry-run", is_flag=True, help="Write the plan, OUTPUT/config.yaml, and no more.")
+@options.device
+@options.quiet
+def command(
+    images: Path,
+    annotations: Path,
+    output: Path,
+    minutes: float | None,
+    precision: float,
+    listed_only: bool,
+    dry_run: bool,
+    device: str | None,
+    quiet: bool,
+) -> None:
+    """Find the objects that half-finished ANNOTATIONS of IMAGES lack.
+
+    Trains a detector on what is annotated, adds what it finds beside, with a score, and writes a
+    report. The same command goes on where it was interrupted.
+    """
+    from comining.completion import complete
+
+    complete(
+        images,
+        annotations,
+        output,
+        minutes=minutes,
+        precision=precision,
+        device=device,
+        listed_only=listed_only,
+        dry_run=dry_run,
+        quiet=quiet,
+    )

@@ -1,0 +1,108 @@
+"""From half-finished annotations to completed ones."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from detectron2.utils import comm
+
+from comining.engine import launch
+from comining.errors import InputError
+
+from .folder import Folder
+from .machine import this_machine
+from .result import read_result
+from .work import Work
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What a completion has found.
+
+    Attributes:
+        folder: holds ``completed.*``, ``report.html``, ``config.yaml`` and all else.
+        dataset: the completed annotations in COCO format; those added have ``origin`` "mined" and
+            a ``score``.
+        categories: for each category ``name``, ``annotated``, ``added``, ``precision`` (expected
+            of what was added), ``recall`` (of withheld boxes) and ``threshold``; None where it
+            can't be known.
+        unreadable: by image id, why an image was left out.
+    """
+
+    folder: Path
+    dataset: dict[str, Any]
+    categories: list[dict[str, Any]]
+    unreadable: dict[int, str]
+
+
+def complete(
+    images: str | Path,
+    annotations: str | Path,
+    output: str | Path,
+    *,
+    minutes: float | None = None,
+    precision: float = 0.9,
+    device: str | None = None,
+    listed_only: bool = False,
+    dry_run: bool = False,
+    quiet: bool = True,
+) -> Completion | None:
+    """Train on half-finished annotations and add the boxes that are missing.
+
+    The same call goes on where it was interrupted. ``output/config.yaml`` may be edited in between;
+    then the training begins anew.
+
+    Args:
+        images: folder of the images.
+        annotations: a file or folder in one of the formats of `comining.annotations.formats`.
+        output: folder that everything is written to.
+        minutes: about how long it may take; None for 10 on a CPU, 60 on a GPU.
+        precision: the wanted share of right ones among the boxes that are added, in (0, 1].
+        device: as torch names it; None for all GPUs of the machine or, without one, the CPU.
+        listed_only: whether images that the annotations don't list are left out.
+        dry_run: whether to write the plan, ``output/config.yaml``, and no more.
+        quiet: whether nothing is printed.
+
+    Returns:
+        What was found; None after a dry run, and in all processes but the first.
+
+    Raises:
+        InputError: the data can't be used, or the folder is another's.
+    """
+    if not 0 < precision <= 1:
+        raise InputError(f"--precision {precision}: must be above 0 and at most 1")
+    machine = this_machine(device)
+    if minutes is None:
+        minutes = 60.0 if machine.is_gpu else 10.0
+    if minutes <= 0:
+        raise InputError(f"--minutes {minutes:g}: must be above 0")
+    args = argparse.Namespace(
+        images=Path(images),
+        annotations=Path(annotations),
+        output=Path(output),
+        minutes=minutes,
+        precision=precision,
+        machine=machine,
+        listed_only=listed_only,
+        dry_run=dry_run,
+        quiet=quiet,
+        num_gpus=machine.num_processes,
+        num_machines=1,
+        machine_rank=0,
+        dist_url="auto",
+        resume=True,
+        eval_only=False,
+    )
+    folder = Folder(output)
+    with folder.make():
+        launch(_run, args)
+    if dry_run or not comm.is_main_process():
+        return None
+    return Completion(folder.path, *read_result(folder))
+
+
+def _run(args: argparse.Namespace) -> None:
+    Work(args).run()

@@ -1,0 +1,77 @@
+"""A config as a YAML file that tells why each setting is as it is."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import yaml
+
+
+class Choice(NamedTuple):
+    """One setting of a config.
+
+    Attributes:
+        key: with dots, as in ``SOLVER.MAX_ITER``.
+        value: a scalar, list or dict.
+        why: the reason, for a reader; may be empty.
+    """
+
+    key: str
+    value: Any
+    why: str = ""
+
+
+def config_text(base: Mapping[str, Any], choices: Sequence[Choice], head: str) -> str:
+    """A YAML file with all of ``base``, changed by ``choices``, each below its reason.
+
+    Args:
+        base: nested settings.
+        choices: later ones win.
+        head: becomes the comment on top.
+    """
+    nested: dict[str, Any] = {}
+    reasons = {choice.key: choice.why for choice in choices}
+    for key, value in [*_flat(base), *((x.key, x.value) for x in choices)]:
+        *path, name = key.split(".")
+        node = nested
+        for part in path:
+            node = node.setdefault(part, {})
+        node[name] = value
+    return "\n".join([*_comment(head, 0), *_lines(nested, reasons, "", 0), ""])
+
+
+def _flat(node: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    return [
+        leaf
+        for name, value in node.items()
+        for leaf in (
+            _flat(value, f"{prefix}{name}.")
+            if isinstance(value, Mapping) and value
+            else [(f"{prefix}{name}", value)]
+        )
+    ]
+
+
+def _lines(
+    node: Mapping[str, Any], reasons: Mapping[str, str], prefix: str, depth: int
+) -> list[str]:
+    lines = []
+    for name, value in node.items():
+        key = f"{prefix}{name}"
+        lines += _comment(reasons.get(key, ""), depth)
+        if isinstance(value, dict) and value:
+            lines.append(f"{'  ' * depth}{name}:")
+            lines += _lines(value, reasons, f"{key}.", depth + 1)
+        else:
+            written = yaml.safe_dump(
+                value, default_flow_style=True, width=2**16, allow_unicode=True
+            ).removesuffix("...\n")
+            lines.append(f"{'  ' * depth}{name}: {written.strip()}")
+    return lines
+
+
+def _comment(text: str, depth: int) -> list[str]:
+    indent = "  " * depth
+    return [f"{indent}# {line}" for line in textwrap.wrap(text, 96 - len(indent))]

@@ -1,0 +1,99 @@
+"""What annotated and withheld boxes tell about detections: how precise, and how much is found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from comining.engine.miner import Mined
+from comining.modeling.adaptive import CLOSE_IOU
+from comining.modeling.labels import HIT_IOU, pairwise_iou
+
+#: What a detection is near to, and whether it has that object's class and place.
+NEW, ANNOTATED, WITHHELD = range(3)
+
+
+class Evidence(NamedTuple):
+    """Detections of a data set, one row each, and the withheld objects.
+
+    Attributes:
+        image_ids, classes: (M,) int64; classes in [0, K).
+        scores: (M,) in [0, 1].
+        boxes: (M, 4) XYXY in pixels.
+        near: (M,) `NEW`, `ANNOTATED` or `WITHHELD`.
+        right: (M,) bool, whether it is on the object that it is near to, with its class.
+        found_at: (W,) by withheld object, the best score of a right detection; -1 for none.
+        withheld_classes: (W,) int64.
+    """
+
+    image_ids: np.ndarray
+    classes: np.ndarray
+    scores: np.ndarray
+    boxes: np.ndarray
+    near: np.ndarray
+    right: np.ndarray
+    found_at: np.ndarray
+    withheld_classes: np.ndarray
+
+    def of_class(self, class_: int) -> Evidence:
+        rows, objects = self.classes == class_, self.withheld_classes == class_
+        detections = (field[rows] for field in self[:6])
+        return Evidence(*detections, *(field[objects] for field in self[6:]))
+
+    def recall(self, threshold: float) -> float:
+        """The share of withheld objects found at this score or above; NaN without any."""
+        return float(np.mean(self.found_at >= threshold)) if len(self.found_at) else np.nan
+
+
+def gather_evidence(mined: Mapping[int, Mined], records: Iterable[Mapping[str, Any]]) -> Evidence:
+    """Compare detections with what is annotated and what was withheld.
+
+    Args:
+        mined: by image id, detections of all scores of interest.
+        records: of the images, with ``annotations`` and ``withheld_annotations``, boxes XYWH and
+            classes as in a registered data set.
+    """
+    of_images = [_compare(mined[x["image_id"]], x) for x in records if x["image_id"] in mined]
+    return Evidence(*(np.concatenate(fields) for fields in zip(*of_images, strict=True)))
+
+
+def _compare(found: Mined, record: Mapping[str, Any]) -> Evidence:
+    boxes = np.array(found.boxes, dtype=np.float32).reshape(-1, 4)
+    classes, scores = np.array(found.classes, dtype=np.int64), np.array(found.scores, dtype=float)
+    withheld = _objects(record.get("withheld_annotations", []))
+    near = np.full(len(boxes), NEW)
+    right = np.zeros(len(boxes), dtype=bool)
+    for kind, (theirs, their_classes) in (
+        (WITHHELD, withheld),
+        (ANNOTATED, _objects(record["annotations"])),
+    ):
+        iou = _iou(boxes, theirs)
+        close = iou.max(1, initial=0) > CLOSE_IOU
+        hits = (iou > HIT_IOU) & (classes[:, None] == their_classes)
+        near[close], right[close] = kind, hits.any(1)[close]
+    hits = (_iou(boxes, withheld[0]) > HIT_IOU) & (classes[:, None] == withheld[1])
+    return Evidence(
+        image_ids=np.full(len(boxes), record["image_id"], dtype=np.int64),
+        classes=classes,
+        scores=scores,
+        boxes=boxes,
+        near=near,
+        right=right,
+        found_at=np.where(hits, scores[:, None], -1.0).max(0, initial=-1),
+        withheld_classes=withheld[1],
+    )
+
+
+def _objects(annotations: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+    objects = [x for x in annotations if not x.get("iscrowd")]
+    boxes = np.array([x["bbox"] for x in objects], dtype=np.float32).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    return boxes, np.array([x["category_id"] for x in objects], dtype=np.int64)
+
+
+def _iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(M, G); also for none of either."""
+    return pairwise_iou(torch.from_numpy(boxes), torch.from_numpy(others)).numpy()

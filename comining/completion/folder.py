@@ -1,0 +1,89 @@
+"""The output folder of a completion: what lies where, and whose it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import IO, Any
+
+from comining.annotations.coco_file import read_json
+from comining.engine.folder_lock import lock_folder
+from comining.errors import InputError
+from comining.output_file import write_atomically
+
+
+class Folder:
+    """Paths in the output folder, and the files that say what it belongs to."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.source = self.path / "source.json"
+        #: The annotations that were given, in COCO format.
+        self.annotations = self.path / "annotations.json"
+        #: Less those that are withheld to measure by.
+        self.training_annotations = self.path / "training.json"
+        self.config = self.path / "config.yaml"
+        #: How long an iteration takes, once that was measured.
+        self.pace = self.path / "pace.json"
+        self.log = self.path / "log.txt"
+        self.training = self.path / "training"
+        self.best_weights = self.training / "best.pth"
+        self.final_weights = self.training / "model_final.pth"
+        self.mined = self.path / "mined.json"
+        self.completed = self.path / "completed.json"
+        self.report = self.path / "report.html"
+        self.review = self.path / "review.html"
+        self.result = self.path / "result.json"
+
+    def make(self) -> IO[str]:
+        """Make the folder and keep other runs out of it until the returned file is closed.
+
+        Raises:
+            InputError: it can't be made or written to, or another run is using it.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            return lock_folder(self.path)
+        except BlockingIOError as error:
+            raise InputError(
+                f"{self.path} is in use by another run: wait for it or end it"
+            ) from error
+        except OSError as error:
+            raise InputError(f"--output {self.path} can't be written: {error.strerror}") from error
+
+    def claim(self, source: dict[str, Any], dataset: dict[str, Any]) -> bool:
+        """Make the folder that of a data set.
+
+        Args:
+            source: what the annotations were read from.
+            dataset: the annotations in COCO format.
+
+        Returns:
+            Whether it was so before.
+
+        Raises:
+            InputError: it is another's.
+        """
+        content = json.dumps(dataset, ensure_ascii=False, separators=(",", ":")).encode()
+        now = {**source, "sha256": hashlib.sha256(content).hexdigest()}
+        if self.source.exists():
+            before = read_json(self.source)
+            changed = [key for key in now if before.get(key) != now[key]]
+            if changed:
+                what = ", ".join(x for x in changed if x != "sha256") or "the content of the files"
+                raise InputError(
+                    f"--output {self.path} belongs to {before.get('annotations')} and "
+                    f"{before.get('images')}, and these differ: {what}. Name another folder, or "
+                    "remove this one"
+                )
+            return True
+        write_atomically(self.annotations, lambda file: file.write(content))
+        write_json(self.source, now)
+        return False
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a small JSON file, completely or not at all."""
+    text = json.dumps(value, ensure_ascii=False, indent=1) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))

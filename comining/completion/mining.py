@@ -1,0 +1,77 @@
+"""Mining the data set of a completion and choosing what is added."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, DatasetMapper
+
+from comining.engine.miner import Mined, build_miner
+from comining.engine.mining_run import PartialResults, mine_dataset
+from comining.modeling.adaptive import FLOOR
+
+from .evidence import NEW, Evidence
+from .thresholds import Chosen
+
+
+def mine(
+    cfg: CfgNode, name: str, weights: Path, output: Path, tell: Callable[[float], None]
+) -> tuple[dict[int, Mined], dict[int, str]]:
+    """Detections of all scores of interest on every image of a data set, in all processes.
+
+    Args:
+        cfg: of the training.
+        name: the registered data set.
+        weights: what to mine with.
+        output: named after this, a folder keeps what was found until the end.
+        tell: is told the share that is done.
+
+    Returns:
+        By image id, what was found, and why images could not be read.
+    """
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.WEIGHTS = str(weights)
+    model = build_miner(cfg)
+    settings = {"config": str(cfg.MODEL) + str(cfg.INPUT), "weights": _sha256(weights)}
+    with PartialResults(output, settings) as results:
+        unreadable = mine_dataset(
+            model,
+            DatasetMapper(cfg, is_train=False),
+            DatasetCatalog.get(name),
+            results,
+            "images",
+            score_thresh=FLOOR,
+            batch_size=4,
+            num_workers=cfg.DATALOADER.NUM_WORKERS,
+            tell=tell,
+        )
+        return results.read("images"), unreadable
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def new_boxes(
+    evidence: Evidence, chosen: list[Chosen], category_ids: list[int]
+) -> dict[int, list[dict[str, Any]]]:
+    """By image id, the detections that are added, as `annotations.completion.complete` wants."""
+    least = np.array([x.threshold for x in chosen])
+    rows = (evidence.near == NEW) & (evidence.scores >= least[evidence.classes])
+    added = defaultdict(list)
+    for row in np.flatnonzero(rows):
+        added[int(evidence.image_ids[row])].append(
+            {
+                "category_id": category_ids[evidence.classes[row]],
+                "score": float(evidence.scores[row]),
+                "box": evidence.boxes[row].tolist(),
+            }
+        )
+    return added

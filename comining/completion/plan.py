@@ -1,0 +1,155 @@
+"""Choosing a training's settings from a data set, with the reason for each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .anchors import Anchors, choose_anchors
+from .config_text import Choice
+from .machine import Machine
+
+#: The median object is to have an edge of this many network pixels, if the budget allows.
+WANTED_EDGE = 28.0
+COCO_WEIGHTS = "detectron2://COCO-Detection/retinanet_R_50_FPN_3x/190397829/model_final_5bd44e.pkl"
+#: Network pixels of an image, at most: on a CPU and on a GPU.
+MAX_PIXELS = {"cpu": 56_000, "cuda": 1_066_400}
+#: Network pixels of a batch on a CPU, about.
+BATCH_PIXELS = 160_000
+#: Images are enlarged at most by this factor.
+MAX_ENLARGED = 2.0
+
+
+class Scale(NamedTuple):
+    """The size at which a network sees the images.
+
+    Attributes:
+        short_edge, long_edge: in network pixels; the longer edge is limited by the second.
+        factor: network pixels per pixel of the median image.
+        object_edge: of the median object, in network pixels.
+    """
+
+    short_edge: int
+    long_edge: int
+    factor: float
+    object_edge: float
+
+
+def make_plan(dataset: Mapping[str, Any], machine: Machine) -> list[Choice]:
+    """The settings that follow from a data set and a machine, beside those of the base config.
+
+    Args:
+        dataset: in COCO format and sound, with at least one annotation.
+        machine: what is trained on.
+    """
+    sizes = {x["id"]: (x["width"], x["height"]) for x in dataset["images"]}
+    objects = [x for x in dataset["annotations"] if not x.get("iscrowd")]
+    boxes = np.array([x["bbox"][2:] for x in objects], dtype=float)
+    scale = choose_scale(np.array(list(sizes.values()), dtype=float), boxes, machine)
+    factors = np.array([_factor(sizes[x["image_id"]], scale) for x in objects])
+    anchors = choose_anchors(
+        boxes * factors[:, None], np.array([x["category_id"] for x in objects])
+    )
+    return [
+        *_class_choices(dataset, objects),
+        *_size_choices(scale),
+        *_anchor_choices(anchors, machine),
+        *_machine_choices(machine),
+        *_batch_choices(scale, sizes, machine),
+    ]
+
+
+def choose_scale(images: np.ndarray, boxes: np.ndarray, machine: Machine) -> Scale:
+    """The input size: objects large enough to be found, images small enough for the machine.
+
+    Args:
+        images: (N, 2) width and height in pixels.
+        boxes: (M, 2) width and height in pixels.
+        machine: sets how many network pixels an image may have.
+    """
+    width, height = np.median(images, axis=0)
+    edge = float(np.median(np.sqrt(boxes.prod(1))))
+    wanted = min(WANTED_EDGE / edge, MAX_ENLARGED)
+    if machine.is_gpu:  # COCO's weights know objects at the size that COCO's images were seen at
+        wanted = max(wanted, 800 / min(width, height))
+    affordable = (MAX_PIXELS[machine.kind] / (width * height)) ** 0.5
+    factor = min(wanted, affordable, MAX_ENLARGED)
+    short = max(64, round(min(width, height) * factor / 8) * 8)
+    factor = short / min(width, height)
+    return Scale(short, round(short * 5 / 3), factor, edge * factor)
+
+
+def _factor(size: tuple[int, int], scale: Scale) -> float:
+    return min(scale.short_edge / min(size), scale.long_edge / max(size))
+
+
+def _class_choices(
+    dataset: Mapping[str, Any], objects: Sequence[Mapping[str, Any]]
+) -> list[Choice]:
+    number = Counter(x["category_id"] for x in objects)
+    words = ", ".join(f"{x['name']} {number[x['id']]}" for x in dataset["categories"][:8])
+    more = f" and {len(dataset['categories']) - 8} more" if len(dataset["categories"]) > 8 else ""
+    why = f"the categories, with their annotated boxes: {words}{more}"
+    return [Choice("MODEL.RETINANET.NUM_CLASSES", len(dataset["categories"]), why)]
+
+
+def _size_choices(scale: Scale) -> list[Choice]:
+    seen = f"the median object is then {scale.object_edge:.0f} pixels wide"
+    if scale.object_edge < WANTED_EDGE / 2:
+        seen += ", which is small: larger images find more and take longer"
+    why = f"the shorter edge of the images, in pixels, as the network sees them: {seen}"
+    return [
+        Choice("INPUT.MIN_SIZE_TRAIN", [scale.short_edge], why),
+        Choice("INPUT.MIN_SIZE_TEST", scale.short_edge, ""),
+        Choice("INPUT.MAX_SIZE_TRAIN", scale.long_edge, "a limit for elongated images"),
+        Choice("INPUT.MAX_SIZE_TEST", scale.long_edge, ""),
+    ]
+
+
+def _anchor_choices(anchors: Anchors, machine: Machine) -> list[Choice]:
+    if machine.is_gpu:
+        return []  # COCO's weights belong to COCO's anchors
+    return [
+        Choice(
+            "MODEL.ANCHOR_GENERATOR.SIZES",
+            anchors.sizes,
+            "from the sizes of the annotated boxes, in network pixels, by feature level",
+        ),
+        Choice(
+            "MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS",
+            [anchors.ratios],
+            "height / width: the median box of each category matches an anchor",
+        ),
+    ]
+
+
+def _machine_choices(machine: Machine) -> list[Choice]:
+    device = Choice("MODEL.DEVICE", machine.device, "")
+    if not machine.is_gpu:
+        return [device, Choice("MODEL.WEIGHTS", "", "from scratch: no pretrained weights are used")]
+    return [
+        device,
+        Choice("MODEL.WEIGHTS", COCO_WEIGHTS, "RetinaNet trained on COCO, downloaded once"),
+        Choice("MODEL.COMINING.THRESHOLD", "adaptive", "found while training"),
+        Choice("MODEL.COMINING.VIEW.FLIP_PROB", 0.5, "the second view is mirrored at times"),
+        Choice("SOLVER.AMP.ENABLED", True, "mixed precision: half of the memory"),
+    ]
+
+
+def _batch_choices(
+    scale: Scale, sizes: Mapping[int, tuple[int, int]], machine: Machine
+) -> list[Choice]:
+    if machine.is_gpu:
+        batch = 4 * machine.num_processes
+        return [
+            Choice(
+                "SOLVER.IMS_PER_BATCH", batch, f"4 images on each of {machine.num_processes} GPUs"
+            ),
+            Choice("SOLVER.BASE_LR", 0.0025 * machine.num_processes, "in proportion to the batch"),
+        ]
+    pixels = np.median([w * h * _factor((w, h), scale) ** 2 for w, h in sizes.values()])
+    batch = int(np.clip(BATCH_PIXELS // pixels, 4, 8))
+    return [Choice("SOLVER.IMS_PER_BATCH", batch, "images, for the memory and pace of a CPU")]

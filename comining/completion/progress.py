@@ -1,0 +1,66 @@
+"""One progress bar for all that a command does."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from tqdm import tqdm
+
+
+class Progress:
+    """Shows how far all stages have come and about how long the rest will take.
+
+    On a terminal it is a bar; elsewhere each stage is a line at its beginning.
+    """
+
+    def __init__(self, seconds: dict[str, float], *, quiet: bool = False) -> None:
+        """
+        Args:
+            seconds: by the stages' names, in order, what each may take.
+            quiet: whether nothing is shown.
+        """
+        self.seconds = dict(seconds)
+        self.quiet = quiet
+        self.stage = ""
+        self.share = 0.0
+        self.start = time.monotonic()
+        self.bar = tqdm(
+            total=1.0,
+            disable=quiet or not sys.stderr.isatty(),
+            bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}",
+            leave=False,
+            file=sys.stderr,
+        )
+
+    def expect(self, stage: str, seconds: float) -> None:
+        """Correct what a stage may take."""
+        self.seconds[stage] = seconds
+
+    def at(self, stage: str, share: float) -> None:
+        """Tell that ``share``, in 0..1, of a stage is done."""
+        if stage != self.stage:
+            self.stage, self.start = stage, time.monotonic()
+            if self.bar.disable and not self.quiet:
+                print(f"{stage} ...", file=sys.stderr, flush=True)
+        self.share = share
+        self._show()
+
+    def close(self) -> None:
+        self.bar.close()
+
+    def _show(self) -> None:
+        stages = list(self.seconds)
+        done = stages[: stages.index(self.stage)]
+        passed = time.monotonic() - self.start
+        # What a stage has taken so far tells better than the estimate what it will take.
+        if self.share > 0.05:
+            self.seconds[self.stage] = passed / self.share
+        here = self.seconds[self.stage]
+        total = max(sum(self.seconds.values()), 1e-9)
+        before = sum(self.seconds[x] for x in done)
+        left = total - before - here * self.share
+        self.bar.n = min(1.0, (before + here * self.share) / total)
+        minutes, seconds = divmod(round(max(left, 0)), 60)
+        self.bar.set_description_str(self.stage, refresh=False)
+        self.bar.set_postfix_str(f"about {minutes}:{seconds:02d} left", refresh=True)

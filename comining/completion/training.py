@@ -1,0 +1,169 @@
+"""Training for a completion: timed, watched by withheld boxes, quiet."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import DatasetMapper
+from detectron2.engine import HookBase
+from detectron2.utils import comm
+from detectron2.utils.events import EventStorage
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from comining.engine.miner import Mined, mine_batch
+from comining.engine.mining_run import same_size_batches
+from comining.engine.trainer import Trainer
+from comining.modeling import CoMining
+from comining.modeling.adaptive import FLOOR
+from comining.output_file import write_atomically
+
+from .evidence import ANNOTATED, WITHHELD, gather_evidence
+from .folder import Folder
+
+#: Iterations that are timed, after so many that are not.
+TIMED, WARM_UP = 6, 3
+#: How often a training is measured by the withheld boxes, in its second half and more.
+MEASURED = 8
+#: Images with withheld boxes that it is measured on, at most.
+MEASURED_IMAGES = 64
+
+
+def seconds_per_iteration(cfg: CfgNode) -> float:
+    """How long an iteration takes on this machine, by a few of them.
+
+    All processes of a run ask together and get the same answer.
+    """
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.SOLVER.MAX_ITER = 1000
+    with tempfile.TemporaryDirectory(dir=cfg.OUTPUT_DIR) as folder:
+        cfg.OUTPUT_DIR = folder
+        trainer = Trainer(cfg)
+        with EventStorage(0) as storage:
+            for iteration in range(WARM_UP + TIMED):
+                if iteration == WARM_UP:
+                    start = time.perf_counter()
+                trainer.iter = storage.iter = iteration
+                trainer.run_step()
+        seconds = (time.perf_counter() - start) / TIMED
+    return float(max(comm.all_gather(seconds)))
+
+
+class CompletionTrainer(Trainer):
+    """Trains, tells how far it is, and keeps the weights that find withheld boxes best."""
+
+    #: Set by `train_detector`.
+    tell: Callable[[float], None]
+    watched: Sequence[dict[str, Any]]
+
+    def build_hooks(self) -> list[HookBase | None]:
+        *hooks, writer = (
+            super().build_hooks() if comm.is_main_process() else [*super().build_hooks(), None]
+        )
+        own = [_Watch(self.watched), _Tell(self.tell)] if comm.is_main_process() else []
+        return [*hooks, *own, writer]
+
+
+def train_detector(
+    cfg: CfgNode, watched: Sequence[dict[str, Any]], tell: Callable[[float], None]
+) -> None:
+    """Train, or go on with a training, in ``cfg.OUTPUT_DIR``.
+
+    Args:
+        cfg: of the training.
+        watched: images with ``withheld_annotations``, by which the best weights are chosen.
+        tell: is told the share that is done.
+    """
+    trainer_class = type(
+        "CompletionTrainer",
+        (CompletionTrainer,),
+        {"tell": staticmethod(tell), "watched": list(watched)},
+    )
+    trainer = trainer_class(cfg)
+    trainer.resume_or_load(resume=True)
+    if trainer.start_iter < trainer.max_iter:
+        trainer.train()
+
+
+class _Tell(HookBase):
+    def __init__(self, tell: Callable[[float], None]) -> None:
+        self.tell = tell
+
+    def after_step(self) -> None:
+        self.tell((self.trainer.iter + 1) / self.trainer.max_iter)
+
+
+class _Watch(HookBase):
+    """Measures now and then how well withheld boxes are found, and keeps the best weights."""
+
+    def __init__(self, records: Sequence[dict[str, Any]]) -> None:
+        with_some = [x for x in records if x.get("withheld_annotations")]
+        order = np.random.default_rng(0).permutation(len(with_some))[:MEASURED_IMAGES]
+        self.records = [with_some[i] for i in sorted(order)]
+
+    def before_train(self) -> None:
+        self.path = Path(self.trainer.cfg.OUTPUT_DIR) / "withheld.json"
+        history = json.loads(self.path.read_text()) if self.path.exists() else []
+        self.history = [x for x in history if x["iteration"] < self.trainer.start_iter]
+
+    def after_step(self) -> None:
+        done, last = self.trainer.iter + 1, self.trainer.max_iter
+        period = max(1, last // (MEASURED + 2))
+        if not self.records or (done != last and (done % period or done < 2 * period)):
+            return
+        model = _unwrapped(self.trainer.model)
+        quality = measure(model, self.trainer.cfg, self.records)
+        best = max((x["quality"] for x in self.history), default=-1.0)
+        self.history.append({"iteration": self.trainer.iter, "quality": quality})
+        if quality >= best:
+            path = Path(self.trainer.cfg.OUTPUT_DIR) / "best.pth"
+            state = {"model": model.state_dict(), "iteration": self.trainer.iter}
+            write_atomically(path, lambda file: torch.save(state, file))
+        text = json.dumps(self.history)
+        write_atomically(self.path, lambda file: file.write(text.encode()))
+        self.trainer.storage.put_scalar("comining/withheld_found", quality, smoothing_hint=False)
+
+
+def measure(model: CoMining, cfg: CfgNode, records: Sequence[dict[str, Any]]) -> float:
+    """How well a model finds withheld boxes: their average precision at IoU 0.5.
+
+    Detections of annotated objects are left out. Those that are on nothing known count as wrong,
+    which some are not: the number tells trainings apart, no more.
+
+    Returns:
+        In 0..1.
+    """
+    was_training = model.training
+    model.eval()
+    mapper = DatasetMapper(cfg, is_train=False)
+    mined: dict[int, Mined] = {}
+    for batch in same_size_batches(records, 8):
+        found = mine_batch(model, [mapper(x) for x in batch], batch, FLOOR)
+        mined |= {x["image_id"]: y for x, y in zip(batch, found, strict=True)}
+    model.train(was_training)
+    evidence = gather_evidence(mined, records)
+    counts = evidence.near != ANNOTATED
+    order = np.argsort(-evidence.scores[counts], kind="stable")
+    hits = ((evidence.near == WITHHELD) & evidence.right)[counts][order]
+    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
+    return float(precision[hits].sum() / max(1, len(evidence.found_at)))
+
+
+def begin_anew(folder: Folder) -> None:
+    """Forget a training, and what was mined by it."""
+    shutil.rmtree(folder.training)
+    shutil.rmtree(folder.mined.with_name(f"{folder.mined.name}.partial"), ignore_errors=True)
+
+
+def _unwrapped(model: nn.Module) -> Any:
+    return model.module if isinstance(model, DistributedDataParallel) else model

@@ -1,0 +1,221 @@
+"""The steps of a completion, each of which a later run finds done."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from typing import Any
+
+import yaml
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.utils import comm
+
+from comining.annotations.coco_file import read_coco, read_json
+from comining.annotations.completion import complete as add_mined
+from comining.annotations.sparse import encode, make_sparse
+from comining.config_files import config_folder
+from comining.engine import setup
+from comining.engine.miner import Mined
+from comining.errors import InputError
+from comining.output_file import write_atomically
+
+from .config_text import Choice, config_text
+from .evidence import gather_evidence
+from .folder import Folder, write_json
+from .log import quiet_log
+from .mining import mine, new_boxes
+from .plan import make_plan
+from .progress import Progress
+from .report import write_report
+from .result import category_rows
+from .thresholds import choose
+from .training import begin_anew, seconds_per_iteration, train_detector
+
+#: Fewer annotated boxes are all needed to train on: none is withheld.
+FEW = 20
+#: About so many boxes are withheld, but no share of all beyond these.
+WITHHELD, LEAST, MOST = 60, 0.08, 0.2
+#: Of the time, the share that training may take.
+TRAINING = 0.8
+#: A training has at least so many iterations, and sees each image at most so many times.
+MIN_ITERATIONS, MAX_EPOCHS = 100, 40
+#: A training can go on from so many points.
+CHECKPOINTS = 20
+
+
+class Work:
+    """One run, in each of its processes."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.folder = Folder(args.output)
+        self.begin = time.monotonic()
+        training = 60 * args.minutes * TRAINING
+        self.progress = Progress(
+            {"reading": 5, "measuring": 5, "training": training, "mining": 30, "reporting": 5},
+            quiet=args.quiet or not comm.is_main_process(),
+        )
+
+    def run(self) -> None:
+        """All steps.
+
+        Raises:
+            InputError: the data can't be used.
+        """
+        try:
+            with quiet_log(self.folder.log):
+                if comm.is_main_process():
+                    self.progress.at("reading", 0)
+                    self._read()
+                comm.synchronize()
+                if not self.args.dry_run:
+                    self._detect()
+        finally:
+            self.progress.close()
+
+    def _read(self) -> None:
+        """Read and check what was given; choose the settings, unless that was done before."""
+        args, folder = self.args, self.folder
+        dataset, report = read_coco(args.annotations, args.images)
+        if report.is_fatal:
+            raise InputError(str(report))
+        number = sum(not x.get("iscrowd") for x in dataset["annotations"])
+        if number == 0:
+            raise InputError(f"{args.annotations} has no box: annotate some objects first")
+        source = {
+            "images": str(args.images.resolve()),
+            "annotations": str(args.annotations.resolve()),
+            "format": "coco",
+            "listed_only": args.listed_only,
+        }
+        folder.claim(source, dataset)
+        if not folder.training_annotations.exists():
+            sparse = make_sparse(
+                dataset,
+                "miss",
+                seed=0,
+                percent=round(100 * _share_withheld(number), 1),
+                file_name=folder.annotations.name,
+                record_name=True,
+            )
+            write_atomically(folder.training_annotations, lambda x: x.writelines(encode(sparse)))
+        if not folder.config.exists():
+            base = config_folder() / f"{args.machine.base}.yaml"
+            text = config_text(
+                CfgNode.load_yaml_with_base(str(base)),
+                [*make_plan(dataset, args.machine), *self._own_choices()],
+                "The settings of this completion. Change any and give the same command again: the "
+                "training begins anew.",
+            )
+            write_atomically(folder.config, lambda file: file.write(text.encode()))
+
+    def _own_choices(self) -> list[Choice]:
+        images = str(self.args.images.resolve())
+        register = [["training", str(self.folder.training_annotations.resolve()), images]]
+        unknown = "what is in images without a box isn't known: they are mined, not trained on"
+        return [
+            Choice("DATASETS.REGISTER", register, "less the boxes that are withheld to measure by"),
+            Choice("DATASETS.TRAIN", ["training"]),
+            Choice("DATASETS.TEST", []),
+            Choice("DATALOADER.FILTER_EMPTY_ANNOTATIONS", True, unknown),
+            Choice("SOLVER.CHECKPOINT_PERIOD", 50, "iterations from one checkpoint to the next"),
+            Choice("SOLVER.CHECKPOINTS_TO_KEEP", 2),
+            Choice("SOLVER.MAX_ITER", 1000, "to be timed"),
+            Choice("OUTPUT_DIR", str(self.folder.training.resolve())),
+        ]
+
+    def _detect(self) -> None:
+        """Train, mine and write the results."""
+        self.progress.at("measuring", 0)
+        cfg = self._setup()
+        records = DatasetCatalog.get("training")
+        if not self.folder.pace.exists():
+            self._set_pace(cfg, sum(bool(x["annotations"]) for x in records))
+            cfg = self._setup()
+        if comm.is_main_process():
+            write_json(self.folder.training / "settings.json", self._settings())
+        self.progress.at("training", 0)
+        train_detector(cfg, records, lambda share: self.progress.at("training", share))
+        comm.synchronize()
+        self.progress.at("mining", 0)
+        weights = self.folder.best_weights
+        if not weights.exists():  # nothing was withheld
+            weights = self.folder.final_weights
+        mined, unreadable = mine(
+            cfg, "training", weights, self.folder.mined, lambda x: self.progress.at("mining", x)
+        )
+        if comm.is_main_process():
+            self.progress.at("reporting", 0)
+            self._write(cfg, records, mined, unreadable)
+
+    def _settings(self) -> Any:
+        return yaml.safe_load(self.folder.config.read_text(encoding="utf-8"))
+
+    def _setup(self) -> CfgNode:
+        """The config of the training; a training by another one is forgotten."""
+        used = self.folder.training / "settings.json"
+        if comm.is_main_process() and used.exists() and read_json(used) != self._settings():
+            begin_anew(self.folder)
+        comm.synchronize()
+        args = argparse.Namespace(**vars(self.args), config_file=str(self.folder.config), opts=[])
+        return setup(args)
+
+    def _set_pace(self, cfg: CfgNode, num_images: int) -> None:
+        """Time some iterations, and let the config have as many as there is time for."""
+        pace = seconds_per_iteration(cfg)
+        if comm.is_main_process():
+            left = 60 * self.args.minutes - (time.monotonic() - self.begin)
+            by_time = int(TRAINING * left / pace)
+            by_epochs = MAX_EPOCHS * num_images // cfg.SOLVER.IMS_PER_BATCH
+            number = max(MIN_ITERATIONS, min(by_time, by_epochs))
+            why = f"an iteration takes {pace:.2f} s here; in {self.args.minutes:g} minutes"
+            if by_epochs < by_time:
+                why = f"each image is seen {MAX_EPOCHS} times: more would learn them by heart"
+            text = self.folder.config.read_text(encoding="utf-8")
+            text = _replaced(text, "MAX_ITER", number, why)
+            text = _replaced(text, "CHECKPOINT_PERIOD", max(1, number // CHECKPOINTS), "iterations")
+            write_atomically(self.folder.config, lambda file: file.write(text.encode()))
+            write_json(self.folder.pace, {"seconds_per_iteration": pace, "iterations": number})
+            self.progress.expect("training", number * pace)
+        comm.synchronize()
+
+    def _write(
+        self,
+        cfg: CfgNode,
+        records: list[dict[str, Any]],
+        mined: dict[int, Mined],
+        unreadable: dict[int, str],
+    ) -> None:
+        ids = MetadataCatalog.get("training").thing_dataset_id_to_contiguous_id
+        category_ids = sorted(ids, key=ids.__getitem__)
+        evidence = gather_evidence(mined, records)
+        chosen = choose(evidence, len(category_ids), self.args.precision)
+        dataset = read_json(self.folder.annotations)
+        rows = category_rows(dataset, evidence, chosen, category_ids)
+        record = {
+            "weights": str(self.folder.best_weights),
+            "precision": self.args.precision,
+            "score_thresh": {row["name"]: row["threshold"] for row in rows},
+        }
+        completed = add_mined(dataset, new_boxes(evidence, chosen, category_ids), record)
+        write_atomically(self.folder.completed, lambda file: file.writelines(encode(completed)))
+        write_json(
+            self.folder.result,
+            {"categories": rows, "unreadable": {str(k): v for k, v in unreadable.items()}},
+        )
+        write_report(self.folder, completed, rows)
+
+
+def _share_withheld(number: int) -> float:
+    return 0.0 if number < FEW else min(max(WITHHELD / number, LEAST), MOST)
+
+
+def _replaced(text: str, name: str, value: int, why: str) -> str:
+    """A config's text with another value of a setting, and another reason above it."""
+    pattern = re.compile(rf"^( *)(?:# .*\n *)*{name}: .*$", re.MULTILINE)
+    changed, number = pattern.subn(rf"\g<1># {why}\n\g<1>{name}: {value}", text, count=1)
+    if number != 1:
+        raise InputError(f"config.yaml lacks {name}: put it back, or remove the file")
+    return changed
