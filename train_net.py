@@ -9,44 +9,7 @@ A YAML config is data. One that ends in .py is a detectron2 Lazy config: a Pytho
 run. Run none that you would not run otherwise.
 """
 
-import argparse
-import sys
-from typing import Any
-
-from detectron2.config import CfgNode
-from detectron2.engine import default_argument_parser
-
-import comining  # noqa: F401  registers the detectors and data sets
-from comining.engine import Checkpointer, Trainer, launch, lazy_keys, setup, setup_lazy
-from comining.errors import InputError
-
-
-def main(args: argparse.Namespace) -> Any:
-    if args.config_file.endswith(".py"):
-        with lazy_keys():
-            return run(*setup_lazy(args), args)
-    return run(setup(args), Trainer, args)
-
-
-def run(cfg: CfgNode, trainer_class: type[Trainer], args: argparse.Namespace) -> Any:
-    if args.eval_only:
-        model = trainer_class.build_model(cfg)
-        trainer_class.check_num_classes(cfg, cfg.DATASETS.TEST)
-        checkpointer = Checkpointer(model, cfg.OUTPUT_DIR, whole=True)
-        checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
-        return trainer_class.test(cfg, model)
-    trainer = trainer_class(cfg)
-    trainer.resume_or_load(resume=args.resume)
-    return trainer.train()
-
-
-def command() -> None:
-    """Do what the command line says. Scripts that register more detectors call this, too."""
-    try:
-        launch(main, default_argument_parser(epilog=__doc__).parse_args())
-    except (InputError, FloatingPointError) as error:
-        sys.exit(f"error: {error}")
-
+from comining.engine.run import command
 
 if __name__ == "__main__":
-    command()
+    command(__doc__)

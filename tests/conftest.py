@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets.builtin_meta import COCO_CATEGORIES
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from comining.annotations.sparse import make_sparse
+from comining.cli import main
 from comining.engine import load_config
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -41,6 +43,16 @@ def _same_registry_and_loggers_afterwards():
     for logger, (handlers, propagate, level) in zip(loggers, states, strict=True):
         logger.handlers[:], logger.propagate = handlers, propagate
         logger.setLevel(level)
+
+
+@pytest.fixture
+def command_line():
+    """Runs ``comining WORDS`` in this process."""
+
+    def run(*words) -> Result:
+        return CliRunner().invoke(main, [str(word) for word in words])
+
+    return run
 
 
 def write_images(folder: Path, number: int, size: int) -> list[dict]:

@@ -12,7 +12,17 @@ import click
 from comining.errors import InputError, PartialError
 
 #: In the order of ``comining --help``; each stands in the module of its name.
-COMMANDS = ("complete", "install-detectron2")
+COMMANDS = (
+    "complete",
+    "check",
+    "train",
+    "evaluate",
+    "show",
+    "plot",
+    "study",
+    "demo",
+    "install-detectron2",
+)
 
 
 class Commands(click.Group):

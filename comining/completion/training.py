@@ -22,6 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from comining.engine.miner import Mined, mine_batch
 from comining.engine.mining_run import same_size_batches
+from comining.engine.progress import Tell
 from comining.engine.trainer import Trainer
 from comining.modeling import CoMining
 from comining.modeling.adaptive import FLOOR
@@ -59,48 +60,25 @@ def seconds_per_iteration(cfg: CfgNode) -> float:
     return float(max(comm.all_gather(seconds)))
 
 
-class CompletionTrainer(Trainer):
-    """Trains, tells how far it is, and keeps the weights that find withheld boxes best."""
-
-    #: Set by `train_detector`.
-    tell: Callable[[float], None]
-    watched: Sequence[dict[str, Any]]
-
-    def build_hooks(self) -> list[HookBase | None]:
-        *hooks, writer = (
-            super().build_hooks() if comm.is_main_process() else [*super().build_hooks(), None]
-        )
-        own = [_Watch(self.watched), _Tell(self.tell)] if comm.is_main_process() else []
-        return [*hooks, *own, writer]
-
-
 def train_detector(
     cfg: CfgNode, watched: Sequence[dict[str, Any]], tell: Callable[[float], None]
 ) -> None:
     """Train, or go on with a training, in ``cfg.OUTPUT_DIR``.
 
+    The weights that find withheld boxes best are kept as ``best.pth``, the last ones as
+    ``model_final.pth``.
+
     Args:
         cfg: of the training.
-        watched: images with ``withheld_annotations``, by which the best weights are chosen.
+        watched: images with ``withheld_annotations``.
         tell: is told the share that is done.
     """
-    trainer_class = type(
-        "CompletionTrainer",
-        (CompletionTrainer,),
-        {"tell": staticmethod(tell), "watched": list(watched)},
-    )
-    trainer = trainer_class(cfg)
+    trainer = Trainer(cfg)
     trainer.resume_or_load(resume=True)
+    if comm.is_main_process():
+        trainer.register_hooks([_Watch(watched), Tell(tell)])
     if trainer.start_iter < trainer.max_iter:
         trainer.train()
-
-
-class _Tell(HookBase):
-    def __init__(self, tell: Callable[[float], None]) -> None:
-        self.tell = tell
-
-    def after_step(self) -> None:
-        self.tell((self.trainer.iter + 1) / self.trainer.max_iter)
 
 
 class _Watch(HookBase):

@@ -18,16 +18,16 @@ from comining.annotations.sparse import encode, make_sparse
 from comining.config_files import config_folder
 from comining.engine import setup
 from comining.engine.miner import Mined
+from comining.engine.progress import Progress
+from comining.engine.quiet import quiet_terminal
 from comining.errors import InputError
 from comining.output_file import write_atomically
 
 from .config_text import Choice, config_text
 from .evidence import gather_evidence
 from .folder import Folder, write_json
-from .log import quiet_log
 from .mining import mine, new_boxes
 from .plan import make_plan
-from .progress import Progress
 from .report import write_report
 from .result import category_rows
 from .thresholds import choose
@@ -65,7 +65,7 @@ class Work:
             InputError: the data can't be used.
         """
         try:
-            with quiet_log(self.folder.log):
+            with quiet_terminal(self.folder.log if comm.is_main_process() else None):
                 if comm.is_main_process():
                     self.progress.at("reading", 0)
                     self._read()

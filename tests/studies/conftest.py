@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from studies.plan import read_study
+
+from comining.studies.plan import read_study
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 import json
-import sys
 
-import plot_run
 import pytest
 from detectron2.utils.events import EventStorage, JSONWriter
 from matplotlib.colors import to_hex
 from PIL import Image
 
 from comining.errors import InputError
+from comining.studies import curves
 
 
 def write_metrics(folder, *records, more=""):
@@ -21,11 +20,11 @@ def write_metrics(folder, *records, more=""):
 def plot(monkeypatch, tmp_path):
     """Plots trainings; returns by panel the curves, (colour, style, points), and the legend."""
     figures = []
-    close = plot_run.plt.close
-    monkeypatch.setattr(plot_run.plt, "close", lambda figure: (figures.append(figure), close()))
+    close = curves.plt.close
+    monkeypatch.setattr(curves.plt, "close", lambda figure: (figures.append(figure), close()))
 
     def run(*folders):
-        plot_run.plot_runs(folders, tmp_path / "picture.png")
+        curves.plot_runs(folders, tmp_path / "picture.png")
         figure = figures.pop()
         panels = {
             axis.get_title(): [
@@ -116,7 +115,7 @@ def test_of_a_resumed_training_the_last_iterations_count(tmp_path):
     records = [{"iteration": i, "total_loss": x} for i, x in
                ((19, 9), (39, 8), (59, 7), (79, 6), (59, 5), (69, 4), (59, 3))]  # fmt: skip
     folder = write_metrics(tmp_path, *records)
-    assert [(x["iteration"], x["total_loss"]) for x in plot_run.read_metrics(folder)] == [
+    assert [(x["iteration"], x["total_loss"]) for x in curves.read_metrics(folder)] == [
         (19, 9), (39, 8), (59, 3)
     ]  # fmt: skip
 
@@ -137,7 +136,7 @@ def test_what_is_logged_now_and_then_is_no_resumption(tmp_path):
     lines = (tmp_path / "metrics.json").read_text().splitlines()
     first_run = [19, 39, 59, 50, 79, 99, 119, 100, 139, 159, 150]
     assert [json.loads(line)["iteration"] for line in lines] == [*first_run, 100, 119, 139]
-    records = {x.pop("iteration"): x for x in plot_run.read_metrics(tmp_path)}
+    records = {x.pop("iteration"): x for x in curves.read_metrics(tmp_path)}
     losses, late = ({i: x[key] for i, x in records.items() if key in x}
                     for key in ("total_loss", "comining/mined_of_class/cat"))  # fmt: skip
     assert losses == {19: 9, 39: 9, 59: 9, 79: 9, 99: 9, 119: 5, 139: 5}
@@ -148,7 +147,7 @@ def test_what_is_logged_now_and_then_is_no_resumption(tmp_path):
 def test_damaged_lines_are_left_out(tmp_path, capsys):
     record = {"iteration": 19, "total_loss": 3.0}
     folder = write_metrics(tmp_path, record, more='[1]\n{"total_loss": 1}\n{"iteration": 39, "to')
-    assert plot_run.read_metrics(folder) == [record]
+    assert curves.read_metrics(folder) == [record]
     assert f"{folder / 'metrics.json'}: damaged lines left out: 2, 3, 4" in capsys.readouterr().err
 
 
@@ -156,12 +155,12 @@ def test_damaged_lines_are_left_out(tmp_path, capsys):
 def test_file_that_holds_no_records(content, tmp_path):
     (tmp_path / "metrics.json").write_bytes(content)
     with pytest.raises(InputError, match=r"metrics\.json is damaged"):
-        plot_run.read_metrics(tmp_path)
+        curves.read_metrics(tmp_path)
 
 
 def test_folder_without_a_training(tmp_path):
     with pytest.raises(InputError, match=r"metrics\.json does not exist"):
-        plot_run.read_metrics(tmp_path)
+        curves.read_metrics(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -174,41 +173,31 @@ def test_folder_without_a_training(tmp_path):
     ],
 )
 def test_labels_are_what_tells_folders_apart(folders, labels):
-    assert plot_run.short_labels(list(map(plot_run.Path, folders))) == labels
+    assert curves.short_labels(list(map(curves.Path, folders))) == labels
 
 
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Runs the command; returns what it printed."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["plot_run.py", *map(str, words)])
-        plot_run.main()
-        return capsys.readouterr().out
-
-    return run
-
-
-def test_pictures_of_one_training_are_in_its_folder(command, tmp_path):
+def test_pictures_of_one_training_are_in_its_folder(command_line, tmp_path):
     run = write_metrics(tmp_path / "run", {"iteration": 19, "total_loss": 3.0})
-    assert command(run).splitlines() == [str(run / "curves.png"), str(run / "curves.svg")]
+    printed = command_line("plot", run).output
+    assert printed.splitlines() == [str(run / "curves.png"), str(run / "curves.svg")]
     with Image.open(run / "curves.png") as picture:
         assert picture.width > picture.height > 200
     assert "<svg" in (run / "curves.svg").read_text()
 
 
-def test_pictures_of_several_trainings(command, tmp_path):
+def test_pictures_of_several_trainings(command_line, tmp_path):
     runs = [write_metrics(tmp_path / x, {"iteration": 19, "total_loss": 3.0}) for x in "ab"]
-    command(runs[0])
+    command_line("plot", runs[0])
     of_one = (runs[0] / "curves.png").read_bytes()
     wanted = [str(runs[0] / "comparison.png"), str(runs[0] / "comparison.svg")]
-    assert command(*runs).splitlines() == wanted
+    assert command_line("plot", *runs).output.splitlines() == wanted
     assert (runs[0] / "curves.png").read_bytes() == of_one
-    command(*runs, "--output", tmp_path / "new" / "v1.2.svg")
+    command_line("plot", *runs, "--output", tmp_path / "new" / "v1.2.svg")
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["v1.2.png", "v1.2.svg"]
 
 
-def test_error_ends_the_command(command, tmp_path):
+def test_error_ends_the_command(command_line, tmp_path):
     run = write_metrics(tmp_path / "run", {"iteration": 19, "total_loss": 3.0})
-    with pytest.raises(SystemExit, match=r"^error: .*metrics\.json can't be written"):
-        command(run, "--output", run / "metrics.json" / "curves")
+    done = command_line("plot", run, "--output", run / "metrics.json" / "curves")
+    assert done.exit_code == 2
+    assert "metrics.json can't be written" in done.stderr

@@ -1,19 +1,13 @@
-#!/usr/bin/env python
-"""Draw what a trained model mines on images of its training set, of several the first.
-
-python tools/show_mined.py --config-file configs/demo.yaml --output mined.png
-    MODEL.WEIGHTS output/demo/model_final.pth
+"""A picture of what a trained model mines on images of its training set.
 
 Annotated boxes are green, mined ones blue with their score. Where the data set is a sparse version
-that names its full original (`make_sparse_coco.py --record-name`) and has it beside it, the
-annotations that were withheld are dashed red. If the config has adaptive thresholds and mirrors
-second views, mined is what the mirror image shows, too, and the score is the lower of the two.
+that names its full original and has it beside it, the annotations that were withheld are dashed
+red. If the config has adaptive thresholds and mirrors second views, mined is what the mirror image
+shows, too, and the score is the lower of the two.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +26,6 @@ from matplotlib.patches import Rectangle
 
 from comining.data import check_datasets, register_from_config
 from comining.data.loader import UNREADABLE_OR_ODD, failure_text
-from comining.engine import load_config
 from comining.engine.miner import (
     build_miner,
     mine_batch,
@@ -40,7 +33,7 @@ from comining.engine.miner import (
     without_crowds,
     xyxy,
 )
-from comining.engine.setup import check_named, check_weights
+from comining.engine.setup import check_named
 from comining.errors import InputError
 from comining.output_file import check_output
 
@@ -56,17 +49,27 @@ def draw_boxes(axis: Axes, kind: str, boxes: Sequence[Sequence[float]]) -> None:
         axis.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, **STYLES[kind]))
 
 
-def show_mined(cfg: CfgNode, output: Path, num_images: int) -> None:
+def show_mined(cfg: CfgNode, output: Path, num_images: int = 8) -> None:
     """Draw the first ``num_images`` images of the first training set into the picture ``output``.
 
     Args:
         cfg: of a model trained by Co-mining, with its weights.
-        output: the picture.
+        output: the picture; its suffix tells its format.
         num_images: how many images to show.
 
     Raises:
-        InputError: the model does not mine, or a data set can't be used or an image not be read.
+        InputError: the model has no weights or does not mine, or a data set can't be used or an
+            image not be read, or the picture not be written.
     """
+    check_output(output)
+    if output.suffix.lower()[1:] not in FigureCanvasAgg.get_supported_filetypes():
+        raise InputError(f"--output {output}: end it with .png or .pdf, for example")
+    register_from_config(cfg)
+    check_named(cfg, "TRAIN", "")
+    check_datasets(cfg.DATASETS.TRAIN[:1])
+    # A backbone alone mines at random, like no weights at all.
+    if not cfg.MODEL.WEIGHTS or "ImageNetPretrained" in cfg.MODEL.WEIGHTS:
+        raise InputError("which model? Name its weights: --weights output/model_final.pth")
     model = build_miner(cfg)
     if reason := why_nothing_is_mined(model):
         print(f"The picture shows no mined boxes: {reason}")
@@ -103,38 +106,3 @@ def show_mined(cfg: CfgNode, output: Path, num_images: int) -> None:
     figure.tight_layout(rect=(0, 0.05, 1, 1))
     figure.savefig(output, dpi=110)
     plt.close(figure)
-
-
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config-file", required=True, help="of the trained model")
-    parser.add_argument("--output", required=True, type=Path, help="the picture")
-    parser.add_argument("--num-images", type=int, default=8, help="how many images to show")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs")
-    options = parser.parse_args(argv)
-    if options.num_images < 1:
-        parser.error(f"--num-images {options.num_images}: must be at least 1")
-    try:
-        check_output(options.output)
-        if options.output.suffix.lower()[1:] not in FigureCanvasAgg.get_supported_filetypes():
-            raise InputError(f"--output {options.output}: end it with .png or .pdf, for example")
-        cfg = load_config(options.config_file, options.opts)
-        register_from_config(cfg)
-        check_named(cfg, "TRAIN", options.config_file)
-        check_datasets(cfg.DATASETS.TRAIN[:1])
-        # A backbone alone mines at random, like no weights at all.
-        if not cfg.MODEL.WEIGHTS or "ImageNetPretrained" in cfg.MODEL.WEIGHTS:
-            raise InputError(
-                "which model? Name its weights at the end: MODEL.WEIGHTS output/model_final.pth"
-            )
-        check_weights(cfg.MODEL.WEIGHTS, options.config_file)
-        show_mined(cfg, options.output, options.num_images)
-    except (InputError, OSError) as error:
-        sys.exit(f"error: {error}")
-    print(options.output)
-
-
-if __name__ == "__main__":
-    main()

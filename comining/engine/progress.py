@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 
+from detectron2.engine import HookBase
 from tqdm import tqdm
 
 
@@ -64,3 +66,17 @@ class Progress:
         minutes, seconds = divmod(round(max(left, 0)), 60)
         self.bar.set_description_str(self.stage, refresh=False)
         self.bar.set_postfix_str(f"about {minutes}:{seconds:02d} left", refresh=True)
+
+
+class Tell(HookBase):
+    """Tells a function the share of a training that is done, after each iteration."""
+
+    def __init__(self, tell: Callable[[float], None]) -> None:
+        """
+        Args:
+            tell: is given a number in 0..1.
+        """
+        self.tell = tell
+
+    def after_step(self) -> None:
+        self.tell((self.trainer.iter + 1) / self.trainer.max_iter)

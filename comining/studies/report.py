@@ -1,13 +1,9 @@
-#!/usr/bin/env python
-"""Train several methods on several sparse protocols with several seeds, and compare them.
-
-python tools/study.py configs/studies/scenes.yaml --output output/scenes --jobs 2
-python tools/study.py configs/studies/scenes.yaml --output output/scenes --report-only
+"""Several methods on several sparse protocols with several seeds, compared.
 
 A study file:
 
     config: configs/demo.yaml       # of all methods that name none of their own
-    script: my_train_net.py         # trains, in place of train_net.py; takes the same arguments
+    script: my_train_net.py         # trains; takes the arguments of train_net.py
     settings:                       # for all; KEY: value, flat
       SOLVER.MAX_ITER: 1000
     methods:
@@ -20,7 +16,7 @@ A study file:
     skip: [[comining, full]]        # pairs of method and protocol to leave out
     controls: [plain]               # 'gap closed' is stated against these methods
 
-Paths are relative to the current folder. Every training is a run of train_net.py in its folder
+Paths are relative to the current folder. Every training is a process of its own in its folder
 PROTOCOL/METHOD/seedSEED below --output, which holds its train.log, too. The same command again
 goes on where the study was interrupted, and tries again what failed.
 
@@ -34,19 +30,15 @@ either branch's log, as soon as a hundred boxes were mined.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from textwrap import indent
 
-from signals import end_as_if_interrupted
-from studies.cells import LOG, check_unchanged, read_runs
-from studies.plan import Cell, Study, read_study
-from studies.plots import plot_study
-from studies.runner import last_lines, run_cells
-from studies.table import make_rows, write_runs, write_table
-
-from comining.errors import InputError
+from .cells import LOG, check_unchanged, read_runs
+from .plan import Cell, Study, read_study
+from .plots import plot_study
+from .runner import TRAIN, last_lines, run_cells
+from .table import make_rows, write_runs, write_table
 
 
 def report(study: Study, output: Path) -> None:
@@ -82,42 +74,25 @@ def describe_failures(failed: list[Cell], output: Path) -> str:
     return "\n\n".join([*parts, f"error: failed: {names}; the same command tries again"])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("study", type=Path, help="study file")
-    parser.add_argument("--output", type=Path, required=True, help="folder of the study")
-    parser.add_argument(
-        "--jobs",
-        type=int,
-        default=1,
-        help="trainings at a time (default: 1), which share the cores: each has as many threads as "
-        "OMP_NUM_THREADS says or else cores / jobs",
-    )
-    parser.add_argument("--report-only", action="store_true", help="train nothing")
-    options = parser.parse_args()
-    end_as_if_interrupted()  # the study ends its trainings first
-    failed: list[Cell] = []
+def run_study(file: Path, output: Path, jobs: int = 1) -> list[Cell]:
+    """Train what a study asks for and is not finished, then report.
+
+    Args:
+        file: of the study.
+        output: its folder.
+        jobs: trainings at a time.
+
+    Returns:
+        The cells that failed, whose logs' last lines are printed to standard error.
+
+    Raises:
+        InputError: the file or what it names can't be used.
+    """
+    study = read_study(file)
+    failed = run_cells(study.cells, output, jobs, (study.script,) if study.script else TRAIN)
     try:
-        if options.jobs < 1:
-            raise InputError(f"--jobs {options.jobs}: must be at least 1")
-        study = read_study(options.study)
-        if options.report_only and not options.output.is_dir():
-            raise InputError(f"--output {options.output}: no such folder, nothing to report")
-        if not options.report_only:
-            failed = run_cells(study.cells, options.output, options.jobs, (study.script,))
-        report(study, options.output)
-    except (InputError, OSError) as error:
+        report(study, output)
+    finally:
         if failed:
-            print(f"\n{describe_failures(failed, options.output)}", file=sys.stderr)
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        print("\ninterrupted: the same command goes on from the last checkpoints", file=sys.stderr)
-        sys.exit(130)
-    if failed:
-        sys.exit(f"\n{describe_failures(failed, options.output)}")
-
-
-if __name__ == "__main__":
-    main()
+            print(f"\n{describe_failures(failed, output)}", file=sys.stderr)
+    return failed

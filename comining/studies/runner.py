@@ -18,7 +18,8 @@ import torch
 
 from comining.engine.folder_lock import lock_folder
 from comining.errors import InputError
-from studies.cells import (
+
+from .cells import (
     LOG,
     RECORD,
     Record,
@@ -31,11 +32,13 @@ from studies.cells import (
     read_record,
     write_record,
 )
-from studies.plan import TRAIN, Cell, settings_of, words
+from .plan import Cell, settings_of, words
 
 LOOK_EVERY = 0.2  # seconds
 SAVE_MINUTES_EVERY = 10.0  # seconds
 TIME_TO_STOP = 10.0  # seconds
+#: What trains, in the words of a Python command line, unless a study has a script of its own.
+TRAIN = ("-m", "comining.engine.run")
 
 
 @dataclass
@@ -58,7 +61,7 @@ class _Running:
 
 
 def run_cells(
-    cells: Sequence[Cell], output: Path, jobs: int, command: Sequence[str] = (TRAIN,)
+    cells: Sequence[Cell], output: Path, jobs: int, command: Sequence[str] = TRAIN
 ) -> list[Cell]:
     """Run those cells that are not finished; print how it goes.
 
@@ -70,7 +73,7 @@ def run_cells(
         output: folder of the study.
         jobs: how many to run at a time; each gets its share of the cores, unless the environment
             has OMP_NUM_THREADS, and, if there are GPUs, one of them, alone as long as they suffice.
-        command: a Python script that takes the arguments of train_net.py, and arguments before.
+        command: what Python runs, taking the arguments of train_net.py, and arguments before.
 
     Returns:
         The cells that failed.

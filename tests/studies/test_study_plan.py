@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from studies.plan import read_study, words
 
 from comining.engine import load_config
 from comining.errors import InputError
+from comining.studies.plan import read_study, words
 
 STUDIES = sorted(Path("configs/studies").glob("*.yaml"))
 

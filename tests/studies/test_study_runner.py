@@ -10,12 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-import study as study_script
-from studies import cells, runner
-from studies.cells import LOG, RECORD, Record, read_record, read_runs, write_record
-from studies.runner import minutes_left, run_cells
 
 from comining.errors import InputError
+from comining.studies import cells, runner
+from comining.studies.cells import LOG, RECORD, Record, read_record, read_runs, write_record
+from comining.studies.runner import minutes_left, run_cells
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -246,11 +245,11 @@ def test_version_of_the_code(tmp_path, monkeypatch):
         done = subprocess.run(["git", *own, *words], cwd=tmp_path, capture_output=True, text=True)
         return done.stdout.strip()
 
-    monkeypatch.setattr(cells, "ROOT", tmp_path)
-    version = cells.code_version
-    assert version() == "unknown"
     source = tmp_path / "comining" / "model.py"
     source.parent.mkdir()
+    monkeypatch.setattr(cells, "PACKAGE", source.parent)
+    version = cells.code_version
+    assert version() == "unknown"
     for name, text in (("comining/model.py", "1"), ("README.md", "2")):
         (tmp_path / name).write_text(text)
     git("init")
@@ -411,12 +410,10 @@ def test_nobody_knows_how_long_the_first_cell_takes():
 
 #: The command, but it is not as patient with a training that does not want to end.
 IMPATIENT = """
-import sys
-sys.path.insert(0, "tools")
-import study
-from studies import runner
+from comining.cli import main
+from comining.studies import runner
 runner.TIME_TO_STOP = 1.0
-study.main()
+main()
 """
 
 
@@ -424,7 +421,7 @@ def start(study_file, output, script):
     """Start the command, on cells of which those of seed 1 may hang."""
     path = study_file(protocols={"full": {}}, methods={"plain": {}}, script=script)
     return subprocess.Popen(
-        [sys.executable, "-c", IMPATIENT, path, "--output", output],
+        [sys.executable, "-c", IMPATIENT, "study", path, "--output", output],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
@@ -487,63 +484,61 @@ def test_killed_study_goes_on(study, study_file, script, tmp_path):
     assert log_of(planned[1], output).endswith("resumed True\n")
 
 
-def call(monkeypatch, *words):
-    """Run the command in this process; its exit message, if there is one."""
-    monkeypatch.setattr(sys, "argv", ["study.py", *map(str, words)])
-    monkeypatch.setattr(study_script, "end_as_if_interrupted", lambda: None)
-    try:
-        study_script.main()
-    except SystemExit as end:
-        return str(end.code)
-    return None
+@pytest.fixture
+def _own_signals():
+    """Handlers of signals that a test installs do not stay."""
+    before = {x: signal.getsignal(x) for x in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
-def test_command(study_file, script, tmp_path, monkeypatch, capsys):
+@pytest.mark.usefixtures("_own_signals")
+def test_command(study_file, script, tmp_path, command_line):
     output = tmp_path / "out"
 
     def study(how):
         return study_file(protocols={"full": {}}, controls=["plain"], script=script(how))
 
-    message = call(monkeypatch, study("fail"), "--output", output)
-    # A string: it is printed, and the exit code is 1.
+    done = command_line("study", study("fail"), "--output", output)
+    assert done.exit_code == 1
+    message = done.stderr
     assert f"{output}/full/plain/seed1/train.log:\n    threads" in message
     assert "\n    error: something is wrong\n" in message
     assert "error: failed: full/plain/seed1, full/comining/seed1" in message
-    printed = capsys.readouterr().out
+    printed = done.stdout
     assert "2 of 4 runs are finished" in printed
     assert "| full" in printed
     assert "different versions" not in printed
 
-    assert call(monkeypatch, study("well"), "--output", output) is None
+    assert command_line("study", study("well"), "--output", output).exit_code == 0
     for name in ("table.md", "table.csv", "runs.csv", "ap.png", "ap.svg", "mining.png"):
         (output / name).rename(output / f"old_{name}")
     folder = output / "full" / "plain" / "seed0"
-    call(monkeypatch, study("fail"), "--output", output, "--report-only")
+    command_line("study", study("fail"), "--output", output, "--report-only")
     for name in ("table.md", "table.csv", "runs.csv", "ap.png"):
         assert (output / name).read_bytes() == (output / f"old_{name}").read_bytes()
-    capsys.readouterr()
     write_record(folder, read_record(folder)._replace(code="a1"))
-    call(monkeypatch, study("fail"), "--output", output, "--report-only")
-    printed = capsys.readouterr().out
+    printed = command_line("study", study("fail"), "--output", output, "--report-only").stdout
     assert "of different versions of the project, " in printed
     assert "a1" in printed
     (plain,) = [line for line in (output / "table.md").read_text().splitlines() if "plain " in line]
     assert "10.5 ± 0.7" in plain
 
 
-def test_command_with_mistakes(study_file, tmp_path, monkeypatch):
-    words = (study_file(), "--output", tmp_path / "out")
-    message = call(monkeypatch, *words, "--jobs", 0)
-    assert message == "error: --jobs 0: must be at least 1"
+@pytest.mark.usefixtures("_own_signals")
+def test_command_with_mistakes(study_file, tmp_path, command_line):
+    words = ("study", study_file(), "--output", tmp_path / "out")
+    assert "0 is not in the range" in command_line(*words, "--jobs", 0).stderr
     assert not (tmp_path / "out").exists()
-    message = call(monkeypatch, *words, "--report-only")
-    assert message == f"error: --output {tmp_path / 'out'}: no such folder, nothing to report"
+    message = command_line(*words, "--report-only").stderr
+    assert message == f"error: --output {tmp_path / 'out'}: no such folder, nothing to report\n"
     (tmp_path / "file").touch()
-    message = call(monkeypatch, words[0], "--output", tmp_path / "file")
+    message = command_line(*words[:2], "--output", tmp_path / "file").stderr
     assert message.startswith("error: ")
     assert str(tmp_path / "file") in message
-    message = call(monkeypatch, tmp_path / "x.yaml", *words[1:])
-    assert message.startswith(f"error: study {tmp_path / 'x.yaml'} can't be read")
+    message = command_line("study", tmp_path / "x.yaml", *words[2:]).stderr
+    assert message.startswith(f"error: {tmp_path / 'x.yaml'} is neither a file nor the name")
 
 
 def test_real_training_that_is_killed_and_goes_on(study, own_overrides, tmp_path):

@@ -12,13 +12,14 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from plot_run import read_metrics
-
 from comining.engine import load_config
 from comining.errors import InputError
 from comining.output_file import write_atomically
-from studies.plan import ROOT, Cell, flat
 
+from .curves import read_metrics
+from .plan import Cell, flat
+
+PACKAGE = Path(__file__).parents[1]
 LOG = "train.log"
 RECORD = "cell.json"
 #: The version of code that was run outside of git, or before versions were recorded.
@@ -85,8 +86,8 @@ def code_version() -> str:
 
     `UNKNOWN` where there is no git repository.
     """
-    git = ["git", "-C", str(ROOT)]
-    code = ["--", "comining", "train_net.py"]
+    git = ["git", "-C", str(PACKAGE)]
+    code = ["--", str(PACKAGE)]
     try:
         log = subprocess.run([*git, "log", "-1", "--format=%h", *code], capture_output=True)
         changed = subprocess.run([*git, "status", "--porcelain", *code], capture_output=True)

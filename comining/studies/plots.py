@@ -14,9 +14,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from studies.cells import MINING, Run
-from studies.plan import Study
-from studies.table import Row
+from .cells import MINING, Run
+from .plan import Study
+from .table import Row
 
 TITLES = {
     "mined_precision": "precision of mined boxes",

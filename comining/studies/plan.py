@@ -14,8 +14,6 @@ from detectron2.config import CfgNode
 from comining.engine import load_config
 from comining.errors import InputError
 
-ROOT = Path(__file__).parents[2]
-
 #: The protocol in which nothing is missing: 'gap closed' is measured against it.
 FULL = "full"
 
@@ -24,8 +22,6 @@ OWN_KEYS = ("OUTPUT_DIR", "SEED")
 NEEDED = ("config", "methods", "protocols", "seeds")
 SCRIPT = "script"
 OPTIONAL = (SCRIPT, "settings", "skip", "controls")
-#: What trains if the study names no script of its own.
-TRAIN = str(ROOT / "train_net.py")
 
 
 @dataclass(frozen=True)
@@ -61,18 +57,18 @@ class Study:
         protocols, methods: names, in the order of the file.
         controls: those methods that 'gap closed' is stated against.
         cells: in the order in which they are run: all of the first seed, then of the next one.
-        script: that trains them.
+        script: that trains them, a Python file; None for ``comining.engine.run``.
     """
 
     protocols: tuple[str, ...]
     methods: tuple[str, ...]
     controls: tuple[str, ...]
     cells: tuple[Cell, ...]
-    script: str
+    script: str | None
 
 
 def read_study(path: Path) -> Study:
-    """Read and check a study file. It is described in tools/study.py.
+    """Read and check a study file. It is described in `comining.studies.report`.
 
     Args:
         path: of a YAML file, read without executing anything in it.
@@ -120,7 +116,7 @@ def _study(content: Any) -> Study:
         for name, value in _named(content["protocols"], "protocols").items()
     }
     skip = _skip(content.get("skip") or [], methods, protocols)
-    script = _script(content.get(SCRIPT, TRAIN))
+    script = _script(content[SCRIPT]) if SCRIPT in content else None
     cells = [
         _cell(
             protocol,
@@ -250,7 +246,7 @@ def _cell(
     protocol: str,
     method: str,
     seed: int,
-    script: str,
+    script: str | None,
     config_file: str,
     overrides: dict[str, Any],
 ) -> Cell:
@@ -265,7 +261,7 @@ def _cell(
             f"method {method} on protocol {protocol}: DATASETS.TEST must name one data set, but is "
             f"{settings['DATASETS.TEST']}"
         )
-    if script != TRAIN:
+    if script is not None:
         settings[SCRIPT] = script
     return Cell(protocol, method, seed, config_file, overrides, settings)
 

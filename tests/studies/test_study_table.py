@@ -4,10 +4,11 @@ import csv
 import math
 
 import pytest
-from studies import plots
-from studies.cells import METRICS, Run, at_end, lowest_precision, mining_curves
-from studies.plots import mean_curve, plot_study
-from studies.table import Spread, gap_closed, make_rows, spread, write_runs, write_table
+
+from comining.studies import plots
+from comining.studies.cells import METRICS, Run, at_end, lowest_precision, mining_curves
+from comining.studies.plots import mean_curve, plot_study
+from comining.studies.table import Spread, gap_closed, make_rows, spread, write_runs, write_table
 
 PRECISION, PER_IMAGE = "comining/mined_precision", "comining/mined_per_image"
 

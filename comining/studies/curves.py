@@ -1,18 +1,11 @@
-#!/usr/bin/env python
-"""Plot losses, mined labels and AP of one or several trainings over time, as PNG and SVG.
+"""Losses, mined labels and AP of one or several trainings over time, as PNG and SVG.
 
-python tools/plot_run.py output/demo
-python tools/plot_run.py output/demo output/baseline_demo
-python tools/plot_run.py output/demo output/baseline_demo --output anywhere/picture.png
-
-The pictures are "curves" in the folder of one training, or "comparison" in the first of several.
 Each quantity that any of the trainings logged gets a panel, each training a colour; the second
 view's curves are dashed. A training that still runs is plotted as far as it got.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import sys
@@ -211,27 +204,3 @@ def _save(figure: plt.Figure, output: Path) -> list[Path]:
     finally:
         plt.close(figure)
     return paths
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folders", type=Path, nargs="+", help="output folders of trainings")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        help="the picture, written as .png and .svg (default: FOLDER/curves, or FOLDER/comparison "
-        "in the first of several folders)",
-    )
-    options = parser.parse_args()
-    name = "curves" if len(options.folders) == 1 else "comparison"
-    try:
-        for path in plot_runs(options.folders, options.output or options.folders[0] / name):
-            print(path)
-    except InputError as error:
-        sys.exit(f"error: {error}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,46 @@
+"""``comining demo``."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from . import options
+
+
+@click.command()
+@options.output("Folder for all that is written.")
+def command(output: Path) -> None:
+    """Make scenes, train on half of their annotations, evaluate, and show what was mined."""
+    from comining.config_files import find_config
+
+    # The config's data lie below the current folder.
+    output.mkdir(parents=True, exist_ok=True)
+    scenes, training = Path("datasets/scenes"), Path("training")
+    config, weights = find_config("demo"), str(training / "model_final.pth")
+    _run(output, "prepare", "scenes", "--output", str(scenes))
+    _run(output, "train", "--config", config, "--output", str(training))
+    _run(output, "show", "--config", config, "--weights", weights, "--output", "mined.png")
+    _run(output, "plot", str(training))
+
+    metrics = json.loads((output / training / "results.json").read_text())["bbox"]
+    ap, ap50 = (metrics[name] or 0 for name in ("AP", "AP50"))  # null if nothing is detected
+    click.echo(
+        f"\nTrained on half of the annotations; on fully annotated validation images: "
+        f"AP {ap:.1f}, AP50 {ap50:.1f}\n"
+        f"What was mined:              {output}/mined.png\n"
+        f"Losses and mined boxes:      {output}/training/curves.png\n"
+        f"All metrics, per category:   {output}/training/results.json"
+    )
+
+
+def _run(folder: Path, *words: str) -> None:
+    """Run one of the commands in a folder; stop with its exit code if it fails."""
+    click.echo(f"\n$ comining {' '.join(words)}")
+    done = subprocess.run([sys.executable, "-m", "comining", *words], cwd=folder)
+    if done.returncode != 0:
+        sys.exit(done.returncode)

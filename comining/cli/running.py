@@ -1,0 +1,66 @@
+"""What the commands that train and evaluate have in common."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def run_and_show(
+    config: str,
+    own: Mapping[str, Any],
+    settings: Sequence[str],
+    num_gpus: int,
+    *,
+    resume: bool = False,
+    eval_only: bool = False,
+    quiet: bool = False,
+    as_json: bool = False,
+) -> None:
+    """Run, then print the metrics.
+
+    Args:
+        config: its path or name.
+        own: values of keys that have options of their own; None for the config's.
+        settings: keys and values in turn.
+        num_gpus: processes.
+        resume, eval_only: as of ``train_net.py``.
+        quiet: print nothing.
+        as_json: print the metrics as JSON.
+    """
+    from comining.config_files import find_config
+    from comining.engine import launch, load_config
+    from comining.engine.run import quiet_main
+
+    opts = [*settings, *(str(x) for pair in own.items() if pair[1] is not None for x in pair)]
+    args = argparse.Namespace(
+        config_file=find_config(config), opts=opts, resume=resume, eval_only=eval_only,
+        quiet=quiet, num_gpus=num_gpus, num_machines=1, machine_rank=0, dist_url="auto",
+    )  # fmt: skip
+    launch(quiet_main, args)
+    if quiet and not as_json:
+        return
+    folder = Path(load_config(args.config_file, opts).OUTPUT_DIR)
+    results = folder / "results.json"
+    metrics = json.loads(results.read_text()) if results.is_file() else {}
+    if as_json:
+        click.echo(json.dumps(metrics))
+        return
+    for name, values in _tables(metrics):
+        shown = (f"{key} {value:.1f}" for key, value in values.items() if value is not None)
+        click.echo(f"{name}: {', '.join(shown)}")
+    click.echo(f"all that was logged: {folder / 'log.txt'}")
+
+
+def _tables(metrics: Mapping[str, Any], name: str = "") -> list[tuple[str, Mapping[str, Any]]]:
+    """The metrics of each data set and task; of one data set alone, its name isn't there."""
+    if not any(isinstance(x, dict) for x in metrics.values()):
+        return [(name, metrics)] if metrics else []
+    return [
+        row for key, value in metrics.items() for row in _tables(value, f"{name} {key}".strip())
+    ]

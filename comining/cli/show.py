@@ -1,0 +1,29 @@
+"""``comining show``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from . import options
+
+
+@click.command()
+@options.config
+@options.weights
+@options.output("The picture, .png or .pdf.")
+@click.option(
+    "--num-images", type=click.IntRange(1), default=8, show_default=True, help="How many to show."
+)
+@options.settings
+def command(
+    config: str, weights: str, output: Path, num_images: int, settings: tuple[str, ...]
+) -> None:
+    """Draw what a trained model mines on the first images of its training set."""
+    from comining.completion.show import show_mined
+    from comining.engine import load_config
+
+    cfg = load_config(config, [*settings, "MODEL.WEIGHTS", weights])
+    show_mined(cfg, output, num_images)
+    click.echo(output)

@@ -1,0 +1,43 @@
+"""``comining study``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from . import options
+from .signals import end_as_if_interrupted
+
+
+@click.command()
+@click.argument("study", type=click.Path(path_type=Path))
+@options.output("Folder of the study.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Trainings at a time, which share the cores.",
+)
+@click.option("--report-only", is_flag=True, help="Train nothing; report what is finished.")
+def command(study: Path, output: Path, jobs: int, report_only: bool) -> None:
+    """Train several methods on several protocols with several seeds, and compare them.
+
+    STUDY is a YAML file, described in docs, or the name of one of the package (studies/scenes). The
+    same command goes on where it was interrupted, and tries again what failed.
+    """
+    from comining.config_files import find_config
+    from comining.errors import InputError
+    from comining.studies.plan import read_study
+    from comining.studies.report import report, run_study
+
+    end_as_if_interrupted()  # the study ends its trainings first
+    file = Path(find_config(str(study)))
+    if report_only:
+        if not output.is_dir():
+            raise InputError(f"--output {output}: no such folder, nothing to report")
+        report(read_study(file), output)
+    elif run_study(file, output, jobs):
+        sys.exit(1)

@@ -1,0 +1,47 @@
+"""Keeping what libraries print away from the terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+LOGGERS = ("comining", "detectron2", "fvcore", "py.warnings")
+
+
+@contextlib.contextmanager
+def quiet_terminal(log: Path | None = None) -> Iterator[None]:
+    """Within, nothing is printed to standard output, and warnings are logged.
+
+    Standard error is free for what concerns the user, and errors are raised.
+
+    Args:
+        log: a file that all that is logged is appended to, beside others.
+    """
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    before = [(x.propagate, x.handlers[:], x.level) for x in loggers]
+    handler = logging.FileHandler(log, encoding="utf-8") if log else logging.NullHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s"))
+    for logger in loggers:
+        logger.handlers[:], logger.propagate = [handler], False
+        logger.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    try:
+        # detectron2's handler for the terminal takes standard output as it is by then.
+        with contextlib.redirect_stdout(_Nothing()):
+            yield
+    finally:
+        logging.captureWarnings(False)
+        for logger, (propagate, handlers, level) in zip(loggers, before, strict=True):
+            logger.propagate, logger.handlers[:] = propagate, handlers
+            logger.setLevel(level)
+        handler.close()
+
+
+class _Nothing:
+    def write(self, text: str) -> int:
+        return len(text)
+
+    def flush(self) -> None:
+        pass
