@@ -41,9 +41,13 @@ def command(
     Trains a detector on what is annotated, adds what it finds beside, with a score, and writes a
     report. The same command goes on where it was interrupted.
     """
-    from comining.completion import complete
+    from tabulate import tabulate
 
-    complete(
+    from comining.completion import complete
+    from comining.completion.result import advice, summary
+    from comining.errors import PartialError
+
+    done = complete(
         images,
         annotations,
         output,
@@ -54,3 +58,23 @@ def command(
         dry_run=dry_run,
         quiet=quiet,
     )
+    if dry_run and not quiet:
+        click.echo(f"The plan: {output / 'config.yaml'}. Without --dry-run the work begins.")
+    if done is None:
+        return
+    if not quiet:
+        rows = [
+            (x["name"], x["annotated"], x["added"], x["precision"], x["threshold"])
+            for x in done.categories[:10]
+        ]
+        head = ("category", "annotated", "added", "expected right", "from score")
+        click.echo(tabulate(rows, head, floatfmt=".2f"))
+        number = sum(x["annotated"] for x in done.categories)
+        click.echo(summary(len(done.dataset["images"]), number, done.categories, done.recall))
+        if hint := advice(done.categories, done.recall):
+            click.echo(hint)
+        click.echo(f"{output / 'completed.json'}, {output / 'report.html'}")
+        click.echo(f"Next: comining review {output}")
+    if done.unreadable:
+        named = "\n  ".join(list(done.unreadable.values())[:5])
+        raise PartialError(f"{len(done.unreadable)} images could not be read:\n  {named}")

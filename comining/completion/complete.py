@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from detectron2.utils import comm
 
+from comining.annotations.completion import MINED
 from comining.engine import launch
 from comining.errors import InputError
 
@@ -29,13 +31,35 @@ class Completion:
         categories: for each category ``name``, ``annotated``, ``added``, ``precision`` (expected
             of what was added), ``recall`` (of withheld boxes) and ``threshold``; None where it
             can't be known.
+        recall: the share of all withheld boxes that was found; None if none was withheld.
         unreadable: by image id, why an image was left out.
     """
 
     folder: Path
     dataset: dict[str, Any]
     categories: list[dict[str, Any]]
+    recall: float | None
     unreadable: dict[int, str]
+
+    def detections(self, image_id: int) -> dict[str, np.ndarray]:
+        """What was added to an image, as the arguments of ``supervision.Detections``.
+
+        Returns:
+            ``xyxy`` (M, 4) in pixels, ``confidence`` (M,) in [0, 1] and ``class_id`` (M,), the
+            data set's own ids.
+        """
+        added = [
+            x
+            for x in self.dataset["annotations"]
+            if x["image_id"] == image_id and x.get("origin") == MINED
+        ]
+        boxes = np.array([x["bbox"] for x in added], dtype=float).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        return {
+            "xyxy": boxes,
+            "confidence": np.array([x["score"] for x in added], dtype=float),
+            "class_id": np.array([x["category_id"] for x in added], dtype=int),
+        }
 
 
 def complete(
@@ -101,7 +125,7 @@ def complete(
         launch(_run, args)
     if dry_run or not comm.is_main_process():
         return None
-    return Completion(folder.path, *read_result(folder))
+    return Completion(**read_result(folder))
 
 
 def _run(args: argparse.Namespace) -> None:

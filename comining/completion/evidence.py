@@ -47,6 +47,12 @@ class Evidence(NamedTuple):
         """The share of withheld objects found at this score or above; NaN without any."""
         return float(np.mean(self.found_at >= threshold)) if len(self.found_at) else np.nan
 
+    def found(self, thresholds: np.ndarray) -> float | None:
+        """The share of withheld objects of all classes found at their thresholds (K,)."""
+        if not len(self.found_at):
+            return None
+        return float(np.mean(self.found_at >= thresholds[self.withheld_classes]))
+
 
 def gather_evidence(mined: Mapping[int, Mined], records: Iterable[Mapping[str, Any]]) -> Evidence:
     """Compare detections with what is annotated and what was withheld.

@@ -2,10 +2,127 @@
 
 from __future__ import annotations
 
+import base64
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from string import Template
 from typing import Any
 
+from PIL import Image, ImageDraw, ImageOps
+
+from comining.annotations.completion import MINED
+from comining.errors import InputError
+from comining.output_file import write_atomically
+from comining.studies.curves import plot_runs
+
 from .folder import Folder
+from .result import summary
+
+PAGE = Path(__file__).with_name("report.html")
+#: Boxes shown of each kind.
+SHOWN = 12
+#: A picture shows its box with as much around it, in boxes, and is so large, in pixels.
+AROUND, EDGE = 1.0, 180
+
+Annotation = Mapping[str, Any]
 
 
-def write_report(folder: Folder, completed: dict[str, Any], rows: list[dict[str, Any]]) -> None:
-    folder.report.write_text("")
+def write_report(
+    folder: Folder,
+    image_root: Path,
+    completed: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    unreadable: Mapping[int, str],
+    recall: float | None,
+) -> None:
+    """Write ``report.html``, one file that needs nothing else.
+
+    Args:
+        folder: of the completion.
+        image_root: folder of the images.
+        completed: the completed data set.
+        rows: what `comining.completion.result.category_rows` gives.
+        unreadable: by image id, why an image was left out.
+        recall: the share of withheld boxes found, in 0..1.
+    """
+    mined = [x for x in completed["annotations"] if x.get("origin") == MINED]
+    by_score = sorted(mined, key=lambda x: -x["score"])
+    doubtful = by_score[SHOWN:][-SHOWN:][::-1]
+    number = len(completed["annotations"]) - len(mined)
+    text = Template(PAGE.read_text(encoding="utf-8")).substitute(
+        summary=html.escape(summary(len(completed["images"]), number, rows, recall)),
+        table=_table(rows),
+        surest=_pictures(by_score[:SHOWN], completed, image_root),
+        doubtful=_pictures(doubtful, completed, image_root),
+        curves=_curves(folder),
+        unreadable=_unreadable(completed, unreadable),
+        config=html.escape(folder.config.read_text(encoding="utf-8")),
+    )
+    write_atomically(folder.report, lambda file: file.write(text.encode()))
+
+
+def _table(rows: Iterable[Mapping[str, Any]]) -> str:
+    def cell(value: float | None, form: str) -> str:
+        return "" if value is None else format(value, form)
+
+    return "\n".join(
+        f"<tr><td>{html.escape(row['name'])}</td><td>{row['annotated']}</td>"
+        f"<td>{row['added']}</td><td>{cell(row['precision'], '.0%')}</td>"
+        f"<td>{cell(row['recall'], '.0%')}</td><td>{cell(row['threshold'], '.2f')}</td></tr>"
+        for row in rows
+    )
+
+
+def _pictures(shown: Sequence[Annotation], dataset: Mapping[str, Any], image_root: Path) -> str:
+    images = {x["id"]: x for x in dataset["images"]}
+    names = {x["id"]: x["name"] for x in dataset["categories"]}
+    figures = []
+    for x in shown:
+        name = images[x["image_id"]]["file_name"]
+        data = base64.b64encode(_crop(image_root / name, x["bbox"])).decode()
+        caption = f"{names[x['category_id']]} {x['score']:.2f}"
+        figures.append(
+            f'<figure title="{html.escape(name)}"><img alt="" '
+            f'src="data:image/jpeg;base64,{data}"><figcaption>{html.escape(caption)}'
+            "</figcaption></figure>"
+        )
+    return "\n".join(figures) or "<p>none</p>"
+
+
+def _crop(path: Path, box: Sequence[float]) -> bytes:
+    """A JPEG of what is around a box, and the box."""
+    left, top, width, height = box
+    edge = (1 + AROUND) * max(width, height)
+    x0, y0 = left + (width - edge) / 2, top + (height - edge) / 2
+    with Image.open(path) as opened:
+        image = ImageOps.exif_transpose(opened).convert("RGB")
+    scale = EDGE / edge
+    shown = image.transform(
+        (EDGE, EDGE), Image.Transform.EXTENT, (x0, y0, x0 + edge, y0 + edge),
+        Image.Resampling.BILINEAR, fillcolor="#ddd",
+    )  # fmt: skip
+    corners = [(left - x0) * scale, (top - y0) * scale]
+    ImageDraw.Draw(shown).rectangle(
+        (*corners, corners[0] + width * scale, corners[1] + height * scale), outline="#0af", width=2
+    )
+    buffer = BytesIO()
+    shown.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
+def _curves(folder: Folder) -> str:
+    try:
+        _, svg = plot_runs([folder.training], folder.training / "curves")
+    except InputError:  # so short a training has logged nothing
+        return "<p>none</p>"
+    data = base64.b64encode(svg.read_bytes()).decode()
+    return f'<img class="curves" alt="" src="data:image/svg+xml;base64,{data}">'
+
+
+def _unreadable(dataset: Mapping[str, Any], unreadable: Mapping[int, str]) -> str:
+    if not unreadable:
+        return ""
+    items = "".join(f"<li>{html.escape(why)}</li>" for why in unreadable.values())
+    return f"<h2>Images that could not be read</h2><ul>{items}</ul>"

@@ -40,11 +40,50 @@ def category_rows(
     return rows
 
 
-def read_result(folder: Folder) -> tuple[dict[str, Any], list[dict[str, Any]], dict[int, str]]:
-    """What a finished completion has left in its folder."""
+def summary(
+    num_images: int, annotated: int, rows: Sequence[Mapping[str, Any]], recall: float | None
+) -> str:
+    """What was found, in one sentence or two."""
+    added = sum(row["added"] for row in rows)
+    text = f"{num_images} images had {annotated} annotated boxes; {added} were added"
+    right = sum(row["added"] * row["precision"] for row in rows if row["precision"] is not None)
+    if added:
+        text += f", of which about {right / added:.0%} are expected to be right"
+    if recall is not None:
+        text += (
+            f". Of the annotated boxes that were kept aside to measure by, {recall:.0%} were found"
+        )
+    return f"{text}."
+
+
+def advice(rows: Sequence[Mapping[str, Any]], recall: float | None) -> str:
+    """Why little was found and what would help; empty if much was."""
+    added = sum(row["added"] for row in rows)
+    annotated = sum(row["annotated"] for row in rows)
+    if added > 0.05 * annotated:
+        return ""
+    if recall is not None and recall > 0.7:
+        return (
+            "Little was added, though most of the boxes kept aside were found: the annotations may "
+            "be nearly complete."
+        )
+    if recall is None:
+        return (
+            "Little was added: there are too few boxes to learn from, and none could be kept aside "
+            "to measure by. Annotate some more images."
+        )
+    return (
+        f"Little was added: the detector found only {recall:.0%} of the boxes kept aside with the "
+        "wanted precision. More time (--minutes), more annotated boxes or a lower --precision "
+        "would help."
+    )
+
+
+def read_result(folder: Folder) -> dict[str, Any]:
+    """What a finished completion has left in its folder, by the names of `Completion`."""
     result = read_json(folder.result)
-    unreadable = {int(id_): why for id_, why in result["unreadable"].items()}
-    return read_json(folder.completed), result["categories"], unreadable
+    result["unreadable"] = {int(id_): why for id_, why in result["unreadable"].items()}
+    return {"folder": folder.path, "dataset": read_json(folder.completed), **result}
 
 
 def _known(value: float) -> float | None:

@@ -7,6 +7,7 @@ import re
 import time
 from typing import Any
 
+import numpy as np
 import yaml
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -201,11 +202,16 @@ class Work:
         }
         completed = add_mined(dataset, new_boxes(evidence, chosen, category_ids), record)
         write_atomically(self.folder.completed, lambda file: file.writelines(encode(completed)))
+        recall = evidence.found(np.array([x.threshold for x in chosen]))
         write_json(
             self.folder.result,
-            {"categories": rows, "unreadable": {str(k): v for k, v in unreadable.items()}},
+            {
+                "categories": rows,
+                "recall": recall,
+                "unreadable": {str(id_): why for id_, why in unreadable.items()},
+            },
         )
-        write_report(self.folder, completed, rows)
+        write_report(self.folder, self.args.images, completed, rows, unreadable, recall)
 
 
 def _share_withheld(number: int) -> float:
