@@ -32,7 +32,7 @@ def choose_anchors(boxes: np.ndarray, classes: np.ndarray, num_levels: int = 3) 
     """Anchors from the sizes of annotated boxes.
 
     Sizes go evenly from the small boxes to the large ones (the 2nd to the 98th percentile), in
-    steps of at most the root of 2. Elongated ones are added where a tenth of the boxes are
+    steps of at most the root of 2, as many on each level. Elongated ones are added where a tenth of the boxes are
     elongated. The median box of every class matches an anchor: where it would not, its size and its
     ratio are added.
 
@@ -47,12 +47,11 @@ def choose_anchors(boxes: np.ndarray, classes: np.ndarray, num_levels: int = 3) 
     low = min(np.percentile(edges, 2), median_edges.min())
     high = max(np.percentile(edges, 98), median_edges.max())
     steps = int(np.ceil(np.log(high / low) / np.log(STEP) - 1e-9))
-    number = max(num_levels, steps + 1)
-    if number > steps + 1:  # boxes of one size: a level each, around it
-        middle = np.sqrt(low * high)
-        sizes = middle * STEP ** (np.arange(number) - (number - 1) / 2)
-    else:
-        sizes = np.geomspace(low, high, number)
+    # detectron2 wants as many anchors on every level.
+    number = num_levels * -(-max(num_levels, steps + 1) // num_levels)
+    spread = max(high / low, STEP ** (num_levels - 1)) ** 0.5
+    middle = np.sqrt(low * high)
+    sizes = np.geomspace(middle / spread, middle * spread, number)
     ratios = {1.0}
     shapes = boxes[:, 1] / boxes[:, 0]
     for ratio in (0.5, 2.0):

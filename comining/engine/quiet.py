@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-LOGGERS = ("comining", "detectron2", "fvcore", "py.warnings")
+LOGGERS = ("comining", "detectron2", "fvcore", "py.warnings", "torch")
 
 
 @contextlib.contextmanager
