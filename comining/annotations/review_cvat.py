@@ -93,12 +93,14 @@ def read_cvat(
     info = export.get("info")
     if isinstance(info, Mapping) and info.get("contributor") == "Label Studio":
         raise InputError(
-            "this is Label Studio's export as COCO, which lists tasks that nobody has reviewed as "
+            f"{report.json_file} is Label Studio's export as COCO, which lists tasks that nobody has reviewed as "
             "images without boxes: export as JSON"
         )
     images, categories, annotations = (
-        records(export, key, "CVAT's export") for key in ("images", "categories", "annotations")
+        records(export, key, report.json_file) for key in ("images", "categories", "annotations")
     )
+    if not images:
+        raise InputError(f"{report.json_file} lists no images: export what was reviewed")
     report.num_images, report.num_annotations = len(images), len(annotations)
     report.num_categories = len({x.get("name") for x in categories})
     matched = _match_images(images, dataset, report)
@@ -174,7 +176,7 @@ def _exported_boxes(
     labels: Mapping[Hashable, str],
     report: Report,
 ) -> list[ExportedBox]:
-    boxes, lost, outside = [], [], []
+    boxes, lost, outside, outlined = [], [], [], []
     for number, x in enumerate(annotations):
         name = f"annotation {x['id']}" if x.get("id") is not None else f"entry {number}"
         key = as_key(x.get("image_id"))
@@ -189,6 +191,8 @@ def _exported_boxes(
         if is_true(attributes.get("outside")):
             outside.append(name)
             continue
+        if x.get("segmentation"):
+            outlined.append(name)
         label = labels.get(as_key(x.get("category_id")))
         bbox = x.get("bbox")
         boxes.append(
@@ -205,4 +209,5 @@ def _exported_boxes(
         )
     report.add("error", "annotations belong to no image of the export: export again", lost)
     report.add("note", "boxes are outside of the image, as CVAT's tracks tell: left out", outside)
+    report.add("note", "annotations are polygons or masks: their boxes come back", outlined)
     return boxes

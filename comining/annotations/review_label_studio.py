@@ -114,15 +114,20 @@ def read_label_studio(
     Raises:
         InputError: the export has another form.
     """
+    if not export:
+        raise InputError(f"{report.json_file} has no tasks: export them from Label Studio as JSON")
     reader = _Reader(dataset)
     for number, task in enumerate(export):
         if not isinstance(task, Mapping):
-            raise InputError(f"{task!r} in Label Studio's export is no task: export as JSON")
+            raise InputError(
+                f"{report.json_file}: entry {number} of Label Studio's export is {task!r}, no task: "
+                "export as JSON"
+            )
         name = f"task {task['id']}" if task.get("id") is not None else f"entry {number}"
         submissions = task.get("annotations", task.get("completions"))
         if not isinstance(submissions, list) or not isinstance(task.get("data"), Mapping):
             raise InputError(
-                f"{name} of Label Studio's export has no annotations or data: export as JSON, not "
+                f"{report.json_file}: {name} of Label Studio's export has no annotations or data: export as JSON, not "
                 "as JSON-MIN"
             )
         reader.read(task["data"], submissions, name)
@@ -207,6 +212,7 @@ class _Reader:
                 "give the completed file that the tasks were made of",
                 f"{name}: {url}, not {image['file_name']}",
             )
+            return None
         return image
 
     def _rectangles(
