@@ -26,9 +26,12 @@ class ImageNames:
     """
 
     def __init__(self, images: Iterable[Mapping[str, Any]]) -> None:
+        self._by_name = defaultdict(list)
         self._by_base: dict[str, list[tuple[list[str], Mapping[str, Any]]]] = defaultdict(list)
         for image in images:
-            parts = portable_name(image["file_name"]).split("/")
+            name = portable_name(image["file_name"])
+            self._by_name[name].append(image)
+            parts = name.split("/")
             self._by_base[parts[-1]].append((parts, image))
 
     def find(self, name: str) -> list[Mapping[str, Any]]:
@@ -41,6 +44,8 @@ class ImageNames:
         Args:
             name: file name, path or URL.
         """
+        if exact := self._by_name.get(portable_name(name)):
+            return exact
         spellings = _spellings(name)
         if not any(parts[-1] in self._by_base for parts in spellings):
             spellings = [[*x[:-1], _UPLOAD_PREFIX.sub("", x[-1])] for x in spellings]
@@ -53,7 +58,8 @@ class ImageNames:
                 rank = (shared, shared == len(own))
                 ranks[image["id"]] = max(rank, ranks.get(image["id"], rank))
                 images[image["id"]] = image
-        return [images[id_] for id_, rank in ranks.items() if rank == max(ranks.values())]
+        best = max(ranks.values(), default=None)
+        return [images[id_] for id_, rank in ranks.items() if rank == best]
 
 
 def is_end_of(file_name: str, name: str) -> bool:

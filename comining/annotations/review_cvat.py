@@ -93,8 +93,8 @@ def read_cvat(
     info = export.get("info")
     if isinstance(info, Mapping) and info.get("contributor") == "Label Studio":
         raise InputError(
-            f"{report.json_file} is Label Studio's export as COCO, which lists tasks that nobody has reviewed as "
-            "images without boxes: export as JSON"
+            f"{report.json_file} is Label Studio's export as COCO, which lists tasks that "
+            "nobody has reviewed as images without boxes: export as JSON"
         )
     images, categories, annotations = (
         records(export, key, report.json_file) for key in ("images", "categories", "annotations")
@@ -102,7 +102,7 @@ def read_cvat(
     if not images:
         raise InputError(f"{report.json_file} lists no images: export what was reviewed")
     report.num_images, report.num_annotations = len(images), len(annotations)
-    report.num_categories = len({x.get("name") for x in categories})
+    report.num_categories = len({str(x.get("name")) for x in categories})
     matched = _match_images(images, dataset, report)
     exported = _exported_boxes(annotations, matched, _labels(categories, report), report)
     boxes = upright_boxes(exported, (x["name"] for x in dataset["categories"]), report)

@@ -120,15 +120,15 @@ def read_label_studio(
     for number, task in enumerate(export):
         if not isinstance(task, Mapping):
             raise InputError(
-                f"{report.json_file}: entry {number} of Label Studio's export is {task!r}, no task: "
-                "export as JSON"
+                f"{report.json_file}: entry {number} of Label Studio's export is {task!r}, no "
+                "task: export as JSON"
             )
         name = f"task {task['id']}" if task.get("id") is not None else f"entry {number}"
         submissions = task.get("annotations", task.get("completions"))
         if not isinstance(submissions, list) or not isinstance(task.get("data"), Mapping):
             raise InputError(
-                f"{report.json_file}: {name} of Label Studio's export has no annotations or data: export as JSON, not "
-                "as JSON-MIN"
+                f"{report.json_file}: {name} of Label Studio's export has no annotations or data: "
+                "export as JSON, not as JSON-MIN"
             )
         reader.read(task["data"], submissions, name)
     report.num_images = len(export)
@@ -195,18 +195,21 @@ class _Reader:
 
     def _image_of(self, data: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
         """That of the task's ``image_id``; its URL serves where there is none, and as a check."""
-        url = data.get(IMAGE)
+        id_, url = as_key(data.get("image_id")), data.get(IMAGE)
         url = url if isinstance(url, str) else ""
+        image = self._images.get(id_)
+        if image is not None and is_end_of(image["file_name"], url):
+            return image
         of_url = self._names.find(url)
-        id_ = as_key(data.get("image_id"))
-        image = of_url[0] if id_ is None and len(of_url) == 1 else self._images.get(id_)
+        if id_ is None and len(of_url) == 1:
+            return of_url[0]
         if image is None:
             self._refuse(
                 "tasks have an image_id that the data set lacks: give the completed file that the "
                 "tasks were made of",
                 f"{name}: image_id {data.get('image_id')!r}",
             )
-        elif of_url and image not in of_url and not is_end_of(image["file_name"], url):
+        elif of_url and image not in of_url:
             self._refuse(
                 "tasks show another image than the one that has their image_id in the data set: "
                 "give the completed file that the tasks were made of",
@@ -224,7 +227,8 @@ class _Reader:
         for number, region in enumerate(results):
             value = region.get("value")
             value = value if isinstance(value, Mapping) else {}
-            kind = region.get("type") or ("rectanglelabels" if "rectanglelabels" in value else None)
+            implied = "rectanglelabels" if "rectanglelabels" in value else "no type"
+            kind = str(region.get("type") or implied)
             if kind == "rectanglelabels":
                 yield region, value
             elif kind in ("rectangle", "labels"):

@@ -194,7 +194,8 @@ def test_rectangles_without_a_number(completed, value, missing):
 @pytest.mark.parametrize(
     ("value", "missing"),
     [({"rotation": None}, ()), ({}, ("rotation",)), ({"rotation": "0"}, ()), ({"width": "15"}, ()),
-     ({"rotation": 360}, ()), ({"rectanglelabels": "cat"}, ()), ({"rectanglelabels": [" cat "]}, ())],
+     ({"rotation": 360}, ()), ({"rectanglelabels": "cat"}, ()),
+     ({"rectanglelabels": [" cat "]}, ()), ({"rectanglelabels": ["cat", "cat"]}, ())],
 )  # fmt: skip
 def test_values_that_mean_the_same(completed, value, missing):
     boxes, told = read([changed(completed, (), value, missing)], completed)
@@ -249,13 +250,19 @@ def test_all_that_can_not_be_used_is_told_at_once(completed):
 
 @pytest.mark.parametrize(
     "kind",
-    ["polygonlabels", "ellipselabels", "brushlabels", "keypointlabels", "polygon", "ellipse", "brush",
-     "keypoint", "videorectangle", "hypertextlabels"],
+    ["polygonlabels", "ellipselabels", "brushlabels", "keypointlabels", "polygon", "ellipse",
+     "brush", "keypoint", "videorectangle", "hypertextlabels"],
 )  # fmt: skip
 def test_other_shapes_can_not_come_back(completed, kind):
     (told,) = errors([changed(completed, {"type": kind})], completed)
     assert "remove them" in told
     assert f"(task 1, region 9: {kind})" in told
+
+
+def test_rectangle_without_a_type(completed):
+    task = changed(completed)
+    del task["annotations"][0]["result"][0]["type"]
+    assert read([task], completed)[0] == {4: [("cat", (20, 10, 30, 40))]}
 
 
 def test_answers_are_no_boxes(completed):
