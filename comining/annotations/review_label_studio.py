@@ -162,7 +162,9 @@ class _Reader:
             self._refuse("tasks list annotations without what is in them: export as JSON", name)
             return
         submitted = [
-            x for x in submissions if not is_true(x.get("was_cancelled", x.get("skipped")))
+            x
+            for x in submissions
+            if not is_true(x.get("was_cancelled")) and not is_true(x.get("skipped"))
         ]
         image = self._image_of(data, name)
         if image is None or not submitted:
@@ -223,7 +225,7 @@ class _Reader:
     ) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
         """Each rectangle and its value. With an interface of Rectangle and Labels, a region is
         two results with one id."""
-        of_two: dict[Any, tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
+        of_two: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
         for number, region in enumerate(results):
             value = region.get("value")
             value = value if isinstance(value, Mapping) else {}
@@ -232,7 +234,7 @@ class _Reader:
             if kind == "rectanglelabels":
                 yield region, value
             elif kind in ("rectangle", "labels"):
-                key = as_key(region.get("id")) or f"without id {number}"
+                key = str(region.get("id", f"without id {number}"))
                 _, other = of_two.get(key, (None, {}))
                 of_two[key] = region, {**other, **value}
             elif kind in _ANSWERS:
@@ -276,13 +278,17 @@ def _is_shown_as(region: Mapping[str, Any], image: Mapping[str, Any]) -> bool:
 def _age(submission: Mapping[str, Any]) -> tuple[float, float]:
     """What grows with the time of a submission: seconds, then its id."""
     when = submission.get("updated_at") or submission.get("created_at")
-    seconds = as_number(when)
-    if seconds is None and isinstance(when, str):
-        try:
-            time = datetime.fromisoformat(when.replace("Z", "+00:00"))
-        except ValueError:
-            pass
-        else:
-            seconds = time.replace(tzinfo=time.tzinfo or timezone.utc).timestamp()
     number = as_number(submission.get("id"))
-    return -1 if seconds is None else seconds, -1 if number is None else number
+    return _seconds(when), -1 if number is None else number
+
+
+def _seconds(when: Any) -> float:
+    """Of a time as number or ISO text; what is neither counts as older than all others."""
+    number = as_number(when)
+    if number is not None:
+        return number
+    try:
+        time = datetime.fromisoformat(str(when).replace("Z", "+00:00"))
+    except ValueError:
+        return -1
+    return time.replace(tzinfo=time.tzinfo or timezone.utc).timestamp()

@@ -396,6 +396,12 @@ def test_image_that_was_shown_turned(completed):
     assert "(task 1, region 9: 100x200, not 200x100)" in told
 
 
+def test_image_that_the_reviewer_turned(completed):
+    """Label Studio turns the view alone; regions are told of the image as it is."""
+    task = changed(completed, {"image_rotation": 90})
+    assert read([task], completed)[0] == {4: [("cat", (20, 10, 30, 40))]}
+
+
 @pytest.mark.parametrize("size", [(1000, 500), (67, 33), (None, None), (0, 0)])
 def test_image_that_was_shown_larger_or_smaller(completed, size):
     task = changed(completed, {"original_width": size[0], "original_height": size[1]})
