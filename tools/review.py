@@ -23,11 +23,8 @@ from comining.annotations.completion import check_scores
 from comining.annotations.exchange_boxes import ReviewedBox
 from comining.annotations.review import apply_review
 from comining.annotations.review_cvat import cvat_dataset, read_cvat
-from comining.annotations.review_label_studio import (
-    label_studio_config,
-    label_studio_tasks,
-    read_label_studio,
-)
+from comining.annotations.review_label_studio import label_studio_config, label_studio_tasks
+from comining.annotations.review_label_studio_export import read_label_studio
 from comining.annotations.sparse import encode
 from comining.errors import InputError
 from comining.output_file import check_output, write_atomically

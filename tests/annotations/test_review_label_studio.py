@@ -6,11 +6,8 @@ import pytest
 
 from comining.annotations.coco_file import Report
 from comining.annotations.review import apply_review
-from comining.annotations.review_label_studio import (
-    label_studio_config,
-    label_studio_tasks,
-    read_label_studio,
-)
+from comining.annotations.review_label_studio import label_studio_config, label_studio_tasks
+from comining.annotations.review_label_studio_export import read_label_studio
 from comining.errors import InputError
 
 

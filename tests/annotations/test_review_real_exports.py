@@ -16,7 +16,7 @@ import pytest
 from comining.annotations.coco_file import Report
 from comining.annotations.review import apply_review
 from comining.annotations.review_cvat import cvat_dataset, read_cvat
-from comining.annotations.review_label_studio import read_label_studio
+from comining.annotations.review_label_studio_export import read_label_studio
 from comining.errors import InputError
 
 
