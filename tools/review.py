@@ -18,16 +18,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from comining.annotations.coco_file import read_coco, read_json
+from comining.annotations.coco_file import Report, read_coco, read_json
 from comining.annotations.completion import check_scores
-from comining.annotations.review import (
-    apply_review,
-    cvat_dataset,
-    label_studio_config,
-    label_studio_tasks,
-    read_cvat,
-    read_label_studio,
-)
+from comining.annotations.exchange_boxes import ReviewedBox
+from comining.annotations.review import apply_review
+from comining.annotations.review_cvat import cvat_dataset, read_cvat
+from comining.annotations.review_label_studio import label_studio_config, label_studio_tasks
+from comining.annotations.review_label_studio_export import read_label_studio
 from comining.annotations.sparse import encode
 from comining.errors import InputError
 from comining.output_file import check_output, write_atomically
@@ -37,11 +34,32 @@ def read_dataset(path: Path) -> dict[str, Any]:
     """A data set whose annotations can be shown; an `InputError` tells why it is none."""
     dataset, report = read_coco(path)
     check_scores(dataset["annotations"], report)
+    tell(report)
+    return dataset
+
+
+def read_review(path: Path, dataset: dict[str, Any]) -> dict[int, list[ReviewedBox]]:
+    """The boxes of an export by image id; an `InputError` tells why it can't be used."""
+    export = read_json(path)
+    if isinstance(export, dict) and "data" in export and "annotations" in export:
+        export = [export]  # one task of Label Studio
+    report = Report(str(path))
+    if isinstance(export, list):
+        reviewed = read_label_studio(export, dataset, report)
+    elif isinstance(export, dict):
+        reviewed = read_cvat(export, dataset, report)
+    else:
+        raise InputError(f"{path} is neither Label Studio's JSON nor CVAT's COCO 1.0")
+    tell(report)
+    return reviewed
+
+
+def tell(report: Report) -> None:
+    """Print what was found, unless it is an error: then raise it."""
     if report.is_fatal:
-        raise InputError(f"{path} can't be used. {report}")
+        raise InputError(f"{report.json_file} can't be used. {report}")
     if report.findings:
         print(report, file=sys.stderr)
-    return dataset
 
 
 def to_label_studio(args: argparse.Namespace) -> None:
@@ -62,11 +80,7 @@ def to_cvat(args: argparse.Namespace) -> None:
 
 def back(args: argparse.Namespace) -> None:
     dataset = read_dataset(args.dataset)
-    export = read_json(args.exported)
-    if isinstance(export, list):
-        reviewed = read_label_studio(export, dataset)
-    else:
-        reviewed = read_cvat(read_dataset(args.exported), dataset)
+    reviewed = read_review(args.exported, dataset)
     result, counts = apply_review(dataset, reviewed)
     write_atomically(args.output, lambda file: file.writelines(encode(result)))
     for name, number in counts.items():

@@ -103,15 +103,50 @@ def test_boxes_that_are_left_out_are_told(completed, tmp_path, capsys):
 def test_export_that_has_no_tasks(completed, tmp_path):
     exported = tmp_path / "exported.json"
     exported.write_text("[7]")
-    with pytest.raises(SystemExit, match=r"^error: 7 in Label Studio's export is no task"):
+    with pytest.raises(SystemExit, match=r"^error: .*exported\.json: entry 0 .* is 7, no task"):
         run("back", completed, exported, "--output", tmp_path / "reviewed.json")
 
 
-def test_export_of_cvat_without_its_parts(completed, tmp_path):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '{"images": [{"id": 1}], "annotations": [], "categories": []}',
+            r"images lack .* \(1: None",
+        ),
+        ('{"images": [], "categories": []}', r"exported\.json .* needs a list 'annotations'"),
+        ('"text"', r"exported\.json is neither Label Studio's JSON nor CVAT's COCO 1.0"),
+    ],
+)
+def test_export_without_its_parts(completed, tmp_path, text, message):
     exported = tmp_path / "exported.json"
-    exported.write_text('{"images": [], "annotations": [{"id": 1}], "categories": []}')
-    with pytest.raises(SystemExit, match=r"^error: .*exported\.json: entry 0 of 'annot"):
+    exported.write_text(text)
+    with pytest.raises(SystemExit, match=rf"(?s)^error: .*{message}"):
         run("back", completed, exported, "--output", tmp_path / "reviewed.json")
+    assert not (tmp_path / "reviewed.json").exists()
+
+
+def test_turned_box_of_cvat_is_told(completed, tmp_path, capsys):
+    """A mined box that the reviewer turned by a quarter is a new one."""
+    instances = run("to-cvat", completed, "--output", tmp_path / "instances.json")
+    instances["annotations"][1]["attributes"]["rotation"] = 90.0
+    instances["annotations"][1]["bbox"] = [20, 10, 10, 4]
+    exported = tmp_path / "exported.json"
+    exported.write_text(json.dumps(instances))
+    back = run("back", completed, exported, "--output", tmp_path / "reviewed.json")
+    assert [(x["id"], x["bbox"]) for x in back["annotations"]] == [
+        (1, [0, 0, 5, 5]), (3, [20, 30, 10, 9.5]), (4, [23, 7, 4, 10]),
+    ]  # fmt: skip
+    assert "1 boxes are turned" in capsys.readouterr().err
+
+
+def test_single_task_of_label_studio(completed, tmp_path):
+    tasks = run("to-label-studio", completed, "--image-url", "x", "--output",
+                tmp_path / "tasks.json")  # fmt: skip
+    exported = tmp_path / "exported.json"
+    exported.write_text(json.dumps({**tasks[0], "id": 3, "annotations": [{"result": []}]}))
+    back = run("back", completed, exported, "--output", tmp_path / "reviewed.json")
+    assert back["annotations"] == []
 
 
 def test_broken_export(completed, tmp_path):
