@@ -47,13 +47,13 @@ clean:
 	rm -rf $(VENV) build site *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
 # The editable install comes first: it brings torch, which building detectron2 needs.
-$(STAMP): setup.py pyproject.toml $(wildcard comining/installation/*.py)
+$(STAMP): setup.py pyproject.toml tools/install_detectron2.py tools/detectron2_repairs.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and \
 		"error: Python 3.10 or newer is needed; name one: make PYTHON=python3.12")'
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip 'setuptools>=64,<81' wheel
 	$(BIN)/python -m pip install --no-build-isolation --editable '.[dev]'
-	$(BIN)/python -m comining install-detectron2
+	$(BIN)/python tools/install_detectron2.py
 	@touch $@
 
 $(DOCS_STAMP): $(STAMP)

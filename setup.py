@@ -5,7 +5,7 @@ from setuptools import find_packages, setup
 # Tested with Python 3.11, torch 2.14, torchvision 0.29, numpy 2.4 and Pillow 13.
 #
 # detectron2 is required too, but no package index has a distribution of that name, so it can't be
-# listed: `comining install-detectron2` installs it where it is missing.
+# listed: tools/install_detectron2.py installs it where it is missing.
 REQUIREMENTS = [
     # Earlier ones could be made to run code by a checkpoint (CVE-2025-32434, CVE-2026-24747).
     "torch>=2.10,<3",
@@ -20,16 +20,8 @@ REQUIREMENTS = [
     "hydra-core>=1.1,<2",
     "matplotlib>=3.7,<4",
     "tqdm>=4.65,<5",
-    "click>=8.1,<9",
     # detectron2's model_zoo imports pkg_resources, which setuptools 81 dropped.
     "setuptools>=64,<81",
-]
-
-CONFIG_PACKAGES = [
-    "comining.configs",
-    "comining.configs.lazy",
-    "comining.configs.lazy.common",
-    "comining.configs.studies",
 ]
 
 # Evaluation by pycocotools takes many times longer.
@@ -74,14 +66,7 @@ setup(
         "Topic :: Scientific/Engineering :: Image Recognition",
     ],
     python_requires=">=3.10",
-    # The configs lie at the top of the repository; installed, they lie in the package.
-    packages=[*find_packages(include=["comining", "comining.*"]), *CONFIG_PACKAGES],
-    package_dir={name: name.partition(".")[2].replace(".", "/") for name in CONFIG_PACKAGES},
-    package_data={
-        "comining": ["py.typed"],
-        **{name: ["*.yaml", "*.py"] for name in CONFIG_PACKAGES},
-    },
-    entry_points={"console_scripts": ["comining = comining.cli:main"]},
+    packages=find_packages(include=["comining", "comining.*"]),
     install_requires=REQUIREMENTS,
     extras_require={
         "fast": FAST_REQUIREMENTS,

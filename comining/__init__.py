@@ -3,8 +3,9 @@
 Importing the package registers its detectors and data sets with detectron2 and does nothing else.
 """
 
-import os as _os
-from typing import Any as _Any
+from .config import add_comining_config
+from .data import register_coco
+from .modeling import CoMining, CoMiningFCOS, CoMiningRetinaNet
 
 __version__ = "0.1.0"
 
@@ -15,23 +16,3 @@ __all__ = [
     "add_comining_config",
     "register_coco",
 ]
-
-_missing: ImportError | None = None
-# A shell that completes a command asks for its words alone, and at once.
-if "_COMINING_COMPLETE" not in _os.environ:
-    try:
-        from .config import add_comining_config
-        from .data import register_coco
-        from .modeling import CoMining, CoMiningFCOS, CoMiningRetinaNet
-    except ImportError as error:
-        # Commands that need no detectron2 work without it, among them the one that installs it.
-        _missing = error
-
-
-def __getattr__(name: str) -> _Any:
-    if name in __all__:
-        raise ImportError(
-            f"comining.{name} needs detectron2, which can't be imported ({_missing}): "
-            "`comining install-detectron2` installs it"
-        ) from _missing
-    raise AttributeError(f"module 'comining' has no attribute {name!r}")

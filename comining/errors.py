@@ -1,4 +1,4 @@
-"""The error types for what a user brought."""
+"""The one error type for what a user brought."""
 
 
 class InputError(ValueError):
@@ -7,7 +7,3 @@ class InputError(ValueError):
     The message names the file or setting, the offending ids and the fix. Commands print it without
     a traceback.
     """
-
-
-class PartialError(InputError):
-    """All was done but for some items, which the message names."""

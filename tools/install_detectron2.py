@@ -1,11 +1,12 @@
-"""Install detectron2 into the Python that runs this.
+#!/usr/bin/env python3
+"""Install detectron2 into the Python that runs this script.
 
 An importable detectron2 is left alone. Otherwise there are two routes:
 
 main  A recent commit of upstream's main branch, built from its repository. Needs git, a C++
       compiler and access to GitHub. Complete.
 pypi  The 0.6 release as found on PyPI, as plain Python, with a few repairs for today's libraries
-      (repairs.py). Lacks the compiled operators, which dense detectors don't use.
+      (detectron2_repairs.py). Lacks the compiled operators, which dense detectors don't use.
 
 The default, auto, tries main and then pypi. torch must be there already. Either way pip sees an
 ordinary distribution: `pip list` shows detectron2 and `pip uninstall detectron2` removes it.
@@ -13,6 +14,7 @@ ordinary distribution: `pip list` shows detectron2 and `pip uninstall detectron2
 
 from __future__ import annotations
 
+import argparse
 import base64
 import hashlib
 import importlib.util
@@ -23,10 +25,9 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 
-from .repairs import REPAIRS, RepairError, apply_repairs
+from detectron2_repairs import REPAIRS, RepairError, apply_repairs
 
 ROUTES = ("auto", "main", "pypi")
 ROUTE_VARIABLE = "COMINING_DETECTRON2_ROUTE"
@@ -94,7 +95,7 @@ class InstallError(Exception):
 
 
 def run(
-    command: Sequence[str | Path],
+    command: list[str | Path],
     doing: str,
     cwd: Path | None = None,
     timeout: float | None = None,
@@ -181,8 +182,8 @@ def build_main(folder: Path, timeout: float) -> Path:
     fetch = ["git", *stall, "fetch", "--quiet", "--depth", "1", UPSTREAM_URL, UPSTREAM_COMMIT]
     run(fetch, f"fetching commit {UPSTREAM_COMMIT}", cwd=source)
     run(["git", "checkout", "--quiet", "FETCH_HEAD"], "checking out", cwd=source)
-    build = ["-m", "pip", "wheel", "--no-build-isolation", "--no-deps"]
-    run([sys.executable, *build, "--wheel-dir", folder, source], "building detectron2")
+    build = ["-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "--wheel-dir", folder]
+    run([sys.executable, *build, source], "building detectron2")
     return next(folder.glob("*.whl"))
 
 
@@ -202,7 +203,7 @@ def download_release(folder: Path, timeout: float) -> Path:
     pip = [sys.executable, "-m", "pip"]
     network = ["--quiet", "--retries", "1", "--timeout", f"{timeout:g}", "--no-deps"]
     downloader = folder / "pip"
-    command: list[str | Path] = [*pip, "install", *network, "--target", downloader, DOWNLOADER]
+    command = [*pip, "install", *network, "--target", downloader, DOWNLOADER]
     run(command, f"downloading {DOWNLOADER}")
 
     # The hash stands here too, so that pip checks it before it runs anything from the archive.
@@ -240,8 +241,7 @@ def read_archive(archive: Path) -> dict[str, bytes]:
         for member in tar:
             path = member.name.partition("/")[2]
             if member.isfile() and (path == "LICENSE" or path.startswith("detectron2/")):
-                with tar.extractfile(member) as opened:  # type: ignore[union-attr]
-                    files[path] = opened.read()
+                files[path] = tar.extractfile(member).read()
     return files
 
 
@@ -312,13 +312,11 @@ def install_wheel(wheel: Path) -> str:
     except InstallError:
         run([*pip, "uninstall", "--yes", "detectron2"], "removing detectron2")
         raise
-    if found is None:
-        raise InstallError("pip installed detectron2, but it is not found")
     return found
 
 
 def install(route: str, timeout: float, archive: Path | None = None) -> str:
-    """Install detectron2 unless there is one that can be imported.
+    """Install detectron2.
 
     Args:
         route: one of ``ROUTES``.
@@ -326,14 +324,11 @@ def install(route: str, timeout: float, archive: Path | None = None) -> str:
         archive: a local copy of the release's source archive, for the route ``pypi``.
 
     Returns:
-        What was installed and what it lacks, or what was there.
+        What was installed and what it lacks.
 
     Raises:
         InstallError: nothing was installed.
     """
-    found = find_detectron2()
-    if found is not None:
-        return f"detectron2 {found} is there already: left as it is"
     if importlib.util.find_spec("torch") is None:
         raise InstallError("detectron2 needs torch: `pip install torch torchvision` first")
     with tempfile.TemporaryDirectory() as scratch:
@@ -356,3 +351,47 @@ def install(route: str, timeout: float, archive: Path | None = None) -> str:
         "deformable convolution, rotated boxes, fast COCO evaluation (pycocotools' own is used "
         "instead). Dense detectors such as RetinaNet and FCOS are complete."
     )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--route",
+        choices=ROUTES,
+        help=f"where to take detectron2 from (default: the variable {ROUTE_VARIABLE}, else auto)",
+    )
+    parser.add_argument(
+        "--archive",
+        type=Path,
+        help=f"a local copy of the source archive of {RELEASE}; implies --route pypi",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=15,
+        metavar="SECONDS",
+        help="how long to wait for a server that doesn't answer (default: %(default)s)",
+    )
+    args = parser.parse_args(arguments)
+    route = args.route or os.environ.get(ROUTE_VARIABLE) or "auto"
+    if route not in ROUTES:
+        parser.error(f"{ROUTE_VARIABLE} must be one of {', '.join(ROUTES)}, not {route!r}")
+    if args.archive is not None:
+        if args.route not in (None, "pypi"):
+            parser.error("--archive goes with --route pypi only")
+        route = "pypi"
+    try:
+        found = find_detectron2()
+        if found is not None:
+            print(f"detectron2 {found} is there already: left as it is")
+            return
+        print(install(route, args.timeout, args.archive))
+    except InstallError as error:
+        sys.exit(f"error: detectron2 wasn't installed: {error}")
+
+
+if __name__ == "__main__":
+    main()

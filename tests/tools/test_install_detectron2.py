@@ -10,10 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from detectron2_repairs import Repair, RepairError, apply_repairs
 
-from comining.installation.repairs import Repair, RepairError, apply_repairs
-
-CHECKOUT = Path(__file__).parents[2]
+SCRIPT = Path(__file__).parents[2] / "tools" / "install_detectron2.py"
 NOWHERE = "http://127.0.0.1:9/"  # nothing listens on the discard port
 PACKAGE = {
     "LICENSE": "the licence",
@@ -34,8 +33,7 @@ class Environment:
         self.python = folder / "bin" / "python"
         self.site = next(folder.glob("lib/python*/site-packages"))
         packages = Path(find_spec("pip").origin).parents[1]
-        own = ("pip", "setuptools", "setuptools-*.dist-info", "_distutils_hack", "click")
-        for pattern in own:
+        for pattern in ("pip", "setuptools", "setuptools-*.dist-info", "_distutils_hack"):
             for source in packages.glob(pattern):
                 (self.site / source.name).symlink_to(source, target_is_directory=True)
         (self.site / "torch.py").touch()
@@ -51,17 +49,12 @@ class Environment:
             text=True,
         )
 
-    def install(
-        self, *arguments: object, variables: dict[str, str] | None = None, **settings: str
-    ) -> subprocess.CompletedProcess:
-        """Run the command with some of its module's constants set to the given expressions."""
-        code = f"import sys; sys.path.insert(0, {str(CHECKOUT)!r})\n"
-        code += "from comining.cli import main\nfrom comining.installation.repairs import Repair\n"
-        code += "import comining.installation.detectron2 as d\n"
+    def install(self, *arguments: object, **settings: str) -> subprocess.CompletedProcess:
+        """Run the installer with some of its module's constants set to the given expressions."""
+        code = f"import sys; sys.path.insert(0, {str(SCRIPT.parent)!r})\n"
+        code += "import install_detectron2 as d\nfrom detectron2_repairs import Repair\n"
         code += "".join(f"d.{name} = {value}\n" for name, value in settings.items())
-        return self.run(
-            "-c", f"{code}main()", "install-detectron2", *arguments, **(variables or {})
-        )
+        return self.run("-c", f"{code}d.main(sys.argv[1:])", *arguments)
 
     def installed(self) -> list[str]:
         return sorted(path.name for path in self.site.glob("detectron2*"))
@@ -157,13 +150,13 @@ def test_another_archive_is_refused(environment, tmp_path):
     archive = tmp_path / "other.tar.gz"
     write_archive(archive, PACKAGE)
     sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
-    done = environment.install("--archive", archive)
+    done = environment.run(SCRIPT, "--archive", archive)
     assert_refused(done, str(archive), sha256, "5d2e9e51e523ec72f6a31cca04b0a515")
     assert environment.installed() == []
 
 
 def test_missing_archive_is_refused(environment, tmp_path):
-    done = environment.install("--archive", tmp_path / "none.tar.gz")
+    done = environment.run(SCRIPT, "--archive", tmp_path / "none.tar.gz")
     assert_refused(done, f"{tmp_path / 'none.tar.gz'}: No such file")
 
 
@@ -187,14 +180,14 @@ def test_package_that_cannot_be_imported_does_not_stay(environment, tmp_path):
 
 def test_broken_installation_is_named_and_kept(environment):
     (environment.site / "detectron2.py").write_text("import missing\n")
-    done = environment.install()
+    done = environment.run(SCRIPT)
     assert_refused(done, "No module named 'missing'", "pip uninstall detectron2")
     assert environment.installed() == ["detectron2.py"]
 
 
 def test_torch_is_needed_first(environment):
     (environment.site / "torch.py").unlink()
-    assert_refused(environment.install(), "pip install torch")
+    assert_refused(environment.run(SCRIPT), "pip install torch")
 
 
 def test_checkout_in_the_current_folder_is_no_installation(environment, tmp_path, monkeypatch):
@@ -208,17 +201,13 @@ def test_checkout_in_the_current_folder_is_no_installation(environment, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "variables", "message"),
     [
-        (
-            [],
-            {"COMINING_DETECTRON2_ROUTE": "conda"},
-            "'conda' is not one of 'auto', 'main', 'pypi'",
-        ),
-        (["--route", "conda"], {}, "'conda' is not one of 'auto', 'main', 'pypi'"),
+        ([], {"COMINING_DETECTRON2_ROUTE": "conda"}, "must be one of auto, main, pypi"),
+        (["--route", "conda"], {}, "invalid choice: 'conda'"),
         (["--route", "main", "--archive", "a.tar.gz"], {}, "--archive goes with --route pypi"),
     ],
 )
 def test_wrong_usage(environment, arguments, variables, message):
-    done = environment.install(*arguments, variables=variables)
+    done = environment.run(SCRIPT, *arguments, **variables)
     assert done.returncode == 2
     assert message in done.stderr
 
@@ -230,7 +219,7 @@ def test_empty_variable_names_no_compiler(environment, monkeypatch):
 
 
 def test_variable_chooses_the_route(environment):
-    done = environment.install(variables={"COMINING_DETECTRON2_ROUTE": "pypi"})
+    done = environment.run(SCRIPT, COMINING_DETECTRON2_ROUTE="pypi")
     assert_refused(done, "downloading pip==")
     assert "route main" not in done.stdout
 

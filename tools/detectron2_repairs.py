@@ -24,7 +24,7 @@ class Repair(NamedTuple):
     file: str
     old: str
     new: str
-    count: int = 1  # type: ignore[assignment]  # hides tuple's method, which nothing uses
+    count: int = 1
 
 
 _OPTIONAL_C = """\

@@ -1,1 +1,0 @@
-"""Installing detectron2, which no package index has under its name."""
