@@ -83,6 +83,6 @@ def summary(name: str, coco: dict[str, Any]) -> str:
     """One line: images and boxes of a file, by category."""
     number = Counter(annotation["category_id"] for annotation in coco["annotations"])
     parts = ", ".join(f"{c['name']} {number[c['id']]}" for c in coco["categories"])
-    line = f"{name:16} {len(coco['images']):5} images {len(coco['annotations']):6} boxes ({parts})"
+    line = f"{name:17} {len(coco['images']):5} images {len(coco['annotations']):6} boxes ({parts})"
     left_out = coco["info"]["left_out"]
     return line + (f", {left_out} of no extent left out" if left_out else "")

@@ -73,11 +73,12 @@ CELLS = {
     "a": [("RBC", 1, 2, 21, 22), ("WBC", 30, 5, 64, 48), ("RBC", 40, 2, 50, 12)],
     "b": [("RBC", 5, 5, 15, 15), ("Platelets", 20, 20, 20, 20)],
     "c": [("WBC", 3, 4, 13, 24)],
-    "d": [("RBC", 0, 0, 9, 9)],
+    "BloodImage_00059": [("RBC", 0, 0, 9, 9)],
 }
 OLDER_CELLS = {
     "a": [("RBC", 50, 30, 60, 40), ("RBC", 2, 2, 22, 22)],  # the first only here; (40, 2) forgotten
     "c": [],
+    "BloodImage_00059": [],
 }
 
 
@@ -91,7 +92,7 @@ def blood(tmp_path_factory) -> Path:
         write_image(bccd / "JPEGImages" / f"{name}.jpg")
     lists = bccd / "ImageSets" / "Main"
     lists.mkdir(parents=True)
-    for split, names in {"train": "b\na\n", "val": "c\n", "test": "d\n"}.items():
+    for split, names in {"train": "b\na\n", "val": "c\n", "test": "BloodImage_00059\n"}.items():
         (lists / f"{split}.txt").write_text(names)
     for name, objects in OLDER_CELLS.items():
         write_voc(folder / "dataset" / "Annotations" / f"{name}.xml", objects)
@@ -117,7 +118,8 @@ class TestBloodCells:
             "b.jpg": [("RBC", [5, 5, 10, 10])],
         }
         assert boxes(read(output / "val.json")) == {"c.jpg": [("WBC", [3, 4, 10, 20])]}
-        assert boxes(read(output / "test.json")) == {"d.jpg": [("RBC", [0, 0, 9, 9])]}
+        for name in ("test.json", "val_revised.json"):
+            assert boxes(read(output / name)) == {"BloodImage_00059.jpg": [("RBC", [0, 0, 9, 9])]}
         assert lines[0].startswith("train.json ")
         assert lines[0].endswith(
             " 2 images      4 boxes (RBC 3, WBC 1, Platelets 0), 1 of no extent left out"
@@ -146,17 +148,26 @@ class TestBloodCells:
         assert boxes(full) == {
             "a.jpg": [("RBC", [1, 2, 20, 20]), ("RBC", [40, 2, 10, 10])],
             "c.jpg": [],
+            "BloodImage_00059.jpg": [("RBC", [0, 0, 9, 9])],
         }
         old = read(output / "all.json")
         assert {a["id"]: a["bbox"] for a in old["annotations"]} == {
-            1: [2, 2, 20, 20],  # the same cell as the later annotation 1
-            3: [50, 30, 10, 10],
+            2: [2, 2, 20, 20],  # the same cell as the later annotation 2
+            4: [50, 30, 10, 10],
         }
         withheld = withheld_annotations(old, output / "all_full.json")
-        assert {image: [a["id"] for a in found] for image, found in withheld.items()} == {1: [2]}
+        assert {image: [a["id"] for a in found] for image, found in withheld.items()} == {
+            1: [1],
+            2: [3],
+        }
+        assert list(boxes(read(output / "revised.json"))) == ["BloodImage_00059.jpg"]
+        assert len(read(output / "revised_full.json")["annotations"]) == 1
+        assert list(boxes(read(output / "val_revised.json"))) == ["BloodImage_00059.jpg"]
         assert list(boxes(read(output / "train.json"))) == ["a.jpg"]
         assert boxes(read(output / "val.json")) == {"c.jpg": []}
-        assert {path.name for path in (output / "images").iterdir()} == {"a.jpg", "c.jpg"}
+        assert {path.name for path in (output / "images").iterdir()} == {
+            f"{name}.jpg" for name in OLDER_CELLS
+        }
 
 
 class TestSameObjects:
