@@ -95,23 +95,22 @@ def contrast(pixels: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     Returns:
         (N,) 0 to 441; 0 for a box without surroundings inside the image.
     """
-    sums = np.zeros((pixels.shape[0] + 1, pixels.shape[1] + 1, 3), np.int64)
-    sums[1:, 1:] = pixels.cumsum(0, dtype=np.int64).cumsum(1)
+    distances = np.zeros(len(boxes))
+    for index, (box, grown) in enumerate(zip(boxes, _grow(boxes), strict=True)):
+        inner, outer = _shown(pixels, box), _shown(pixels, grown)
+        num_inner, num_ring = len(inner), len(outer) - len(inner)
+        if num_inner and num_ring:
+            sum_inner = inner.sum(0)
+            ring = (outer.sum(0) - sum_inner) / num_ring
+            distances[index] = np.linalg.norm(sum_inner / num_inner - ring)
+    return distances
 
-    def colours_in(areas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Sums of colours (N, 3) and numbers of pixels (N, 1)."""
-        limits = np.array([pixels.shape[1], pixels.shape[0]] * 2)
-        whole = np.concatenate([np.floor(areas[:, :2]), np.ceil(areas[:, 2:])], 1)
-        x0, y0, x1, y1 = np.clip(whole, 0, limits).astype(int).T
-        total = sums[y1, x1] - sums[y0, x1] - sums[y1, x0] + sums[y0, x0]
-        return total, ((x1 - x0) * (y1 - y0))[:, None]
 
-    inner, num_inner = colours_in(boxes)
-    outer, num_outer = colours_in(_grow(boxes))
-    ring, num_ring = outer - inner, num_outer - num_inner
-    distance = inner / np.maximum(num_inner, 1) - ring / np.maximum(num_ring, 1)
-    seen = (num_inner > 0) & (num_ring > 0)
-    return np.linalg.norm(np.where(seen, distance, 0), axis=1)
+def _shown(pixels: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """The colours (K, 3) of the pixels that a box touches."""
+    x0, y0 = np.maximum(np.floor(box[:2]), 0).astype(int)
+    x1, y1 = np.maximum(np.ceil(box[2:]), 0).astype(int)
+    return pixels[y0:y1, x0:x1].reshape(-1, 3)
 
 
 def _check_sizes(images: Images) -> None:
