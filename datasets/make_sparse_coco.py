@@ -5,9 +5,15 @@
 
 Per image, easy drops one random annotation if there are at least two, hard drops a random half
 (rounded down), extreme keeps one, and keep1 keeps one per category. Over the data set, miss drops
-a percentage of each category's annotations (rounded down). Crowd annotations stay. The same seed
-and content give the same file, byte for byte, whatever the order of the input's annotations and
-its file's name (but with --record-name).
+a percentage of each category's annotations (rounded down).
+
+hard-to-see, tired, class and session drop a percentage of all annotations as people omit them:
+small, crowded and cut-off ones more often (with --images, those of little contrast, too); the rest
+of an image, of later images more; all of a category in some images; much in some images and
+little in others. comining/annotations/omissions.py says how exactly.
+
+Crowd annotations stay. The same seed and content give the same file, byte for byte, whatever the
+order of the input's annotations and its file's name (but with --record-name).
 """
 
 from __future__ import annotations
@@ -20,6 +26,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from comining.annotations import omissions
 from comining.annotations.coco_file import read_json
 from comining.annotations.sparse import PROTOCOLS, encode, make_sparse
 from comining.errors import InputError
@@ -38,6 +45,7 @@ def main(argv: list[str] | None = None) -> None:
             percent=args.percent,
             file_name=args.input.name,
             record_name=args.record_name,
+            image_root=args.images,
         )
         write_atomically(args.output, lambda file: file.writelines(encode(sparse)))
     except (InputError, OSError) as error:
@@ -51,9 +59,14 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--input", type=Path, required=True, help="fully annotated COCO file")
-    parser.add_argument("--protocol", choices=PROTOCOLS, required=True)
+    parser.add_argument("--protocol", choices=(*PROTOCOLS, *omissions.PROTOCOLS), required=True)
     parser.add_argument(
-        "--percent", type=float, help="what miss drops, 0 to 100 (default 50); for miss only"
+        "--percent",
+        type=float,
+        help="what is dropped, 0 to 100 (default 50); not for easy, hard, extreme and keep1",
+    )
+    parser.add_argument(
+        "--images", type=Path, help="folder of the images, for hard-to-see: contrast counts, too"
     )
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument(

@@ -15,9 +15,13 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from math import floor, inf
 from operator import itemgetter
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from comining.errors import InputError
+
+from . import omissions
+from .draws import draw
 
 
 class _Protocol(NamedTuple):
@@ -34,7 +38,7 @@ _PROTOCOLS = {
 }
 
 PROTOCOLS = tuple(_PROTOCOLS)
-"""The names of the protocols; `sparsify` says what each keeps."""
+"""The names of the uniform protocols; `sparsify` says what each keeps."""
 
 
 def sparsify(
@@ -66,6 +70,8 @@ def sparsify(
         InputError: an unknown protocol, or a percentage that is out of range or has no meaning.
     """
     share = Fraction(str(_checked_percent(protocol, percent) or 0)) / 100
+    if protocol not in _PROTOCOLS:
+        raise InputError(f"'{protocol}' looks at images, too: use `make_sparse`")
     group_of, num_kept = _PROTOCOLS[protocol]
     groups: defaultdict[Hashable, list[int]] = defaultdict(list)
     for index, annotation in enumerate(annotations):
@@ -73,7 +79,7 @@ def sparsify(
             groups[group_of(annotation)].append(index)
     kept = [True] * len(annotations)
     for members in groups.values():
-        members.sort(key=lambda index: _draw(seed, annotations[index]["id"]))
+        members.sort(key=lambda index: draw(seed, annotations[index]["id"]))
         for index in members[num_kept(len(members), share) :]:
             kept[index] = False
     return kept
@@ -87,34 +93,48 @@ def make_sparse(
     percent: float | None = None,
     file_name: str,
     record_name: bool = False,
+    image_root: Path | None = None,
 ) -> dict[str, Any]:
     """Make the sparsely annotated version of a COCO data set.
 
     Every field is kept; images and annotations are sorted by id. `info["sparse"]` records
-    `protocol`, `percent` (None but for *miss*), `seed` and, of the full original, `input_sha256`
-    (`content_hash`) and, if wanted, `input` (its file's name). If the input is a sparse version
-    itself, its own record stands under `input_sparse`.
+    `protocol`, `percent` (None where it has no meaning), `seed`, for omissions as people make them
+    also `parameters` and, of the full original, `input_sha256` (`content_hash`) and, if wanted,
+    `input` (its file's name). If the input is a sparse version itself, its own record stands under
+    `input_sparse`.
 
     Args:
         dataset: a COCO data set; it isn't changed.
-        protocol, seed, percent: as for `sparsify`.
+        protocol: one of `PROTOCOLS` or `omissions.PROTOCOLS`.
+        seed: any integer.
+        percent: to drop, 0 to 100; not for *easy*, *hard*, *extreme* and *keep1*. None means 50.
         file_name: names the file that `dataset` was read from, without folders, in errors.
         record_name: whether `info` names it too, so that `withheld_annotations` finds it.
+        image_root: folder of the images, for *hard-to-see* only.
 
     Raises:
-        InputError: as for `sparsify` and `check_dataset`.
+        InputError: as for `sparsify`, `check_dataset` and `omissions.omit`.
     """
     percent = _checked_percent(protocol, percent)
+    if image_root is not None and protocol != "hard-to-see":
+        raise InputError(f"images have no meaning for '{protocol}', only for 'hard-to-see'")
     check_dataset(dataset, file_name)
     annotations = _sorted_by_id(dataset["annotations"])
-    kept = sparsify(annotations, protocol, seed=seed, percent=percent)
     info = dict(dataset.get("info") or {})
-    record = {
+    record: dict[str, Any] = {
         "protocol": protocol,
         "percent": percent,
         "seed": seed,
         "input_sha256": content_hash(dataset),
     }
+    if protocol in omissions.PROTOCOLS:
+        share = Fraction(str(percent)) / 100
+        omitted, record["parameters"] = omissions.omit(
+            dataset, protocol, seed=seed, share=share, image_root=image_root
+        )
+        kept = [annotation["id"] not in omitted for annotation in annotations]
+    else:
+        kept = sparsify(annotations, protocol, seed=seed, percent=percent)
     if record_name:
         record["input"] = file_name
     if "sparse" in info:
@@ -246,23 +266,23 @@ def _annotation_errors(
 
 
 def _checked_percent(protocol: str, percent: float | None) -> float | None:
-    """The percentage that a protocol uses; None for all but *miss*."""
-    if protocol not in _PROTOCOLS:
-        raise InputError(f"unknown protocol '{protocol}': choose one of {', '.join(PROTOCOLS)}")
-    if protocol != "miss":
+    """The percentage that a protocol uses; None where it has no meaning."""
+    known = (*PROTOCOLS, *omissions.PROTOCOLS)
+    if protocol not in known:
+        raise InputError(f"unknown protocol '{protocol}': choose one of {', '.join(known)}")
+    with_percentage = ("miss", *omissions.PROTOCOLS)
+    if protocol not in with_percentage:
         if percent is not None:
-            raise InputError(f"a percentage has no meaning for '{protocol}', only for 'miss'")
+            raise InputError(
+                f"a percentage has no meaning for '{protocol}', only for 'miss' and for omissions "
+                f"as people make them ({', '.join(omissions.PROTOCOLS)})"
+            )
         return None
     if percent is None:
         return 50.0
     if not 0 <= percent <= 100:
         raise InputError(f"the percentage to drop must be within 0 to 100, not {percent}")
     return float(percent)
-
-
-def _draw(seed: int, annotation_id: int) -> bytes:
-    """An annotation's random number, as bytes that compare like it."""
-    return hashlib.blake2b(f"{seed} {annotation_id}".encode(), digest_size=16).digest()
 
 
 def _sorted_by_id(records: list[dict[str, Any]]) -> list[dict[str, Any]]:

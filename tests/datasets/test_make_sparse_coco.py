@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from comining.annotations.sparse import make_sparse
 
@@ -170,8 +171,20 @@ def test_refuses_a_missing_input(tmp_path, capsys):
     assert "none.json" in refusal(capsys, tmp_path / "none.json", tmp_path / "out.json")
 
 
+def test_images_count_for_what_is_hard_to_see(full, dataset, tmp_path):
+    for image in dataset["images"]:
+        image.update(width=9, height=9)
+        Image.new("RGB", (9, 9)).save(tmp_path / image["file_name"])
+    full.write_text(json.dumps(dataset))
+    run(full, tmp_path / "out.json", "--images", tmp_path, "--percent", 40, protocol="hard-to-see")
+    sparse = json.loads((tmp_path / "out.json").read_text())
+    assert len(sparse["annotations"]) == 4  # 2 of 5 are dropped, the crowd stays
+    assert "low_contrast" in sparse["info"]["sparse"]["parameters"]["features"]
+
+
 def test_refuses_wrong_settings(full, tmp_path, capsys):
     out = tmp_path / "out.json"
     assert "only for 'miss'" in refusal(capsys, full, out, "--percent", "50")
     assert "0 to 100" in refusal(capsys, full, out, "--percent", "101", protocol="miss")
+    assert "only for 'hard-to-see'" in refusal(capsys, full, out, "--images", tmp_path)
     assert "invalid choice" in refusal(capsys, full, out, protocol="some")
