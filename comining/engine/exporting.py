@@ -150,7 +150,7 @@ def _pictures_of_the_data(cfg: CfgNode) -> Iterator[Path]:
 def _resize(pixels: np.ndarray, cfg: CfgNode) -> Tensor:
     resized = AugInput(pixels)
     AugmentationList(build_augmentation(cfg, is_train=False))(resized)
-    return torch.from_numpy(np.ascontiguousarray(resized.image))
+    return torch.from_numpy(np.array(resized.image))
 
 
 def _compare(detector: DenseDetector, exported: Runner, picture: Tensor, is_bgr: bool) -> None:

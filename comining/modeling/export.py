@@ -58,18 +58,19 @@ class ExportableDetector(nn.Module):
         features = detector.backbone(self._prepare(image))
         features = [features[name] for name in detector.head_in_features]
         logits, deltas, *centerness = detector.head(features)
-        scores = [_by_place(x, detector.num_classes).sigmoid() for x in logits]
+        level_scores = [_by_place(x, detector.num_classes).sigmoid() for x in logits]
         if centerness:
-            scores = [
+            level_scores = [
                 torch.sqrt(x * _by_place(y, 1).sigmoid())
-                for x, y in zip(scores, centerness[0], strict=True)
+                for x, y in zip(level_scores, centerness[0], strict=True)
             ]
+        anchors = [x.tensor for x in detector.anchor_generator(features)]
         boxes, scores, classes = self._candidates(
-            [x.tensor for x in detector.anchor_generator(features)],
-            scores,
-            [_by_place(x, 4) for x in deltas],
+            anchors, level_scores, [_by_place(x, 4) for x in deltas]
         )
-        kept = nms(move_apart(boxes, classes, detector.num_classes), scores, detector.test_nms_thresh)
+        kept = nms(
+            move_apart(boxes, classes, detector.num_classes), scores, detector.test_nms_thresh
+        )
         kept = kept[: detector.max_detections_per_image]
         height, width = image.shape[:2]
         boxes = _clip(boxes[kept], height, width)
@@ -93,16 +94,16 @@ class ExportableDetector(nn.Module):
         found = []
         for level_anchors, level_scores, level_deltas in zip(anchors, scores, deltas, strict=True):
             places, classes = (level_scores > self.detector.test_score_thresh).nonzero().unbind(1)
-            # A slice may be longer than what there is; torch.topk may not.
-            best = level_scores[places, classes].argsort(descending=True)
-            best = best[: self.detector.test_topk_candidates]
-            places, classes = places[best], classes[best]
+            # A slice may ask for more than there is; torch.topk may not.
+            order = level_scores[places, classes].argsort(descending=True)
+            order = order[: self.detector.test_topk_candidates]
+            places, classes = places[order], classes[order]
             boxes = self.detector.box2box_transform.apply_deltas(
                 level_deltas[places], level_anchors[places]
             )
             found.append((boxes, level_scores[places, classes], classes))
-        boxes, scores, classes = (torch.cat(x) for x in zip(*found, strict=True))
-        return boxes, scores, classes
+        all_boxes, all_scores, all_classes = (torch.cat(x) for x in zip(*found, strict=True))
+        return all_boxes, all_scores, all_classes
 
 
 def _by_place(prediction: Tensor, dims: int) -> Tensor:
