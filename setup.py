@@ -38,6 +38,9 @@ FAST_REQUIREMENTS = ["faster-coco-eval>=1.6,<2"]
 # tools/predict.py reads videos with PyAV.
 VIDEO_REQUIREMENTS = ["av>=14.2"]
 
+# `comining export` writes ONNX files with these.
+EXPORT_REQUIREMENTS = ["onnx>=1.16", "onnxruntime>=1.18"]
+
 # `make docs` builds the documentation with these.
 DOCS_REQUIREMENTS = [
     "mkdocs>=1.6,<2",
@@ -86,7 +89,8 @@ setup(
     extras_require={
         "fast": FAST_REQUIREMENTS,
         "video": VIDEO_REQUIREMENTS,
+        "export": EXPORT_REQUIREMENTS,
         "docs": DOCS_REQUIREMENTS,
-        "dev": FAST_REQUIREMENTS + VIDEO_REQUIREMENTS + DEV_REQUIREMENTS,
+        "dev": (FAST_REQUIREMENTS + VIDEO_REQUIREMENTS + EXPORT_REQUIREMENTS + DEV_REQUIREMENTS),
     },
 )

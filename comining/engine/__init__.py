@@ -1,6 +1,7 @@
 """Training and evaluation."""
 
 from .checkpoint import Checkpointer
+from .exporting import export
 from .launch import launch
 from .lazy import lazy_keys, load_lazy_config, setup_lazy
 from .setup import load_config, setup
@@ -9,6 +10,7 @@ from .trainer import Trainer
 __all__ = [
     "Checkpointer",
     "Trainer",
+    "export",
     "launch",
     "lazy_keys",
     "load_config",

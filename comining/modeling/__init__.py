@@ -2,8 +2,16 @@
 
 from .adaptive import AdaptiveThresholds
 from .comining import CoMining
+from .export import ExportableDetector
 from .fcos import CoMiningFCOS
 from .retinanet import CoMiningRetinaNet
 from .view import SecondView
 
-__all__ = ["AdaptiveThresholds", "CoMining", "CoMiningFCOS", "CoMiningRetinaNet", "SecondView"]
+__all__ = [
+    "AdaptiveThresholds",
+    "CoMining",
+    "CoMiningFCOS",
+    "CoMiningRetinaNet",
+    "ExportableDetector",
+    "SecondView",
+]

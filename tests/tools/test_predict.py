@@ -12,9 +12,12 @@ from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 from PIL import Image
 
-from comining.data import register_from_config
-from comining.engine import Trainer
+from comining.data import pictures, register_from_config
+from comining.data.categories import find_categories
+from comining.data.pictures import find_inputs
+from comining.engine import Trainer, prediction
 from comining.errors import InputError
+from comining.evaluation.drawing import COLOURS, draw
 from tests.modeling.helpers import each_detector
 
 
@@ -110,8 +113,8 @@ def test_threshold_of_a_detector_that_has_none(command, monkeypatch, tmp_path):
             found.scores, found.pred_classes = torch.tensor([0.6, 0.4]), torch.tensor([0, 1])
             return [{"instances": found} for _ in batch]
 
-    monkeypatch.setattr(predict, "build_model", lambda cfg: Detector())
-    monkeypatch.setattr(predict.Checkpointer, "load", lambda *_: None)
+    monkeypatch.setattr(prediction, "build_model", lambda cfg: Detector())
+    monkeypatch.setattr(prediction.Checkpointer, "load", lambda *_: None)
     found = command(save_image(tmp_path / "a.png"))["annotations"]
     assert [x["score"] for x in found] == [pytest.approx(0.6)]
 
@@ -173,7 +176,7 @@ def _own_signals():
 def test_interrupted_run_keeps_what_is_done(command, monkeypatch, tmp_path, capsys):
     paths = [save_image(tmp_path / f"{place}.png") for place in range(3)]
     partial = tmp_path / "found" / "predictions.partial.json"
-    read = predict.read_image
+    read = pictures.read_image
 
     def interrupt_at(number):
         def reading(path, image_format):
@@ -181,7 +184,7 @@ def test_interrupted_run_keeps_what_is_done(command, monkeypatch, tmp_path, caps
                 signal.raise_signal(signal.SIGTERM)
             return read(path, image_format)
 
-        monkeypatch.setattr(predict, "read_image", reading)
+        monkeypatch.setattr(pictures, "read_image", reading)
         with pytest.raises(SystemExit) as end:
             command(*paths)
         assert end.value.code == 130
@@ -193,7 +196,7 @@ def test_interrupted_run_keeps_what_is_done(command, monkeypatch, tmp_path, caps
     found = json.loads(partial.read_text())["images"]
     assert [image["file_name"] for image in found] == ["0.png", "1.png"]
 
-    monkeypatch.setattr(predict, "read_image", read)
+    monkeypatch.setattr(pictures, "read_image", read)
     complete = command(*paths)
     assert len(complete["images"]) == 3
     assert not partial.exists()
@@ -236,7 +239,7 @@ def test_frames_are_turned_as_the_video_says(tmp_path):
     start = content.index(b"tkhd") + 44
     content[start : start + len(matrix)] = matrix
     video.write_bytes(content)
-    (picture,) = predict.read_pictures([video], tmp_path, every=1, broken=[])
+    (picture,) = pictures.read_pictures([video], tmp_path, every=1, broken=[])
     assert picture.pixels.shape == (64, 32, 3)
     assert picture.pixels[:30].mean() > 240  # what was left is at the top
     assert picture.pixels[34:].mean() < 15
@@ -251,7 +254,7 @@ def test_sound_has_no_pictures(tmp_path):
         for packet in [*stream.encode(frame), *stream.encode()]:
             container.mux(packet)
     broken = []
-    assert list(predict.read_pictures([sound], tmp_path, every=1, broken=broken)) == []
+    assert list(pictures.read_pictures([sound], tmp_path, every=1, broken=broken)) == []
     assert broken == [f"{sound}: there are no pictures in it"]
 
 
@@ -266,7 +269,7 @@ def test_inputs_that_are_not_there(tmp_path):
     (tmp_path / "empty").mkdir()
     for word in ("gone.jpg", "*.png", "empty"):
         with pytest.raises(InputError, match="is no image or video, nor a folder or glob of such"):
-            predict.find_inputs([str(tmp_path / word)], tmp_path / "found")
+            find_inputs([str(tmp_path / word)], tmp_path / "found")
 
 
 def test_only_pictures_and_videos_of_a_folder_are_inputs(tmp_path):
@@ -274,7 +277,7 @@ def test_only_pictures_and_videos_of_a_folder_are_inputs(tmp_path):
     for name in (*names, "features.h5", "f.hdf", "weather.grib", "figure.eps", "notes.txt"):
         (tmp_path / name).touch()
     for word in (tmp_path, tmp_path / "*"):
-        found = predict.find_inputs([str(word)], tmp_path / "found")
+        found = find_inputs([str(word)], tmp_path / "found")
         assert [path.name for path in found] == names
 
 
@@ -286,22 +289,22 @@ def test_output_is_no_input_whatever_leads_there(tmp_path):
     for word in words:
         for output in (tmp_path / "data", tmp_path / "link"):
             with pytest.raises(InputError, match=r"lies in the output, .*: name another --output"):
-                predict.find_inputs([word], output)
+                find_inputs([word], output)
     linked = tmp_path / "link" / "images" / "a.png"
-    assert predict.find_inputs([words[0]], tmp_path / "found") == [linked]
-    assert predict.find_inputs([words[1]], tmp_path / "found") == [path]
+    assert find_inputs([words[0]], tmp_path / "found") == [linked]
+    assert find_inputs([words[1]], tmp_path / "found") == [path]
 
     # Where the pictures will be drawn.
     (tmp_path / "found").mkdir()
     (tmp_path / "found" / "images").symlink_to(path.parent)
     for word in (tmp_path / "found" / "images", path.parent):
         with pytest.raises(InputError, match=r"lies in the output"):
-            predict.find_inputs([str(word)], tmp_path / "found")
+            find_inputs([str(word)], tmp_path / "found")
 
 
 def test_name_with_brackets_is_no_glob(tmp_path):
     path = save_image(tmp_path / "image [1].jpg")
-    assert predict.find_inputs([str(path)], tmp_path / "found") == [path]
+    assert find_inputs([str(path)], tmp_path / "found") == [path]
 
 
 def test_classes_have_numbers_without_the_annotation_file(command, own_config, own_data, tmp_path):
@@ -321,7 +324,7 @@ def test_classes_have_the_names_of_their_ids_in_whatever_order_these_are_listed(
     own_config.DATASETS.REGISTER = [["own", str(tmp_path / "listed.json"), str(own_data)]]
     register_from_config(own_config)
     classes = [{"id": 3, "name": "cat"}, {"id": 7, "name": "dog"}]
-    assert predict.find_categories(own_config) == classes
+    assert find_categories(own_config) == classes
 
 
 def test_classes_have_the_names_of_the_test_data(own_config, own_data, tmp_path):
@@ -332,7 +335,7 @@ def test_classes_have_the_names_of_the_test_data(own_config, own_data, tmp_path)
     own_config.DATASETS.REGISTER = [*own_config.DATASETS.REGISTER, german]
     own_config.DATASETS.TEST = ["german"]
     register_from_config(own_config)
-    assert [x["name"] for x in predict.find_categories(own_config)] == ["Katze", "Hund"]
+    assert [x["name"] for x in find_categories(own_config)] == ["Katze", "Hund"]
 
 
 def test_options_for_the_config(command, own_data):
@@ -382,8 +385,8 @@ def test_boxes_are_drawn_where_they_are():
     black = np.zeros((100, 100, 3), np.uint8)
     classes = {0: {"name": "cat"}, 1: {"name": "dog"}}
     boxes = [[20.0, 40.0, 80.0, 90.0], [0.0, 0.0, 10.0, 10.0]]
-    drawn = np.asarray(predict.draw(black, found_objects(boxes, [0, 1], [0.9, 0.5]), classes))
-    first, second = predict.COLOURS[:2]
+    drawn = np.asarray(draw(black, found_objects(boxes, [0, 1], [0.9, 0.5]), classes))
+    first, second = COLOURS[:2]
     for x, y in ((20, 60), (80, 60), (50, 40), (50, 90)):
         assert tuple(drawn[y, x]) == first
     assert not drawn[42:89, 22:79].any()  # inside of it
@@ -393,6 +396,6 @@ def test_boxes_are_drawn_where_they_are():
     assert (drawn[:10, :30] == second).all(axis=2).mean() > 0.3
     # Of boxes in the same place, the most certain one is seen.
     same = found_objects([boxes[0]] * 2, [0, 1], [0.9, 0.5])
-    assert predict.draw(black, same, classes).getpixel((20, 60)) == first
-    assert not predict.draw(black, found_objects([], [], []), classes).getbbox()
+    assert draw(black, same, classes).getpixel((20, 60)) == first
+    assert not draw(black, found_objects([], [], []), classes).getbbox()
     assert not black.any()  # the input is as it was
