@@ -28,8 +28,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from signals import end_as_if_interrupted
-
+from comining.cli.signals import end_as_if_interrupted
 from comining.data import register_from_config
 from comining.data.pictures import find_inputs
 from comining.engine import load_config

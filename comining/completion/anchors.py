@@ -32,9 +32,9 @@ def choose_anchors(boxes: np.ndarray, classes: np.ndarray, num_levels: int = 3) 
     """Anchors from the sizes of annotated boxes.
 
     Sizes go evenly from the small boxes to the large ones (the 2nd to the 98th percentile), in
-    steps of at most the root of 2, as many on each level. Elongated ones are added where a tenth of the boxes are
-    elongated. The median box of every class matches an anchor: where it would not, its size and its
-    ratio are added.
+    steps of at most the root of 2, as many on each level. Elongated ones are added where a tenth of
+    the boxes are elongated. The median box of every class matches an anchor: where it would not,
+    its ratio is added.
 
     Args:
         boxes: (M, 2) width and height in network pixels, M > 0.
