@@ -9,7 +9,7 @@ from typing import Any
 
 from comining.errors import InputError
 
-from .document import Document, Entry, Shape
+from .document import Document, Entry, Ref, Shape
 from .geometry import Box, Size, turned
 from .images import ImageFolder, ImageSize
 from .source import Source
@@ -58,7 +58,7 @@ class _Assembly:
         self.folder = folder
         self.images: list[dict[str, Any]] = []
         self.shapes: list[tuple[int, Shape, Box]] = []
-        self.keys: dict[int, Any] = {}
+        self.keys: dict[int, Ref] = {}
         self.orientations: dict[int, int] = {}
         self._taken: set[int] = set()
         self._free = count(1)

@@ -58,7 +58,7 @@ class CvatDocument(Document):
             yield Entry(place, name, size, where)
 
     def shapes(self, entry: Entry, size: Size) -> Iterator[Shape]:
-        image = self._images[int(str(entry.key))]
+        image = self._images[entry.key]
         for place, element in enumerate(image):
             if not isinstance(element.tag, str):  # a comment
                 continue
@@ -97,9 +97,7 @@ class CvatDocument(Document):
             left, top = value("left"), value("top")
             box = left, top, left + value("width"), top + value("height")
         elif element.tag == "cuboid":
-            corners = [
-                f"{side}{number_}" for number_ in (1, 2) for side in ("tl", "bl", "tr", "br")
-            ]
+            corners = [f"{side}{face}" for face in (1, 2) for side in ("tl", "bl", "tr", "br")]
             box = around([(value(f"x{x}"), value(f"y{x}")) for x in corners])
         how = "taken by their boxes" if box else "left out"
         self.notes[f"shapes of the kind <{element.tag}>: {how}"] += 1
@@ -121,12 +119,12 @@ class CvatDocument(Document):
                 image.extend(map(_element, edit.added))
                 append_indented(root, image)
                 continue
-            image = images[int(str(edit.key))]
+            image = images[edit.key]
             elements = list(image)
             for ref, new in edit.changed.items():
-                _change(elements[ref], new)  # type: ignore[index]
+                _change(elements[ref], new)
             for ref in edit.removed:
-                image.remove(elements[ref])  # type: ignore[index]
+                image.remove(elements[ref])
             for new in edit.added:
                 append_indented(image, _element(new))
         target.write_bytes(xml_bytes(root, self._data))

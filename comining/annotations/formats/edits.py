@@ -83,7 +83,7 @@ def _new_box(
     annotation: dict[str, Any],
     names: dict[int, str],
 ) -> NewBox:
-    image = images.get(annotation["image_id"], {"width": 0, "height": 0})
+    image = images[annotation["image_id"]]
     x, y, width, height = annotation["bbox"]
     box = turned_back(
         (x, y, x + width, y + height),

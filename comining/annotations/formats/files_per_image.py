@@ -63,7 +63,7 @@ class FilesPerImage(Document):
             yield self.entry(file, self._read(file)[0])
 
     def shapes(self, entry: Entry, size: Size) -> Iterator[Shape]:
-        content, _ = self._read(str(entry.key))
+        content, _ = self._read(entry.key)
         return self.shapes_of(content, entry, size)
 
     def _read(self, file: str) -> tuple[Any, bytes]:

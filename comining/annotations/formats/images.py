@@ -137,7 +137,8 @@ class ImageFolder:
                 warnings.simplefilter("ignore")
                 with Image.open(path) as image:
                     stored = image.size
-                    orientation = image.getexif().get(_ORIENTATION, 1)
+                    # PNG's own getexif decodes all pixels, to find what stands behind them.
+                    orientation = Image.Image.getexif(image).get(_ORIENTATION, 1)
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise InputError(
                 f"{path} can't be read as an image: {error}. Replace it or take it out of the "

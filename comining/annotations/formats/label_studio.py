@@ -63,7 +63,7 @@ class LabelStudioDocument(Document):
             yield Entry(place, name, next(filter(None, sizes), None), where)
 
     def shapes(self, entry: Entry, size: Size) -> Iterator[Shape]:
-        task = self._tasks[int(str(entry.key))]
+        task = self._tasks[entry.key]
         annotations = _annotations(task)
         if len(annotations) > 1:
             self.notes["tasks have several annotations: the latest taken"] += 1
@@ -97,21 +97,19 @@ class LabelStudioDocument(Document):
                 task: Task = {"data": {self._image_key(): edit.file_name}, "annotations": []}
                 tasks.append(task)
             else:
-                task = tasks[int(str(edit.key))]
+                task = tasks[edit.key]
             self._edit(task, edit)
         target.write_text(json.dumps(tasks, ensure_ascii=False, indent=2), encoding="utf-8")
 
     def _edit(self, task: Task, edit: ImageEdits) -> None:
         for list_name, result in _results(task):
             changed = {
-                result[ref[1]].get("id", ref[1]): new  # type: ignore[index]
+                result[ref[1]].get("id", ref[1]): new
                 for ref, new in edit.changed.items()
-                if ref[0] == list_name  # type: ignore[index]
+                if ref[0] == list_name
             }
             removed = {
-                result[ref[1]].get("id", ref[1])  # type: ignore[index]
-                for ref in edit.removed
-                if ref[0] == list_name  # type: ignore[index]
+                result[ref[1]].get("id", ref[1]) for ref in edit.removed if ref[0] == list_name
             }
             kept = []
             for place, region in enumerate(result):

@@ -59,7 +59,7 @@ class LabelStudioMinDocument(Document):
             yield Entry(place, image_of(item, where), next(filter(None, sizes), None), where)
 
     def shapes(self, entry: Entry, size: Size) -> Iterator[Shape]:
-        for key, regions in _lists(self._items[int(str(entry.key))]):
+        for key, regions in _lists(self._items[entry.key]):
             for place, region in enumerate(regions):
                 where = f"{entry.where}: {key} {place + 1}"
                 label, kind = region_label(region), region_kind(region)
@@ -77,21 +77,15 @@ class LabelStudioMinDocument(Document):
 
     def write(self, edits: Sequence[ImageEdits], dataset: dict[str, Any], target: Path) -> None:
         items = copy.deepcopy(self._items)
-        key_of_new = next(
-            (
-                key
-                for x in items
-                for key, regions in _lists(x)
-                if region_kind(regions[0]) == RECTANGLE
-            ),
-            "label",
-        )
+        lists = [x for item in items for x in _lists(item)]
+        of_boxes = (key for key, regions in lists if region_kind(regions[0]) == RECTANGLE)
+        key_of_new = next(of_boxes, "label")
         for edit in edits:
             if edit.key is None:
                 item: Item = {"image": edit.file_name}
                 items.append(item)
             else:
-                item = items[int(str(edit.key))]
+                item = items[edit.key]
             for key, regions in _lists(item):
                 item[key] = [
                     _region(edit.changed[key, place], edit.size)

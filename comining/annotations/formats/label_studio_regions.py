@@ -1,4 +1,4 @@
-"""What Label Studio's JSON and JSON-MIN have in common: regions in percent of the image, and URLs."""
+"""What Label Studio's JSON and JSON-MIN share: regions in percent of the image, and URLs."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def image_of(fields: Mapping[str, Any], where: str) -> str:
     texts = {k: v for k, v in fields.items() if isinstance(v, str)}
     names = {k: _path(v) for k, v in texts.items()}
     images = [k for k, name in names.items() if is_image(name.replace("\\", "/"))]
-    key = next((x for x in ("image", "img") if x in texts), None) or next(iter(images), None)
-    if key is None:
+    keys = [*(x for x in ("image", "img") if x in texts), *images]
+    if not keys:
         raise InputError(f"{where} names no image: export tasks that are made of images")
-    return names[key]
+    return names[keys[0]]
 
 
 def _path(url: str) -> str:

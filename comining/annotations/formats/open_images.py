@@ -57,7 +57,7 @@ class OpenImagesDocument(Document):
 
     def shapes(self, entry: Entry, size: Size) -> Iterator[Shape]:
         width, height = size
-        for place in self._of_image[str(entry.key)]:
+        for place in self._of_image[entry.key]:
             row = self._table.rows[place]
             where = f"{self.path}: line {self._table.lines[place]}"
             left, top, right, bottom = (number(row[x], x, where) for x in _EDGES)
@@ -85,7 +85,7 @@ class OpenImagesDocument(Document):
             if place not in removed
         ]
         for edit in edits:
-            image_id = str(edit.key) if edit.key is not None else self._image_id(edit.file_name)
+            image_id = edit.key if edit.key is not None else self._image_id(edit.file_name)
             rows += [self._row(new, image_id, edit.size) for new in edit.added]
         write_table(target, self._table.columns, rows)
 

@@ -43,8 +43,6 @@ class Table:
 def write_table(path: Path, columns: list[str], rows: list[dict[str, str]]) -> None:
     """Write rows; what has no column is left out."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(
-            file, columns, restval="", extrasaction="ignore", lineterminator="\n"
-        )
+        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

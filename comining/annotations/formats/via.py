@@ -46,7 +46,7 @@ class ViaDocument(Document):
             yield Entry(key, name, None, where)
 
     def shapes(self, entry: Entry, size: Size) -> Iterator[Shape]:
-        for place, region in enumerate(_regions(self._images[str(entry.key)], entry.where)):
+        for place, region in enumerate(_regions(self._images[entry.key], entry.where)):
             where = f"{entry.where}: region {place + 1}"
             kind, box = region_box(region["shape_attributes"], where)
             label = self._label.label(region["region_attributes"])
@@ -75,7 +75,7 @@ class ViaDocument(Document):
                 if "_via_image_id_list" in content:
                     content["_via_image_id_list"].append(key)
                 continue
-            image = images[str(edit.key)]
+            image = images[edit.key]
             regions = []
             for place, region in enumerate(_regions(image, str(edit.key))):
                 if place in edit.changed:

@@ -41,7 +41,7 @@ class ViaCsvDocument(Document):
             yield Entry(name, name, None, f"{self.path}: {name}")
 
     def shapes(self, entry: Entry, size: Size) -> Iterator[Shape]:
-        for row in self._of_image[str(entry.key)]:
+        for row in self._of_image[entry.key]:
             shape, attributes = self._regions[row]
             if not shape:
                 continue
@@ -58,7 +58,7 @@ class ViaCsvDocument(Document):
             yield Shape(row, label, box, fields(attributes))
 
     def write(self, edits: Sequence[ImageEdits], dataset: dict[str, Any], target: Path) -> None:
-        by_image = {str(x.key): x for x in edits if x.key is not None}
+        by_image = {x.key: x for x in edits if x.key is not None}
         rows: list[dict[str, str]] = []
         for name, places in self._of_image.items():
             old = [self._table.rows[place] for place in places]

@@ -1,4 +1,4 @@
-"""What VIA's JSON and CSV have in common: the shapes of regions and the attribute with the label."""
+"""What VIA's JSON and CSV share: the shapes of regions and the attribute with the label."""
 
 from __future__ import annotations
 

@@ -71,9 +71,9 @@ class VocDocument(FilesPerImage):
     def edited(self, content: ET.Element, data: bytes, edit: ImageEdits) -> bytes:
         elements = content.findall("object")
         for ref, new in edit.changed.items():
-            self._change(elements[ref], new)  # type: ignore[index]
+            self._change(elements[ref], new)
         for ref in edit.removed:
-            _remove(content, elements[ref])  # type: ignore[index]
+            _remove(content, elements[ref])
         for new in edit.added:
             append_indented(content, self._object(new))
         return xml_bytes(content, data)
