@@ -28,7 +28,7 @@ def assemble(document: Document, folder: ImageFolder, listed_only: bool) -> Sour
             the document states, or there is no category.
     """
     entries = list(document.entries())
-    names = folder.find((entry.name for entry in entries), str(document.path))
+    names = _images_of(entries, document, folder)
     _check_unique(entries, names)
     assembly = _Assembly(document, folder)
     for entry, name in zip(entries, names, strict=True):
@@ -37,6 +37,20 @@ def assemble(document: Document, folder: ImageFolder, listed_only: bool) -> Sour
     for name in unlisted:
         assembly.add_image(name, folder.size(name), {})
     return assembly.source(len(unlisted))
+
+
+def _images_of(entries: list[Entry], document: Document, folder: ImageFolder) -> list[str]:
+    names = []
+    for entry in entries:
+        use_other = entry.other_name and not folder.candidates(entry.name)
+        if use_other and folder.candidates(entry.other_name):
+            document.notes[
+                "images are named otherwise: that of the file's name taken"
+            ] += 1
+            names.append(entry.other_name)
+        else:
+            names.append(entry.name)
+    return folder.find(names, str(document.path))
 
 
 def _check_unique(entries: list[Entry], names: list[str]) -> None:

@@ -27,6 +27,7 @@ class Entry:
         size: width and height that the document states, if it does.
         where: what a message names: the file and perhaps the place in it.
         record: fields of its COCO record that are to be kept.
+        other_name: what the image may be called if none is called ``name``, or "".
     """
 
     key: Ref
@@ -34,6 +35,7 @@ class Entry:
     size: Size | None
     where: str
     record: dict[str, Any] = field(default_factory=dict)
+    other_name: str = ""
 
 
 @dataclass(frozen=True)

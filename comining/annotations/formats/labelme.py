@@ -44,7 +44,8 @@ class LabelMeDocument(FilesPerImage):
         # imagePath is relative to the annotation, if the image lies where it was annotated.
         name = (PurePosixPath(file).parent / image).as_posix()
         size = stated_size(content.get("imageWidth"), content.get("imageHeight"), where)
-        return Entry(file, name, size, where)
+        stem = PurePosixPath(file).with_suffix("").as_posix()
+        return Entry(file, name, size, where, other_name=stem)
 
     def shapes_of(self, content: dict[str, Any], entry: Entry, size: Size) -> Iterator[Shape]:
         for place, shape in enumerate(content["shapes"]):

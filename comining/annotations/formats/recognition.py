@@ -132,8 +132,13 @@ def _describes(path: Path, file: str, folder: ImageFolder) -> bool:
         return False
     if folder.candidates(file[: -len(path.suffix)]):
         return True
-    words = read_bytes(path)[:200].decode("utf-8", "replace").split()
-    return len(words) >= 5 and all(_is_number(x) for x in words[:5])
+    return _is_yolo(read_bytes(path))
+
+
+def _is_yolo(data: bytes) -> bool:
+    """Whether a text begins with a line of at least five numbers."""
+    words = data.lstrip()[:1000].decode("utf-8-sig", "replace").split("\n", 1)[0].split()
+    return len(words) >= 5 and all(map(_is_number, words))
 
 
 def _is_number(text: str) -> bool:
@@ -169,8 +174,7 @@ def _kind(path: Path) -> str:
         return {"annotation": "Pascal VOC", "annotations": "CVAT"}.get(tag, f"XML with <{tag}>")
     if suffix == ".json" or start in (b"{", b"["):
         return _kind_of_json(data, path)
-    words = data[:200].decode("utf-8", "replace").split()
-    if len(words) >= 5 and all(map(_is_number, words[:5])):
+    if _is_yolo(data):
         return "YOLO"
     first = data.split(b"\n", 1)[0]
     return _kind_of_table(path) if first.count(b",") >= 3 else "text"

@@ -41,13 +41,13 @@ class VocDocument(FilesPerImage):
         where = str(self.root / file)
         name = (content.findtext("filename") or "").strip()
         # Of more than one image of that name, the one that lies as the annotation does is meant.
-        beside = PurePosixPath(file)
-        name = (beside.parent / name).as_posix() if name else beside.with_suffix("").as_posix()
+        stem = PurePosixPath(file).with_suffix("")
+        name = (stem.parent / name).as_posix() if name else stem.as_posix()
         size = content.find("size")
         stated = None
         if size is not None:
             stated = stated_size(size.findtext("width"), size.findtext("height"), where)
-        return Entry(file, name, stated, where)
+        return Entry(file, name, stated, where, other_name=stem.as_posix())
 
     def shapes_of(self, content: ET.Element, entry: Entry, size: Size) -> Iterator[Shape]:
         for place, element in enumerate(content.findall("object")):

@@ -36,6 +36,8 @@ class YoloDocument(FilesPerImage):
             self.named_by, listed = str(found[0]), found[1]
             self.declare(listed)
             self.companions = _companions(root, found[0])
+            if not self.companions and not names:
+                self.notes[f"classes are named by {found[0]}"] = len(listed)
         else:
             self.named_by = "no data.yaml or classes.txt beside the labels"
             self._declare_numbers()

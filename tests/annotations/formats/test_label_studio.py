@@ -172,9 +172,7 @@ def test_decisions_of_a_review_change_the_annotation_and_the_prediction(
         add=[("a.jpg", "cat", [150, 50, 20, 10], 0.87), ("a.jpg", "cat", [50, 50, 20, 10], 0.5)],
     )
     completed = read_annotations(write_annotations(source, dataset, tmp_path / "1"), images)
-    ids = {
-        tuple(round(v, 2) for v in x["bbox"]): x["id"] for x in completed.dataset["annotations"]
-    }
+    ids = {tuple(round(v, 2) for v in x["bbox"]): x["id"] for x in completed.dataset["annotations"]}
     reviewed = helpers.changed(
         completed,
         remove=[ids[50, 50, 20, 10], ids[10, 20, 50, 70]],

@@ -159,6 +159,22 @@ def test_images_may_lie_beside_their_annotations(images, helpers, tmp_path):
     assert source.unlisted == 1
 
 
+def test_an_image_that_was_renamed_with_its_file_is_found_by_that(images, tmp_path, helpers):
+    text = LABELIMG.replace("a.jpg</filename>", "IMG 1.jpg</filename>")
+    source = read_annotations(helpers.write_files(tmp_path / "voc", {"a.xml": text}), images)
+    assert len(helpers.boxes(source)["a.jpg"]) == 2
+    assert source.notes[0].startswith("1 images are named otherwise")
+    (tmp_path / "voc/a.xml").rename(tmp_path / "voc/x.xml")
+    with pytest.raises(InputError, match=r"1 images of .*voc are not in .*images: IMG 1\.jpg"):
+        read_annotations(tmp_path / "voc", images)
+
+
+def test_lists_of_images_beside_the_annotations_are_no_labels(images, tmp_path, helpers):
+    lists = {"ImageSets/Main/train.txt": "000001\n000002\n" * 3, "cat.txt": "000001 -1\n" * 9}
+    helpers.write_files(tmp_path / "voc", {"Annotations/a.xml": LABELIMG, **lists})
+    assert read_annotations(tmp_path / "voc", images).format == "voc"
+
+
 def test_of_images_of_one_name_the_one_that_lies_alike_is_meant(tmp_path, helpers):
     for folder in ("train", "val"):
         helpers.write_image(tmp_path / "images" / folder / "a.jpg", (200, 100))
@@ -192,8 +208,8 @@ def test_a_file_changed_in_the_meantime_is_refused(folder, images, tmp_path, hel
             r"a\.xml: the image a\.jpg is said to be 400x100, but .*a\.jpg is 200x100",
         ),
         (
-            LABELIMG.replace("a.jpg</filename>", "x.jpg</filename>"),
-            r"1 images of .*voc are not in .*images: x\.jpg",
+            LABELIMG.replace(">200<", "><").replace(">10<", ">x<"),
+            r"a\.xml: object 1: xmin is 'x', not a number",
         ),
         ('<!DOCTYPE a [<!ENTITY b "c">]>' + LABELIMG, r"a\.xml has a document type definition"),
         ("<kml/>", r"voc has no annotations of a known format \(it holds a\.xml: XML with <kml>"),
