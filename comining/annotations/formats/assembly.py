@@ -44,9 +44,7 @@ def _images_of(entries: list[Entry], document: Document, folder: ImageFolder) ->
     for entry in entries:
         use_other = entry.other_name and not folder.candidates(entry.name)
         if use_other and folder.candidates(entry.other_name):
-            document.notes[
-                "images are named otherwise: that of the file's name taken"
-            ] += 1
+            document.notes["images are named otherwise: that of the file's name taken"] += 1
             names.append(entry.other_name)
         else:
             names.append(entry.name)

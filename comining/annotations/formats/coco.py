@@ -37,21 +37,24 @@ class CocoDocument(Document):
         self._images = dataset["images"]
         self._raw = read_json(path)
         self._raw.setdefault("annotations", [])
+        if any(_ids(self._raw[key]) != _ids(dataset[key]) for key in ("images", "categories")):
+            self._raw = dataset  # ids were repaired: their old forms would not fit new boxes
+        counts = Counter(x["id"] for x in dataset["annotations"] if "id" in x)
+        self._unique = {id_ for id_, number in counts.items() if number == 1}
         self._of_image: dict[int, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
         for place, annotation in self._places(dataset["annotations"]):
             self._of_image[annotation["image_id"]].append((place, annotation))
 
     def _places(self, sound: list[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
         """Where in the file each annotation stands that `read_coco` left, and the annotation."""
-        raw = self._raw["annotations"]
-        if len(raw) == len(sound):
-            return iter(list(enumerate(sound)))
-        places = {x.get("id"): place for place, x in enumerate(raw)}
-        if len(places) < len(raw) or None in places:
+        places = {id_: place for place, id_ in enumerate(_ids(self._raw["annotations"]))}
+        ids = _ids(sound)
+        if len(places) == len(self._raw["annotations"]) and places.keys() >= set(ids):
+            return ((places[id_], x) for id_, x in zip(ids, sound, strict=True))
+        if len(sound) < len(self._raw["annotations"]):
             # Which were dropped can't be told without ids of their own: they go.
-            self._raw["annotations"] = list(sound)
-            return iter(list(enumerate(sound)))
-        return ((places[x["id"]], x) for x in sound)
+            self._raw = {**self._raw, "annotations": sound}
+        return enumerate(sound)
 
     def top_level(self) -> dict[str, Any]:
         return {k: v for k, v in self._raw.items() if k not in _LISTS}
@@ -66,15 +69,10 @@ class CocoDocument(Document):
         for place, annotation in self._of_image[entry.record["id"]]:
             x, y, width, height = annotation["bbox"]
             record = annotation
-            if not self._has_own_id(annotation):
+            if annotation.get("id") not in self._unique:
                 record = {k: v for k, v in annotation.items() if k != "id"}
             label = self._names[annotation["category_id"]]
             yield Shape(place, label, (x, y, x + width, y + height), record)
-
-    def _has_own_id(self, annotation: dict[str, Any]) -> bool:
-        if not hasattr(self, "_id_counts"):
-            self._id_counts = Counter(x.get("id") for x in self._raw["annotations"])
-        return "id" in annotation and self._id_counts[annotation["id"]] == 1
 
     def write(self, edits: Sequence[ImageEdits], dataset: dict[str, Any], target: Path) -> None:
         removed = {ref for edit in edits for ref in edit.removed}
@@ -85,7 +83,7 @@ class CocoDocument(Document):
             if place not in removed
         ]
         annotations += [_record(new) for edit in edits for new in edit.added]
-        listed = {x["id"] for x in self._raw["images"]}
+        listed = {x["id"] for x in self._images}
         unlisted = [x for x in dataset["images"] if x["id"] not in listed]
         top_level = {k: v for k, v in dataset.items() if k not in _LISTS}
         result = {
@@ -98,6 +96,11 @@ class CocoDocument(Document):
 
 
 _LISTS = ("images", "annotations", "categories")
+
+
+def _ids(records: list[dict[str, Any]]) -> list[Any]:
+    """Ids as they stand there, 7 apart from "7" and 7.0."""
+    return [(type(x.get("id")), str(x.get("id"))) for x in records]
 
 
 def _record(new: NewBox) -> dict[str, Any]:

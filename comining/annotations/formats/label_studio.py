@@ -73,11 +73,11 @@ class LabelStudioDocument(Document):
         if others:
             self.notes["predictions: left out"] += len(others)
         for list_name, result in _results(task):
-            labelled = {x.get("id") for x in result if region_label(_value(x))}
+            labelled = {_id(x, None) for x in result if region_label(_value(x))}
             for place, region in enumerate(result):
                 where = f"{entry.where}: region {region.get('id', place + 1)}"
                 label, kind = region_label(_value(region)), region_kind(_value(region))
-                if label is None and region.get("id") in labelled:
+                if label is None and _id(region, None) in labelled:
                     continue  # another aspect of a region that has a label
                 box = region_box(_value(region), size, where) if label else None
                 if label is None or box is None:
@@ -104,16 +104,14 @@ class LabelStudioDocument(Document):
     def _edit(self, task: Task, edit: ImageEdits) -> None:
         for list_name, result in _results(task):
             changed = {
-                result[ref[1]].get("id", ref[1]): new
+                _id(result[ref[1]], ref[1]): new
                 for ref, new in edit.changed.items()
                 if ref[0] == list_name
             }
-            removed = {
-                result[ref[1]].get("id", ref[1]) for ref in edit.removed if ref[0] == list_name
-            }
+            removed = {_id(result[ref[1]], ref[1]) for ref in edit.removed if ref[0] == list_name}
             kept = []
             for place, region in enumerate(result):
-                id_ = region.get("id", place)
+                id_ = _id(region, place)
                 if id_ in changed:
                     region = self._changed(region, changed[id_], edit.size)
                 if id_ not in removed:
@@ -196,6 +194,11 @@ def _is_result(result: Any) -> bool:
 def _value(region: dict[str, Any]) -> dict[str, Any]:
     value = region.get("value")
     return value if isinstance(value, dict) else {}
+
+
+def _id(region: dict[str, Any], place: int | None) -> str:
+    """What is the same for all results of one region."""
+    return str(region.get("id", place))
 
 
 def _annotations(task: Task) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from comining.annotations.coco_file import read_json
+from comining.errors import InputError
 
 from .document import Document, Entry, ImageEdits, NewBox, Shape, mined
 from .geometry import Size
@@ -39,9 +40,16 @@ class LabelStudioMinDocument(Document):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._items: list[Item] = read_json(path)
-        latest: dict[Any, int] = {}
         for place, item in enumerate(self._items):
-            task = item.get("id", f"item {place}")
+            for key, regions in _lists(item):
+                if not all(isinstance(x, dict) for x in regions):
+                    raise InputError(
+                        f"{path}: item {place + 1}: {key!r} holds something else than regions: "
+                        "export as JSON-MIN again"
+                    )
+        latest: dict[str, int] = {}
+        for place, item in enumerate(self._items):
+            task = str(item.get("id", f"item {place}"))
             other = latest.get(task)
             if other is None or _updated(item) >= _updated(self._items[other]):
                 latest[task] = place
@@ -96,7 +104,8 @@ class LabelStudioMinDocument(Document):
                 ]
             if edit.added:
                 added = [_region(new, edit.size) for new in edit.added]
-                item[key_of_new] = [*item.get(key_of_new, []), *added]
+                regions = item.get(key_of_new)
+                item[key_of_new] = [*(regions if isinstance(regions, list) else []), *added]
         target.write_text(json.dumps(items, ensure_ascii=False, indent=2), encoding="utf-8")
 
 
@@ -116,8 +125,7 @@ def _lists(item: Item) -> list[tuple[str, list[dict[str, Any]]]]:
         (key, value)
         for key, value in item.items()
         if isinstance(value, list)
-        and value
-        and all(isinstance(x, dict) and ("original_width" in x or region_label(x)) for x in value)
+        and any(isinstance(x, dict) and ("original_width" in x or region_label(x)) for x in value)
     ]
 
 

@@ -68,7 +68,7 @@ def region_box(value: Mapping[str, Any], size: Size, where: str) -> Box | None:
 
     if "points" in value:
         points = value["points"]
-        if not isinstance(points, list) or not points or any(len(x) != 2 for x in points):
+        if not isinstance(points, list) or not points or not all(map(_is_pair, points)):
             raise InputError(f"{where} is a polygon without points: remove it")
         return around(
             [
@@ -87,6 +87,10 @@ def region_box(value: Mapping[str, Any], size: Size, where: str) -> Box | None:
     box = left, top, left + pixels("width", width), top + pixels("height", height)
     # Rectangles turn about their first corner.
     return around_rotated(box, degrees, (left, top)) if math.fmod(degrees, 360) else box
+
+
+def _is_pair(point: Any) -> bool:
+    return isinstance(point, list) and len(point) == 2
 
 
 def region_size(region: Mapping[str, Any], where: str) -> Size | None:

@@ -30,10 +30,16 @@ class ViaDocument(Document):
         super().__init__(path)
         self._content = read_json(path)
         self._images = _images(self._content)
-        attributes = self._content.get("_via_attributes", {}).get("region", {})
+        for key, image in self._images.items():
+            if not isinstance(image, dict):
+                raise InputError(f"{path}: {key} is no object: export it from VIA again")
+        declared = self._content.get("_via_attributes")
+        attributes = declared.get("region") if isinstance(declared, dict) else None
         regions = [x for image in self._images.values() for x in _regions(image, str(path))]
         self._label = LabelAttribute(
-            path, (x["region_attributes"] for x in regions), attributes or {}
+            path,
+            (x["region_attributes"] for x in regions),
+            attributes if isinstance(attributes, dict) else {},
         )
         self.declare(self._label.options)
 
@@ -72,7 +78,7 @@ class ViaDocument(Document):
                     "regions": [self._region(new) for new in edit.added],
                     "file_attributes": {},
                 }
-                if "_via_image_id_list" in content:
+                if isinstance(content.get("_via_image_id_list"), list):
                     content["_via_image_id_list"].append(key)
                 continue
             image = images[edit.key]
