@@ -104,8 +104,8 @@ class LabelStudioMinDocument(Document):
                 ]
             if edit.added:
                 added = [_region(new, edit.size) for new in edit.added]
-                regions = item.get(key_of_new)
-                item[key_of_new] = [*(regions if isinstance(regions, list) else []), *added]
+                there = item.get(key_of_new)
+                item[key_of_new] = [*(there if isinstance(there, list) else []), *added]
         target.write_text(json.dumps(items, ensure_ascii=False, indent=2), encoding="utf-8")
 
 

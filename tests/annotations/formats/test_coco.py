@@ -109,7 +109,7 @@ def test_annotations_without_ids_get_some(write, images, tmp_path, helpers):
             r"image 70: the image export/a\.jpg is said to be 300x100, but .*a\.jpg is 200x100",
         ),
         (
-            {"images": [COCO["images"][0], {**COCO["images"][0], "id": 71}]},
+            {"images": [COCO["images"][0], {**COCO["images"][0], "id": 71, "file_name": "a.jpg"}]},
             r"image 70 .* and .*image 71 .* are annotations of the same image a\.jpg",
         ),
     ],
