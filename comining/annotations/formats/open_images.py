@@ -13,7 +13,7 @@ from .document import Document, Entry, ImageEdits, NewBox, Shape, mined
 from .geometry import Box, Size
 from .images import is_image
 from .parsing import number
-from .table import Table, write_table
+from .table import Table, read_lines, write_table
 
 _EDGES = ("XMin", "YMin", "XMax", "YMax")
 _FLAGS = ("IsOccluded", "IsTruncated", "IsGroupOf", "IsDepiction", "IsInside")
@@ -121,14 +121,12 @@ def _descriptions(path: Path, codes: set[str]) -> dict[str, str] | None:
         if other == path:
             continue
         try:
-            table = Table(other)
+            rows = [row for _, row in read_lines(other)]
         except InputError:
+            continue  # whatever it is, it is none of the descriptions
+        if any(len(row) != 2 for row in rows):
             continue
-        if len(table.columns) != 2:
-            continue
-        # Some of these files have no header.
-        pairs = [tuple(table.columns), *(tuple(row.values()) for row in table.rows)]
-        names = {code: name.strip() for code, name in pairs if code in codes and name.strip()}
+        names = {code: name.strip() for code, name in rows if code in codes and name.strip()}
         if names:
             counts = Counter(names.values())
             return {k: v if counts[v] == 1 else f"{v} ({k})" for k, v in names.items()}

@@ -20,7 +20,7 @@ from .label_studio_min import LabelStudioMinDocument, is_label_studio_min
 from .labelme import LabelMeDocument, is_labelme
 from .open_images import OpenImagesDocument, is_open_images_table
 from .parsing import parse_xml, read_bytes
-from .table import Table
+from .table import read_lines
 from .via import ViaDocument, is_via
 from .via_csv import ViaCsvDocument, is_via_table
 from .voc import VocDocument
@@ -181,7 +181,7 @@ def _kind(path: Path) -> str:
 
 
 def _kind_of_table(path: Path) -> str:
-    columns = Table(path).columns
+    columns = next(read_lines(path), (1, []))[1]
     if is_open_images_table(columns):
         return "Open Images"
     if is_via_table(columns):

@@ -17,6 +17,7 @@ CVAT = """<?xml version="1.0" encoding="utf-8"?>
         <label>
           <name>zebra</name>
           <color>#ff0000</color>
+          <type>any</type>
           <attributes>
           </attributes>
         </label>
@@ -25,11 +26,17 @@ CVAT = """<?xml version="1.0" encoding="utf-8"?>
           <attributes>
             <attribute>
               <name>age</name>
+              <mutable>False</mutable>
+              <input_type>text</input_type>
+              <default_value></default_value>
+              <values></values>
             </attribute>
           </attributes>
         </label>
         <label>
           <name>left eye</name>
+          <attributes>
+          </attributes>
           <parent>face</parent>
         </label>
       </labels>

@@ -46,6 +46,15 @@ def test_names_with_a_header_are_read_and_ambiguous_ones_keep_their_codes(file, 
     ]
 
 
+def test_labels_may_be_names_already(file, images, tmp_path):
+    text = file.read_text().replace("/m/01g317", "Person").replace("/m/0dzct", "Face")
+    file.write_text(text)
+    (file.parent / "classes.csv").write_text("Person,Person\nFace,Face\n")
+    source = read_annotations(file, images)
+    assert [x["name"] for x in source.dataset["categories"]] == ["Face", "Person"]
+    assert not any("codes" in x for x in source.notes)
+
+
 def test_without_names_codes_are_the_names_and_a_note_says_so(file, images):
     (file.parent / "classes.csv").unlink()
     source = read_annotations(file, images)

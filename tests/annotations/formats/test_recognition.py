@@ -71,6 +71,11 @@ def test_the_content_decides_not_the_name(images, tmp_path, helpers):
     assert read_annotations(tmp_path / "labels.txt", images).format == "coco"
 
 
+def test_other_tables_in_the_folder_of_the_images_do_not_matter(images, helpers):
+    helpers.write_files(images, {"coco.json": COCO, "cameras.csv": "a,b\n1,2,3\n", "e.csv": ""})
+    assert read_annotations(images, images).format == "coco"
+
+
 def test_one_file_beside_the_images_is_found_in_their_folder(images, helpers):
     helpers.write_files(images, {"_annotations.coco.json": COCO})
     source = read_annotations(images, images)

@@ -201,6 +201,7 @@ def test_a_fault_is_named(regions, message, write, images):
     ("old", "new", "message"),
     [
         ("b ü.png,12", "b ü.png,12,13", r"via\.csv: line 4 has 8 columns, but the header has 7"),
+        ("file_size", "filename", r"via\.csv: the header names a column twice"),
         ('"{""name"": ""rect""', '"{name', r"line 2: region_shape_attributes is not JSON"),
     ],
 )

@@ -32,7 +32,15 @@ LABELIMG = """<annotation>
 \t\t\t<xmax>60</xmax>
 \t\t\t<ymax>90</ymax>
 \t\t</bndbox>
-\t\t<part><name>head</name></part>
+\t\t<part>
+\t\t\t<name>head</name>
+\t\t\t<bndbox>
+\t\t\t\t<xmin>1</xmin>
+\t\t\t\t<ymin>1</ymin>
+\t\t\t\t<xmax>2</xmax>
+\t\t\t\t<ymax>2</ymax>
+\t\t\t</bndbox>
+\t\t</part>
 \t</object>
 \t<object>
 \t\t<name>ant</name>
@@ -198,7 +206,7 @@ def test_a_file_changed_in_the_meantime_is_refused(folder, images, tmp_path, hel
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (LABELIMG[:-20], r"a\.xml is not a sound XML file: .*line 36"),
+        (LABELIMG[:-20], r"a\.xml is not a sound XML file: .*line 44"),
         (LABELIMG.replace("xmin>", "left>"), r"a\.xml: object 1: xmin is '', not a number"),
         (LABELIMG.replace(">60<", ">nan<"), r"a\.xml: object 1: xmax is 'nan': it must be finite"),
         (LABELIMG.replace("<name>ant</name>", ""), r"a\.xml: object 2 has no <name>"),
