@@ -7,7 +7,7 @@ import re
 import unicodedata
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
@@ -60,7 +60,7 @@ class ImageFolder:
         self.root = Path(root)
         if not self.root.is_dir():
             raise InputError(f"{root} is not a folder: give the folder of the images")
-        self.names = sorted(_walk(self.root))
+        self.names = sorted(filter(is_image, files_below(self.root)))
         if not self.names:
             raise InputError(
                 f"{root} has no images: give the folder of the images "
@@ -149,11 +149,23 @@ class ImageFolder:
         return ImageSize(upright, stored, orientation)
 
 
-def _walk(root: Path) -> Iterable[str]:
-    for folder, folders, files in os.walk(root):
-        folders[:] = [x for x in folders if not x.startswith(".")]
+def files_below(root: Path) -> Iterator[str]:
+    """The files of a folder and its sub-folders, as paths relative to it with "/", sorted.
+
+    Hidden ones are left out. Links are followed, but into no folder twice.
+    """
+    seen = set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        place = os.path.realpath(folder)
+        if place in seen:
+            folders.clear()
+            continue
+        seen.add(place)
+        folders[:] = sorted(x for x in folders if not x.startswith("."))
         relative = Path(folder).relative_to(root)
-        yield from ((relative / x).as_posix() for x in files if is_image(x))
+        for file in sorted(files):
+            if not file.startswith("."):
+                yield (relative / file).as_posix()
 
 
 def _parts(name: str) -> list[str]:

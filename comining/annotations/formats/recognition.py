@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from comining.errors import InputError
 from .coco import CocoDocument
 from .cvat import CvatDocument
 from .document import Document
-from .images import ImageFolder
+from .images import ImageFolder, files_below
 from .label_studio import LabelStudioDocument, is_label_studio
 from .label_studio_min import LabelStudioMinDocument, is_label_studio_min
 from .labelme import LabelMeDocument, is_labelme
@@ -41,7 +40,6 @@ _WHOLE: dict[str, Callable[[Path], Document]] = {
     "Label Studio": LabelStudioDocument,
     "Label Studio JSON-MIN": LabelStudioMinDocument,
 }
-_SUFFIXES = (".csv", ".json", ".txt", ".xml", ".yaml", ".yml")
 
 
 def open_document(path: Path, folder: ImageFolder) -> Document:
@@ -74,10 +72,10 @@ def open_document(path: Path, folder: ImageFolder) -> Document:
 def _open_folder(path: Path, folder: ImageFolder) -> Document:
     found: dict[str, list[str]] = defaultdict(list)
     texts = []
-    for file in _files(path):
+    for file in files_below(path):
         if file.lower().endswith(".txt"):
             texts.append(file)
-        elif not file.lower().endswith((".yaml", ".yml")):
+        elif file.lower().endswith((".csv", ".json", ".xml")):
             found[_kind(path / file)].append(file)
     kinds = {k: v for k, v in found.items() if k in _WHOLE or k in ("Pascal VOC", "LabelMe")}
     if any(_describes(path / file, file, folder) for file in texts):
@@ -149,17 +147,8 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _files(path: Path) -> Iterator[str]:
-    for folder, folders, files in os.walk(path):
-        folders[:] = sorted(x for x in folders if not x.startswith("."))
-        relative = Path(folder).relative_to(path)
-        for file in sorted(files):
-            if file.lower().endswith(_SUFFIXES) and not file.startswith("."):
-                yield (relative / file).as_posix()
-
-
 def _text_files(path: Path) -> list[str]:
-    return [x for x in _files(path) if x.lower().endswith(".txt")]
+    return [x for x in files_below(path) if x.lower().endswith(".txt")]
 
 
 def _kind(path: Path) -> str:

@@ -41,6 +41,15 @@ def test_hidden_files_and_folders_and_other_files_are_no_images(tmp_path, helper
     assert ImageFolder(tmp_path).names == ["a.JPG"]
 
 
+def test_links_to_folders_are_followed_and_not_in_circles(images, tmp_path):
+    root = tmp_path / "linked"
+    root.mkdir()
+    (root / "all").symlink_to(images)
+    (root / "back").symlink_to(root)
+    (root / "same").symlink_to(images)
+    assert ImageFolder(root).names == ["all/a.jpg", "all/c.jpg", "all/sub dir/b ü.png"]
+
+
 def test_files_that_differ_in_their_suffix_or_case_are_told_apart(tmp_path, helpers):
     for name in ("a.jpg", "a.png", "B.jpg", "b.jpg"):
         helpers.write_image(tmp_path / name, (9, 9))
