@@ -55,6 +55,8 @@ DEV_REQUIREMENTS = [
     "pytest-xdist>=3.5",
     "selenium>=4.20,<5",
     "hypothesis>=6.100",
+    # An independent reader and writer of annotation formats, to compare with.
+    "globox>=2.9,<3",
     "ruff>=0.15",
     "mypy>=1.15",
 ]

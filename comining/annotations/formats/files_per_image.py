@@ -1,0 +1,108 @@
+"""What formats have in common that keep the annotations of each image in a file of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar
+
+from comining.errors import InputError
+
+from .document import Document, Entry, ImageEdits, Shape
+from .geometry import Size
+from .parsing import read_bytes
+
+
+class FilesPerImage(Document):
+    """A folder of annotation files.
+
+    Images are known by the paths of their files, relative to the folder. Files are read when they
+    are needed, since some hold the image too; a file that was changed in the meantime is refused.
+
+    Attributes:
+        files: relative paths of the annotation files, sorted.
+        companions: relative paths of files that are copied along.
+    """
+
+    suffix = ""
+    #: Of the annotation files.
+    file_suffix: ClassVar[str]
+
+    def __init__(self, path: Path, root: Path, files: Sequence[str]) -> None:
+        super().__init__(path)
+        self.root = root
+        self.files = sorted(files)
+        self.companions: list[str] = []
+        self._digests: dict[str, bytes] = {}
+
+    @abstractmethod
+    def entry(self, file: str, content: Any) -> Entry:
+        """The image that a file describes, with ``file`` as its key."""
+
+    @abstractmethod
+    def parse(self, data: bytes, path: Path) -> Any:
+        """What a file holds."""
+
+    @abstractmethod
+    def shapes_of(self, content: Any, entry: Entry, size: Size) -> Iterator[Shape]:
+        """See `Document.shapes`."""
+
+    @abstractmethod
+    def edited(self, content: Any, data: bytes, edit: ImageEdits) -> bytes:
+        """A file as it is to be; ``content`` may be changed."""
+
+    @abstractmethod
+    def created(self, edit: ImageEdits) -> bytes:
+        """A file for an image that had none."""
+
+    def entries(self) -> Iterator[Entry]:
+        for file in self.files:
+            yield self.entry(file, self._read(file)[0])
+
+    def shapes(self, entry: Entry, size: Size) -> Iterator[Shape]:
+        content, _ = self._read(entry.key)
+        return self.shapes_of(content, entry, size)
+
+    def _read(self, file: str) -> tuple[Any, bytes]:
+        path = self.root / file
+        data = read_bytes(path)
+        digest = hashlib.blake2b(data, digest_size=16).digest()
+        if self._digests.setdefault(file, digest) != digest:
+            raise InputError(
+                f"{path} was changed since it was read: undo that, or start again with it"
+            )
+        return self.parse(data, path), data
+
+    def write(self, edits: Sequence[ImageEdits], dataset: dict[str, Any], target: Path) -> None:
+        by_file = {edit.key: edit for edit in edits}
+        for file in [*self.files, *self.companions]:
+            path = target / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if file in by_file:
+                content, data = self._read(file)
+                path.write_bytes(self.edited(content, data, by_file[file]))
+            else:
+                shutil.copyfile(self.root / file, path)
+        for edit in edits:
+            if edit.key is None:
+                path = target / self._new_file(edit.file_name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(self.created(edit))
+
+    def _new_file(self, image: str) -> str:
+        """A place for the annotations of an image: in a folder that is called as the image's."""
+        stem = PurePosixPath(image).with_suffix("")
+        file = f"{stem}{self.file_suffix}"
+        folders = {str(PurePosixPath(x).parent) for x in self.files}
+        if len(folders) == 1 and stem.parent == PurePosixPath("."):
+            file = (PurePosixPath(folders.pop()) / f"{stem.name}{self.file_suffix}").as_posix()
+        else:
+            alike = [x for x in folders if x.split("/")[-1] == stem.parent.name]
+            if len(alike) == 1:
+                file = (PurePosixPath(alike[0]) / f"{stem.name}{self.file_suffix}").as_posix()
+        if file in self.files:  # images that differ in nothing but their suffix
+            file = f"{image}{self.file_suffix}"
+        return file

@@ -1,0 +1,137 @@
+"""YOLO as Ultralytics, labelImg and CVAT write it."""
+
+import pytest
+
+from comining.annotations.formats import read_annotations, write_annotations
+from comining.errors import InputError
+
+# Of 200 x 100: x from 20 to 60, y from 10 to 30.
+BOX = "1 0.2 0.2 0.2 0.2\n"
+DATA = "path: .\ntrain: images\nnames:\n  0: zebra\n  1: ant\n  2: unused\n"
+
+
+@pytest.fixture
+def labels(tmp_path, helpers):
+    return helpers.write_files(
+        tmp_path / "labels", {"a.txt": BOX + "\n0 0.5 0.5 1 1", "sub dir/b ü.txt": ""}
+    )
+
+
+def test_names_come_from_the_data_yaml_above_and_keep_their_order(
+    labels, images, tmp_path, helpers
+):
+    helpers.write_files(tmp_path, {"data.yaml": DATA, "README.roboflow.txt": "Exported with love"})
+    expected = {
+        "a.jpg": [("ant", [20, 10, 40, 20]), ("zebra", [0, 0, 200, 100])],
+        "sub dir/b ü.png": [],
+        "c.jpg": [],
+    }
+    for path in (labels, tmp_path / "data.yaml", tmp_path):
+        source = read_annotations(path, images)
+        assert source.format == "yolo"
+        assert helpers.boxes(source) == expected
+        assert [x["name"] for x in source.dataset["categories"]] == ["zebra", "ant", "unused"]
+        assert source.unlisted == 1
+    assert "1 text files that describe no image: left out" in source.notes
+
+
+@pytest.mark.parametrize("name", ["classes.txt", "names.txt", "obj.names"])
+def test_names_come_from_a_list(name, labels, images, helpers):
+    helpers.write_files(labels, {name: "zebra\nant\n"})
+    assert helpers.boxes(read_annotations(labels, images))["a.jpg"][0][0] == "ant"
+
+
+def test_without_names_numbers_are_the_names_and_a_note_says_so(labels, images):
+    source = read_annotations(labels, images)
+    assert [x["name"] for x in source.dataset["categories"]] == ["0", "1"]
+    assert source.notes[0] == (
+        "2 classes have no names, only numbers: put a classes.txt beside them"
+    )
+
+
+def test_outlines_are_taken_by_their_boxes_and_confidences_left_out(labels, images, helpers):
+    helpers.write_files(
+        labels, {"a.txt": "0 0.1 0.1 0.3 0.2 0.2 0.5\n" + BOX.replace("\n", " 0.9\n")}
+    )
+    source = read_annotations(labels, images)
+    assert helpers.boxes(source)["a.jpg"] == [("0", [20, 10, 40, 40]), ("1", [20, 10, 40, 20])]
+    assert source.notes[1:3] == [
+        "1 outlines: taken by their boxes",
+        "1 boxes have a confidence: left out",
+    ]
+
+
+def test_edits_change_lines_and_leave_the_others_as_they_are(labels, images, tmp_path, helpers):
+    text = "0 0.1 0.1 0.3 0.2 0.2 0.5\n1 .2 .2 .2 .2\n1 0.5 0.5 0.1 0.1\n"
+    helpers.write_files(labels, {"a.txt": text, "classes.txt": "zebra\nant\n"})
+    source = read_annotations(labels, images)
+    dataset = helpers.changed(
+        source,
+        add=[("a.jpg", "zebra", [100, 50, 20, 10], 0.9), ("c.jpg", "ant", [0, 0, 25, 40], 0.4)],
+        remove=[2],
+        move={3: [0, 0, 20, 10]},
+    )
+    written = write_annotations(source, dataset, tmp_path / "out")
+    assert (written / "a.txt").read_text() == (
+        "0 0.1 0.1 0.3 0.2 0.2 0.5\n"
+        "1 0.050000 0.050000 0.100000 0.100000\n"
+        "0 0.550000 0.550000 0.100000 0.100000\n"
+    )
+    assert (written / "c.txt").read_text() == "1 0.250000 0.500000 0.500000 1.000000\n"
+    assert (written / "sub dir/b ü.txt").read_text() == ""
+    assert helpers.boxes(read_annotations(written, images)) == helpers.boxes(dataset)
+
+
+def test_new_labels_lie_in_the_folder_that_is_called_as_the_images(tmp_path, helpers):
+    for name in ("train/a.jpg", "train/c.jpg", "val/b.jpg"):
+        helpers.write_image(tmp_path / "images" / name, (200, 100))
+    files = {"labels/train/a.txt": BOX, "labels/val/b.txt": BOX, "data.yaml": DATA}
+    helpers.write_files(tmp_path / "set", files)
+    source = read_annotations(tmp_path / "set", tmp_path / "images")
+    dataset = helpers.changed(source, add=[("train/c.jpg", "ant", [20, 10, 40, 20], 0.9)])
+    written = write_annotations(source, dataset, tmp_path / "out")
+    assert (written / "labels/train/c.txt").read_text() == "1 0.200000 0.200000 0.200000 0.200000\n"
+    assert (written / "data.yaml").read_text() == DATA
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0 0.5 0.5 0.1\n", r"a\.txt: line 1 has 4 columns"),
+        (BOX + "0 50 50 20 10\n", r"a\.txt: line 2 has coordinates that are not fractions"),
+        ("7 0.5 0.5 0.1 0.1\n", r"a\.txt: line 1: the class number 7 has no name: there are 2"),
+        ("cat 0.5 0.5 0.1 0.1\n", r"a\.txt: line 1 begins with 'cat', not with a class number"),
+        ("0 0.5 x 0.1 0.1\n", r"a\.txt: line 1: a coordinate is 'x', not a number"),
+    ],
+)
+def test_a_faulty_line_is_named(text, message, images, tmp_path, helpers):
+    helpers.write_files(tmp_path / "labels", {"a.txt": text, "classes.txt": "zebra\nant\n"})
+    with pytest.raises(InputError, match=message):
+        read_annotations(tmp_path / "labels", images)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train: images\n", "data.yaml is not the data.yaml of a YOLO data set: it needs 'names'"),
+        ("names: [a, a]\n", "data.yaml: the names of the classes must differ"),
+        ("names: {1: a, 2: b}\n", "data.yaml: 'names' must be a list of names"),
+        ("names: [a\n", "data.yaml is not a YAML file"),
+        ("names: !!python/object/apply:os.system [ls]\n", "data.yaml is not a YAML file"),
+    ],
+)
+def test_a_faulty_data_yaml_is_named(text, message, labels, images, tmp_path, helpers):
+    helpers.write_files(tmp_path, {"data.yaml": text})
+    with pytest.raises(InputError, match=message):
+        read_annotations(tmp_path / "data.yaml", images)
+
+
+def test_labels_of_other_images_are_refused(images, tmp_path, helpers):
+    helpers.write_files(tmp_path / "labels", {"x.txt": BOX, "y.txt": BOX})
+    with pytest.raises(InputError, match=r"2 images of .*labels are not in .*images: x, y"):
+        read_annotations(tmp_path / "labels", images)
+
+
+def test_a_single_file_is_refused(labels, images):
+    with pytest.raises(InputError, match=r"a\.txt is the YOLO annotation of a single image"):
+        read_annotations(labels / "a.txt", images)
