@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import IO, Any
 
 from comining.annotations.coco_file import read_json
+from comining.annotations.formats import (
+    Source,
+    completed_path,
+    read_annotations,
+    write_annotations,
+)
+from comining.annotations.sparse import encode
 from comining.engine.folder_lock import lock_folder
 from comining.errors import InputError
 from comining.output_file import write_atomically
+
+#: Where what replaces a file or folder is written first.
+WRITING = ".writing"
 
 
 class Folder:
@@ -52,35 +63,65 @@ class Folder:
         except OSError as error:
             raise InputError(f"--output {self.path} can't be written: {error.strerror}") from error
 
-    def claim(self, source: dict[str, Any], dataset: dict[str, Any]) -> bool:
+    def read_source(self, images: Path, annotations: Path, listed_only: bool) -> Source:
+        """Read the annotations, and check that their completion can be written here.
+
+        Raises:
+            InputError: they can't be used, or it can't.
+        """
+        if self.path.resolve().is_relative_to(images.resolve()):
+            raise InputError(
+                f"--output {self.path} lies in the folder of the images: choose one beside it"
+            )
+        source = read_annotations(annotations, images, listed_only=listed_only)
+        completed_path(source, self.path / WRITING)
+        return source
+
+    def claim(self, source: Source, images: Path, listed_only: bool) -> None:
         """Make the folder that of a data set.
-
-        Args:
-            source: what the annotations were read from.
-            dataset: the annotations in COCO format.
-
-        Returns:
-            Whether it was so before.
 
         Raises:
             InputError: it is another's.
         """
-        content = json.dumps(dataset, ensure_ascii=False, separators=(",", ":")).encode()
-        now = {**source, "sha256": hashlib.sha256(content).hexdigest()}
-        if self.source.exists():
-            before = read_json(self.source)
-            changed = [key for key in now if before.get(key) != now[key]]
-            if changed:
-                what = ", ".join(x for x in changed if x != "sha256") or "the content of the files"
-                raise InputError(
-                    f"--output {self.path} belongs to {before.get('annotations')} and "
-                    f"{before.get('images')}, and these differ: {what}. Name another folder, or "
-                    "remove this one"
-                )
-            return True
-        write_atomically(self.annotations, lambda file: file.write(content))
-        write_json(self.source, now)
-        return False
+        content = b"".join(encode(source.dataset))
+        now = {
+            "images": str(images.resolve()),
+            "annotations": str(source.path.resolve()),
+            "format": source.format,
+            "listed_only": listed_only,
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
+        if not self.source.exists():
+            write_atomically(self.annotations, lambda file: file.write(content))
+            write_json(self.source, now)
+            return
+        before = read_json(self.source)
+        changed = [key for key in now if before.get(key) != now[key]]
+        if changed:
+            what = ", ".join(x for x in changed if x != "sha256") or "the content of the files"
+            raise InputError(
+                f"--output {self.path} belongs to {before.get('annotations')} and "
+                f"{before.get('images')}, and these differ: {what}. Name another folder, or remove "
+                "this one"
+            )
+
+    def write_completed(self, source: Source, completed: dict[str, Any]) -> Path:
+        """Write a completed data set in the format of its source, and in COCO's.
+
+        Returns:
+            The file or folder in the source's format.
+        """
+        if source.format != "coco":
+            write_atomically(self.completed, lambda file: file.writelines(encode(completed)))
+        writing = self.path / WRITING
+        shutil.rmtree(writing, ignore_errors=True)
+        written = write_annotations(source, completed, writing)
+        target = self.path / written.name
+        if target.is_dir():
+            shutil.rmtree(target)
+        written.replace(target)
+        writing.rmdir()
+        return target
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -13,7 +13,7 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils import comm
 
-from comining.annotations.coco_file import read_coco, read_json
+from comining.annotations.coco_file import read_json
 from comining.annotations.completion import complete as add_mined
 from comining.annotations.sparse import encode, make_sparse
 from comining.config_files import config_folder
@@ -79,19 +79,12 @@ class Work:
     def _read(self) -> None:
         """Read and check what was given; choose the settings, unless that was done before."""
         args, folder = self.args, self.folder
-        dataset, report = read_coco(args.annotations, args.images)
-        if report.is_fatal:
-            raise InputError(str(report))
+        source = folder.read_source(args.images, args.annotations, args.listed_only)
+        dataset = source.dataset
         number = sum(not x.get("iscrowd") for x in dataset["annotations"])
         if number == 0:
             raise InputError(f"{args.annotations} has no box: annotate some objects first")
-        source = {
-            "images": str(args.images.resolve()),
-            "annotations": str(args.annotations.resolve()),
-            "format": "coco",
-            "listed_only": args.listed_only,
-        }
-        folder.claim(source, dataset)
+        folder.claim(source, args.images, args.listed_only)
         if not folder.training_annotations.exists():
             sparse = make_sparse(
                 dataset,
@@ -201,7 +194,9 @@ class Work:
             "score_thresh": {row["name"]: row["threshold"] for row in rows},
         }
         completed = add_mined(dataset, new_boxes(evidence, chosen, category_ids), record)
-        write_atomically(self.folder.completed, lambda file: file.writelines(encode(completed)))
+        args = self.args
+        source = self.folder.read_source(args.images, args.annotations, args.listed_only)
+        self.folder.write_completed(source, completed)
         recall = evidence.found(np.array([x.threshold for x in chosen]))
         write_json(
             self.folder.result,
