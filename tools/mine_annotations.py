@@ -6,8 +6,9 @@ python tools/mine_annotations.py --config-file my.yaml --weights output/model_fi
 python tools/mine_annotations.py --config-file my.yaml --weights output/model_final.pth
     --output completed.json --precision 0.9 --calibrate-on my_val
 
-The output is the data set's annotation file, unchanged, plus the mined annotations: each has the
-fields "score" and "origin": "mined". info["mined"] holds config, overrides, weights, whether the
+The output is the data set's annotation file plus the mined annotations. What is in the file stays
+as it is, but for values that had to be repaired to be read. Each mined annotation has the fields
+"score" and "origin": "mined". info["mined"] holds config, overrides, weights, whether the
 mirror image was asked and, for each category, the score from which on boxes were added; a fixed
 threshold of the training is one on the class score, which of FCOS is not the "score". What overlaps
 an annotated box is dropped as in training.
@@ -39,8 +40,8 @@ from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog
 from detectron2.utils import comm
 from tabulate import tabulate
 
-from comining.annotations.coco_file import read_json
-from comining.annotations.completion import complete, info_of
+from comining.annotations.coco_file import read_repaired
+from comining.annotations.completion import complete
 from comining.annotations.sparse import encode
 from comining.data import check_datasets, register_from_config
 from comining.engine import Trainer, launch, load_config
@@ -87,8 +88,7 @@ def main(args: argparse.Namespace) -> None:
         )
     settings = _settings(args, cfg, score_thresh, files, model.asks_mirror_image)
     if comm.is_main_process():
-        dataset = read_json(files["images"])
-        info_of(dataset)  # better refused now than after mining
+        dataset, _ = read_repaired(files["images"])
     with PartialResults(args.output, settings) as results:
         unreadable = {
             name: mine_dataset(

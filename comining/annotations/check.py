@@ -2,8 +2,8 @@
 
 Prints what is wrong, with the ids of the first offenders, and what training would repair. With
 ``--image-root``, it tells which images are not there, and which lie beside the others but are not
-listed. With ``--check-images`` every image is decoded. The exit code is 1 if training would refuse
-the data.
+listed. With ``--check-images`` every image is decoded, without it a few are looked at. The exit
+code is 1 if training or a tool would refuse the data.
 """
 
 from __future__ import annotations
@@ -23,9 +23,17 @@ from tqdm import tqdm
 
 from comining.errors import InputError
 
-from .coco_file import Report, leads_outside, read_coco
-
-IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+from .coco_file import read_coco
+from .completion import check_scores
+from .image_files import (
+    TOO_DEEP,
+    is_deep,
+    is_image,
+    is_leftover,
+    leads_outside,
+    report_deep_images,
+)
+from .report import Report
 
 
 def note_unlisted(images: Iterable[dict[str, Any]], image_root: Path, report: Report) -> None:
@@ -43,7 +51,7 @@ def note_unlisted(images: Iterable[dict[str, Any]], image_root: Path, report: Re
         path.relative_to(image_root)
         for folder in folders
         for path in (image_root / folder).iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES
+        if is_image(path)
     }
     report.add(
         "note",
@@ -57,7 +65,7 @@ def note_unlisted(images: Iterable[dict[str, Any]], image_root: Path, report: Re
 def check_images(
     images: Iterable[dict[str, Any]], image_root: str | Path, report: Report, workers: int = 1
 ) -> None:
-    """Decode every image and add to ``report`` those that are damaged or of another size.
+    """Decode every image and add to ``report`` those that are damaged, of another size or too deep.
 
     Args:
         images: of a COCO data set.
@@ -65,7 +73,11 @@ def check_images(
         report: gets what is found.
         workers: processes.
     """
-    safe = [image for image in images if not leads_outside(image["file_name"])]
+    safe = [
+        image
+        for image in images
+        if not leads_outside(image["file_name"]) and not is_leftover(image["file_name"])
+    ]
     with ProcessPoolExecutor(workers) as pool:
         problems = list(
             tqdm(
@@ -78,6 +90,7 @@ def check_images(
     for kind, text in (
         ("unreadable", "image files are damaged"),
         ("size", "images have another size than the file says"),
+        ("deep", TOO_DEEP),
     ):
         report.add("error", text, (x for found, x in problems if found == kind))
 
@@ -93,8 +106,11 @@ def _image_problem(root: Path, image: dict[str, Any]) -> tuple[str, str]:
                 # As detectron2 reads it: turned as the camera was held.
                 size = ImageOps.exif_transpose(opened).size
                 opened.load()
+                mode = opened.mode
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return "unreadable", f"{image['file_name']}: {error}"
+    if is_deep(mode):
+        return "deep", image["file_name"]
     stated = (image["width"], image["height"])
     if size != stated:
         return "size", f"{image['file_name']}: {size[0]}x{size[1]}, not {stated[0]}x{stated[1]}"
@@ -122,6 +138,10 @@ def main(argv: list[str] | None = None) -> None:
             note_unlisted(dataset["images"], options.image_root, report)
         if options.check_images:
             check_images(dataset["images"], options.image_root, report, options.workers)
+        elif options.image_root is not None:
+            report_deep_images(dataset["images"], options.image_root, report)
+        # Training does not read them, but the gallery and reviews do.
+        check_scores(dataset["annotations"], report)
     except InputError as error:
         sys.exit(f"error: {error}")
     print(report)

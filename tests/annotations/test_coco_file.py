@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from comining.annotations import check
-from comining.annotations.coco_file import leads_outside, read_coco
+from comining.annotations.coco_file import read_coco
+from comining.annotations.image_files import leads_outside
 from comining.errors import InputError
 
 
@@ -107,8 +108,14 @@ def test_annotations_of_unlisted_images_are_dropped(tmp_path):
     ("change", "message"),
     [
         (lambda d: d["annotations"][0].update(category_id=6), "category that is not listed (1)"),
-        (lambda d: d["images"].append(d["images"][0]), "image ids occur twice (1)"),
-        (lambda d: d["categories"].append(d["categories"][0]), "category ids occur twice (5)"),
+        (
+            lambda d: d["images"].append({**d["images"][0], "file_name": "b.png"}),
+            "image ids occur twice (1)",
+        ),
+        (
+            lambda d: d["categories"].append({"id": 5, "name": "dog"}),
+            "category ids occur twice (5)",
+        ),
         (
             lambda d: d["categories"].extend([{"id": 9, "name": "dog"}, {"id": 7, "name": "cat"}]),
             "1 category names occur twice: rename or merge these categories ('cat': ids 5, 7)",
@@ -129,25 +136,43 @@ def test_errors(change, message, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d.update(images=[]), "lists no images"),
-        (lambda d: d.update(categories=[]), "lists no categories"),
+        (lambda d: d.update(images=[]), "error: the file lists no images"),
+        (lambda d: d.update(categories=[]), "error: the file lists no categories"),
         (lambda d: d.update(annotations={}), "needs a list 'annotations'"),
-        (lambda d: d["images"].append(3), "entry 1 of 'images' is 3, not an object"),
-        (lambda d: d["images"][0].update(id="1"), r"'id' '1'; it must be an integer"),
-        (lambda d: d["images"][0].update(width=4.5), r"'width' 4\.5; it must be an integer"),
-        (lambda d: d["images"][0].pop("file_name"), r"\(id 1\) has 'file_name' None; .* a text"),
-        (lambda d: d["annotations"][0].update(category_id=True), "'category_id' True; .* integer"),
-        (lambda d: d["annotations"][0].update(bbox=[1, 2, 3]), "four numbers"),
-        (lambda d: d["annotations"][0].update(bbox=[1, 2, "3", 4]), "four numbers"),
-        (lambda d: d["annotations"][0].update(bbox=[1, 2, 3, 10**400]), "too large"),
+        (lambda d: d.pop("images"), "needs a list 'images'"),
+        (lambda d: d["images"].append(3), "1 images of the list are no objects (entry 1: 3)"),
     ],
 )
-def test_wrong_types_are_named_with_the_entry(change, message, tmp_path):
+def test_wrong_lists_are_told(change, message, tmp_path):
     dataset = make_dataset([[1, 2, 3, 4]])
     change(dataset)
-    with pytest.raises(InputError, match=message) as error:
-        read(dataset, tmp_path)
-    assert str(tmp_path / "a.json") in str(error.value)
+    _, report = read(dataset, tmp_path)
+    assert report.is_fatal
+    assert message in str(report)
+
+
+def test_all_kinds_of_faults_are_told_at_once(tmp_path):
+    dataset = make_dataset([[1, 2, 3, 4], [1, 2, 3], [5, 5, 0, 3], [-9, 0, 20, 9]])
+    dataset["images"].append({"id": "x", "file_name": "b.png", "width": 4.5, "height": 30})
+    dataset["categories"].append({"id": 6})
+    dataset["annotations"][0]["iscrowd"] = 2
+    dataset["annotations"][3].update(image_id="1", iscrowd=False)
+    _, report = read(dataset, tmp_path)
+    assert str(report).splitlines()[1:] == [
+        "  error: 1 images have no usable 'id': it must be a whole number of at most 2^53 (x: 'x')",
+        "  error: 1 images have no usable 'width': it must be a whole number of at most 2^53 "
+        "(x: 4.5)",
+        "  error: 1 annotations have no usable 'iscrowd': it must be 0 or 1 (1: 2)",
+        "  error: 1 annotations have no usable 'bbox': it must be a list of four numbers: x, y, "
+        "width and height (2: [1, 2, 3])",
+        "  repaired: 1 annotations have 'image_id' in another form: read as what it stands for "
+        "(4: '1')",
+        "  repaired: 1 annotations have 'iscrowd' in another form: read as what it stands for "
+        "(4: False)",
+        "  error: 1 categories have no usable 'name': it must be a text (6: None)",
+        "  repaired: 1 boxes have no area: dropped (3)",
+        "  repaired: 1 boxes reach beyond their image: clipped (4)",
+    ]
 
 
 def test_only_the_first_offenders_are_named(tmp_path):
