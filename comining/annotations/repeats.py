@@ -24,19 +24,15 @@ MAX_RECURRING = 0.1
 
 def merge_categories(categories: Sequence[dict[str, Any]], report: Report) -> list[dict[str, Any]]:
     """Keep one entry of each category whose id and name are those of another."""
-    merged = {(x["id"], x["name"]): x for x in reversed(categories)}
-    repeated = len(categories) - len(merged)
-    if not repeated:
-        return list(categories)
-    seen: defaultdict[tuple[int, str], int] = defaultdict(int)
+    entries: defaultdict[tuple[int, str], list[dict[str, Any]]] = defaultdict(list)
     for x in categories:
-        seen[x["id"], x["name"]] += 1
+        entries[x["id"], x["name"]].append(x)
     report.add(
         "repaired",
         "categories are listed several times with the same id and name: taken for one",
-        (f"{id_}: {name!r}" for (id_, name), number in seen.items() if number > 1),
+        (f"{id_}: {name!r}" for (id_, name), same in entries.items() if len(same) > 1),
     )
-    return list(reversed(merged.values()))
+    return [same[0] for same in entries.values()]
 
 
 def merge_images(
