@@ -21,6 +21,8 @@ UNUSABLE = object()
 ABSENT = object()
 #: Programs that know no whole numbers, as those that run in browsers, round larger ones.
 LARGEST = 2**53
+#: Beyond it, an object counts as neither small nor medium nor large.
+LARGEST_AREA = 1e10
 
 _WHOLE = re.compile(r"\s*[+-]?[0-9]{1,20}(\.0*)?\s*")
 _NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
@@ -129,8 +131,8 @@ def read_image_id(value: Any) -> Any:
 
 
 def is_usable_area(value: Any) -> bool:
-    """Whether it is a positive finite number."""
-    return type(value) in (int, float) and value > 0 and _is_finite(value)
+    """Whether it is a positive number, and none that COCO's evaluation ignores as too large."""
+    return type(value) in (int, float) and 0 < value <= LARGEST_AREA
 
 
 def _is_finite(value: float) -> bool:

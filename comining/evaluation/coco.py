@@ -21,7 +21,7 @@ from detectron2.utils import comm
 from tabulate import tabulate
 
 from comining.annotations.coco_file import read_repaired
-from comining.annotations.values import is_usable_area, read_flag, read_image_id
+from comining.annotations.values import LARGEST_AREA, is_usable_area, read_flag, read_image_id
 from comining.errors import InputError
 
 try:
@@ -165,6 +165,12 @@ def _is_countable(annotation: dict[str, Any]) -> bool:
     return bool(np.isfinite(box).all() and (box[2:] >= 0).all())
 
 
+def _area(annotation: dict[str, Any]) -> float:
+    area = annotation.get("area")
+    _, _, width, height = annotation["bbox"]
+    return area if is_usable_area(area) else min(width * height, LARGEST_AREA)
+
+
 def _indexed(
     annotations: Iterable[dict[str, Any]], images: dict[Any, int], classes: dict[Any, int]
 ) -> COCO:
@@ -185,7 +191,7 @@ def _indexed(
                 "image_id": images[x["image_id"]],
                 "category_id": classes[x["category_id"]],
                 "bbox": x["bbox"],
-                "area": x["area"] if is_usable_area(x.get("area")) else x["bbox"][2] * x["bbox"][3],
+                "area": _area(x),
                 "iscrowd": read_flag(x.get("iscrowd", 0)),
                 **({"score": x["score"]} if "score" in x else {}),
             }

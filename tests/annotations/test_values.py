@@ -183,11 +183,12 @@ def test_categories_are_repaired_where_they_are_read_alone(tmp_path):
 @pytest.mark.parametrize(
     ("area", "text"),
     [
-        (None, "1 areas are no positive numbers: that of the box counts (4)"),
+        (None, "1 areas are no positive numbers up to 1e10: that of the box counts (4)"),
         ("60000", "1 areas are no positive numbers"),
         (0, "1 areas are no positive numbers"),
         (-5.0, "1 areas are no positive numbers"),
         (math.nan, "1 areas are no positive numbers"),
+        (2e10, "1 areas are no positive numbers"),
         (math.inf, "1 areas are no positive numbers"),
         (10**400, "1 areas are no positive numbers"),
         (True, "1 areas are no positive numbers"),
