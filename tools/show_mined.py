@@ -30,7 +30,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from comining.annotations.image_files import refuse_deep_image
 from comining.data import check_datasets, register_from_config
 from comining.data.loader import UNREADABLE_OR_ODD, failure_text
 from comining.engine import load_config
@@ -82,7 +81,6 @@ def show_mined(cfg: CfgNode, output: Path, num_images: int) -> None:
         axis.axis("off")
     for axis, record in zip(axes.flat, records, strict=False):
         try:
-            refuse_deep_image(record["file_name"])
             axis.imshow(read_image(record["file_name"], "RGB"))
             mapped = mapper(record)
         except UNREADABLE_OR_ODD as error:

@@ -18,7 +18,7 @@ IMAGE_SUFFIXES = {
     ".tiff", ".webp",
 }  # fmt: skip
 #: How many images are looked at where a look at all would take too long.
-NUM_SAMPLED = 100
+NUM_SAMPLED = 500
 TOO_DEEP = (
     "image files have more than 8 bits a pixel, or floating-point numbers, and would be read as "
     "black or white: write 8-bit images with the range of values that shows the objects, the same "

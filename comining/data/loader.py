@@ -20,7 +20,6 @@ from detectron2.utils import comm
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from comining.annotations.image_files import refuse_deep_image
 from comining.errors import InputError
 
 from .datasets import check_same_categories
@@ -182,7 +181,6 @@ class _Samples(Dataset):
     def _read(self, image: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
         """The item; or none and why it can't be read, or no reason if the mapper skips it."""
         try:
-            refuse_deep_image(image["file_name"])
             return self.mapper(image), ""
         except Exception as error:
             if isinstance(error, UNREADABLE) or _is_pillows(error):

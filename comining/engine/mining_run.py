@@ -14,7 +14,6 @@ from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from comining.annotations.image_files import refuse_deep_image
 from comining.data.loader import UNREADABLE_OR_ODD, failure_text
 from comining.errors import InputError
 from comining.modeling import CoMining
@@ -235,7 +234,6 @@ class _Images(Dataset):
     def __getitem__(self, index: int) -> dict[str, Any]:
         record = self.records[index]
         try:
-            refuse_deep_image(record["file_name"])
             return self.mapper(record)
         except UNREADABLE_OR_ODD as error:
             return {"unreadable": failure_text(record["file_name"], error)}

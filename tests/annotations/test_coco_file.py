@@ -339,6 +339,45 @@ class TestCommand:
         assert "(more.JPG)\n" in out
         assert "training can use it" in out
 
+    def test_what_is_named_like_an_image_but_is_none(self, folder, capsys):
+        for name in ("._good.png", ".hidden.png"):
+            (folder / name).write_bytes(b"\0\5\x16\7")
+        (folder / "folder.png").mkdir()
+        (folder / "dangling.png").symlink_to(folder / "gone.png")
+        check.main([str(folder / "a.json"), "--image-root", str(folder)])
+        assert "not listed" not in capsys.readouterr().out
+        data = json.loads((folder / "a.json").read_text())
+        for number, name in enumerate(["folder.png", "dangling.png", "._good.png"], start=10):
+            data["images"].append({"id": number, "file_name": name, "width": 4, "height": 3})
+        (folder / "a.json").write_text(json.dumps(data))
+        with pytest.raises(SystemExit):
+            check.main([str(folder / "a.json"), "--image-root", str(folder)])
+        assert capsys.readouterr().out.splitlines()[1:] == [
+            "  error: 1 image files are what macOS leaves beside images, and are none: remove "
+            "their entries (._good.png)",
+            f"  error: 2 image files are not in {folder} (dangling.png, folder.png)",
+        ]
+
+    @pytest.mark.parametrize("options", [[], ["--check-images"]])
+    def test_images_that_would_be_white_or_black(self, options, folder, capsys):
+        data = json.loads((folder / "a.json").read_text())
+        Image.new("I;16", (4, 3), 3000).save(folder / "good.png")
+        data["images"] = data["images"][:1]
+        (folder / "a.json").write_text(json.dumps(data))
+        with pytest.raises(SystemExit):
+            check.main([str(folder / "a.json"), "--image-root", str(folder), *options])
+        (finding,) = [x for x in capsys.readouterr().out.splitlines() if "error" in x]
+        assert finding.startswith("  error: 1 image files have more than 8 bits a pixel")
+        assert finding.endswith("(good.png)")
+
+    def test_mined_boxes_without_a_score(self, folder, capsys):
+        data = json.loads((folder / "a.json").read_text())
+        data["annotations"][0].update(origin="mined", score=7)
+        (folder / "a.json").write_text(json.dumps(data))
+        with pytest.raises(SystemExit):
+            check.main([str(folder / "a.json")])
+        assert "1 mined annotations have no 'score' from 0 to 1 (1)" in capsys.readouterr().out
+
     def test_nothing_outside_the_image_folder_is_looked_at(self, folder, capsys):
         """Neither the damaged image that the file names, nor those beside it."""
         (folder / "images").mkdir()
