@@ -88,7 +88,7 @@ def main(args: argparse.Namespace) -> None:
         )
     settings = _settings(args, cfg, score_thresh, files, model.asks_mirror_image)
     if comm.is_main_process():
-        dataset, _ = read_repaired(files["images"])
+        dataset = _read_dataset(files["images"], records["images"])  # better refused now
     with PartialResults(args.output, settings) as results:
         unreadable = {
             name: mine_dataset(
@@ -183,6 +183,19 @@ def _annotation_files(names: dict[str, str]) -> dict[str, Path]:
             raise InputError(f"{name} is not in COCO format: register a file that is")
         files[key] = Path(path)
     return files
+
+
+def _read_dataset(path: Path, records: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the mined annotations are added to; the images must be those that are mined."""
+    dataset, report = read_repaired(path)
+    if report.is_fatal:
+        raise InputError(f"{path} can't be completed. {report}")
+    if not {x["image_id"] for x in records} <= {x["id"] for x in dataset["images"]}:
+        raise InputError(
+            f"the data set was not read as {path} is read here: register it with "
+            "DATASETS.REGISTER or comining.data.register_coco"
+        )
+    return dataset
 
 
 def _settings(

@@ -47,18 +47,18 @@ def note_unlisted(images: Iterable[dict[str, Any]], image_root: Path, report: Re
     names = (x["file_name"] for x in images if not leads_outside(x["file_name"]))
     listed = {Path(os.path.normpath(name)) for name in names}
     folders = {path.parent for path in listed if (image_root / path.parent).is_dir()}
-    found = {
+    unlisted = [
         path.relative_to(image_root)
         for folder in folders
         for path in (image_root / folder).iterdir()
-        if is_image(path)
-    }
+        if path.relative_to(image_root) not in listed and is_image(path)
+    ]
     report.add(
         "note",
         f"images in {image_root} are not listed: training does not see them and nothing is mined "
         "there, unless you append them to 'images' and set DATALOADER.FILTER_EMPTY_ANNOTATIONS "
         "False, as docs/your_data.md shows",
-        map(str, sorted(found - listed)),
+        map(str, sorted(unlisted)),
     )
 
 

@@ -86,7 +86,7 @@ def read_repaired(
     report.add("error", "image ids occur twice", repeated(x["id"] for x in images))
     report.add(
         "note",
-        "annotation ids occur twice: they matter to make_sparse_coco.py alone",
+        "annotation ids occur twice: training does not mind, but no sparse version can be made",
         repeated(x["id"] for x in annotations if "id" in x),
     )
     repaired = {**dataset, "images": images, "categories": categories}

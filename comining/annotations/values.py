@@ -60,7 +60,7 @@ def repair_records(
     """
     image_id = "id" if key == "images" else "image_id"
     fields = [
-        field._replace(read=read_image_id) if names_as_ids and field.name == image_id else field
+        field._replace(read=read_id) if names_as_ids and field.name == image_id else field
         for field in _FIELDS[key]
     ]
     faults, repairs = defaultdict(list), defaultdict(list)
@@ -124,8 +124,8 @@ def read_flag(value: Any) -> Any:
     return _FLAGS.get(value.strip().lower(), UNUSABLE) if isinstance(value, str) else UNUSABLE
 
 
-def read_image_id(value: Any) -> Any:
-    """The number that an id of an image stands for or, if it is a name, the name."""
+def read_id(value: Any) -> Any:
+    """The number that an id stands for or, if it is a name, the name."""
     number = _read_whole(value)
     return value if number is UNUSABLE and isinstance(value, str) else number
 

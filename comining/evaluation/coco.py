@@ -21,7 +21,7 @@ from detectron2.utils import comm
 from tabulate import tabulate
 
 from comining.annotations.coco_file import read_repaired
-from comining.annotations.values import LARGEST_AREA, is_usable_area, read_flag, read_image_id
+from comining.annotations.values import LARGEST_AREA, is_usable_area, read_flag, read_id
 from comining.errors import InputError
 
 try:
@@ -66,7 +66,9 @@ class COCOBoxEvaluator(DatasetEvaluator):
         contiguous_ids = metadata.get(
             "thing_dataset_id_to_contiguous_id", {x: x for x in range(len(self.category_names))}
         )
-        self.category_ids = sorted(contiguous_ids, key=contiguous_ids.__getitem__)
+        ids = sorted(contiguous_ids, key=contiguous_ids.__getitem__)
+        # Where detectron2 has read the file, they are as in the file.
+        self.category_ids = [read_id(x) for x in ids] if json_file else ids
         self.reset()
 
     def reset(self) -> None:
@@ -96,8 +98,7 @@ class COCOBoxEvaluator(DatasetEvaluator):
             return OrderedDict()
         results = box_metrics(
             self.ground_truth,
-            # Of a data set that detectron2 has read, they are as in the file.
-            [{**x, "image_id": read_image_id(x["image_id"])} for x in predictions],
+            [{**x, "image_id": read_id(x["image_id"])} for x in predictions],
             dict(zip(self.category_ids, self.category_names, strict=True)),
         )
         logger.info(f"Box metrics on {self.dataset_name}:\n{_table(results)}")
@@ -166,7 +167,7 @@ def _is_countable(annotation: dict[str, Any]) -> bool:
 
 
 def _area(annotation: dict[str, Any]) -> float:
-    area = annotation.get("area")
+    area: Any = annotation.get("area")
     _, _, width, height = annotation["bbox"]
     return area if is_usable_area(area) else min(width * height, LARGEST_AREA)
 
