@@ -89,8 +89,9 @@ def test_input_that_has_to_be_repaired(trained, completed, tmp_path):
     data["annotations"][0].update(image_id=99, category_id="5", iscrowd=None, area=None)
     data["annotations"][2].update(bbox=["4", 4, "9", 9.0], image_id="13")
     (tmp_path / "sparse.json").write_text(json.dumps(data))
-    entries = [["sparse", str(tmp_path / "sparse.json"), str(trained)]]
-    found = run(trained, tmp_path / "completed.json", "DATASETS.REGISTER", str(entries))
+    entries = [["to_repair", str(tmp_path / "sparse.json"), str(trained)]]
+    found = run(trained, tmp_path / "completed.json", "--dataset", "to_repair",
+                "DATASETS.REGISTER", str(entries))  # fmt: skip
     assert found["images"] == completed["images"]
     assert added(found) == added(completed)
     assert [(x["image_id"], x["bbox"]) for x in found["annotations"]] == [
