@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from .report import Report
+from .report import NUM_NAMED, Report
 
 #: Two boxes of one category whose IoU is at least this are taken for the same object.
 SAME_OBJECT_IOU = 0.7
 #: If more of the boxes than this share recur in another entry of their file, these are several
 #: annotators' versions of an image; if fewer, parts of one.
 MAX_RECURRING = 0.1
+#: Of how many boxes that is found out, of one image and in all.
+NUM_COMPARED = 1_000, 10_000
 
 
 def merge_categories(categories: Sequence[dict[str, Any]], report: Report) -> list[dict[str, Any]]:
@@ -68,14 +70,9 @@ def merge_images(
         "image files are listed several times, with different sizes: keep one entry of each",
         map(_named, other_size.items()),
     )
-    group_of = {x["id"]: number for number, same in enumerate(repeated.values()) for x in same}
-    by_group: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
-    for x in annotations:
-        if x["image_id"] in group_of:
-            by_group[group_of[x["image_id"]]].append(x)
-    copies = {id(x) for members in by_group.values() for x in _copies(members)}
-    left = [[x for x in members if id(x) not in copies] for members in by_group.values()]
-    if sum(map(_num_recurring, left)) > MAX_RECURRING * sum(map(len, left)):
+    by_file = _by_file(repeated, annotations)
+    copies = {id(x) for members in by_file for x in _copies(members)}
+    if _are_versions([x for x in members if id(x) not in copies] for members in by_file):
         report.add(
             "error",
             "image files are listed several times, with versions of the same boxes, as of several "
@@ -94,22 +91,43 @@ def merge_images(
             "annotations recur in other entries of their file: dropped",
             (x.get("id", "no id") for x in annotations if id(x) in copies),
         )
-        first_id = {x["id"]: same[0]["id"] for same in repeated.values() for x in same}
-        dropped = {id(x) for same in repeated.values() for x in same[1:]}
-        images = [x for x in images if id(x) not in dropped]
-        annotations = [
-            {**x, "image_id": first_id[x["image_id"]]}
-            if first_id.get(x["image_id"], x["image_id"]) != x["image_id"]
-            else x
-            for x in annotations
-            if id(x) not in copies
-        ]
+        left = [x for x in annotations if id(x) not in copies]
+        return _joined(repeated.values(), images, left)
     return images, annotations
+
+
+def _by_file(
+    entries: dict[str, list[dict[str, Any]]], annotations: list[dict[str, Any]]
+) -> list[list[dict[str, Any]]]:
+    number_of = {x["id"]: number for number, same in enumerate(entries.values()) for x in same}
+    groups: list[list[dict[str, Any]]] = [[] for _ in entries]
+    for x in annotations:
+        if x["image_id"] in number_of:
+            groups[number_of[x["image_id"]]].append(x)
+    return groups
+
+
+def _joined(
+    groups: Iterable[list[dict[str, Any]]],
+    images: list[dict[str, Any]],
+    annotations: list[dict[str, Any]],
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The first image of each group in place of all, which is what annotations refer to."""
+    first_id: dict[int, int] = {}
+    others: set[int] = set()
+    for first, *more in groups:
+        first_id.update((x["id"], first["id"]) for x in more)
+        others.update(map(id, more))
+    return [x for x in images if id(x) not in others], [
+        {**x, "image_id": first_id[x["image_id"]]} if x["image_id"] in first_id else x
+        for x in annotations
+    ]
 
 
 def _named(entry: tuple[str, list[dict[str, Any]]]) -> str:
     name, same = entry
-    return f"{name}: ids {', '.join(str(x['id']) for x in same)}"
+    more = ", ..." if len(same) > NUM_NAMED else ""
+    return f"{name}: ids {', '.join(str(x['id']) for x in same[:NUM_NAMED])}{more}"
 
 
 def _share_ids(images: list[dict[str, Any]]) -> bool:
@@ -131,6 +149,22 @@ def _copies(annotations: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if first.setdefault((x["category_id"], x.get("iscrowd", 0), *x["bbox"]), x["image_id"])
         != x["image_id"]
     ]
+
+
+def _are_versions(groups: Iterable[list[dict[str, Any]]]) -> bool:
+    """Whether most entries of a file show the same objects, each in its own way.
+
+    Args:
+        groups: by file, the annotations of its entries.
+    """
+    of_one, of_all = NUM_COMPARED
+    compared = recurring = 0
+    for members in groups:
+        compared += len(members[:of_one])
+        recurring += _num_recurring(members[:of_one])
+        if compared >= of_all:
+            break
+    return recurring > MAX_RECURRING * compared
 
 
 def _num_recurring(annotations: list[dict[str, Any]]) -> int:
