@@ -44,7 +44,7 @@ def command() -> None:
     """Do what the command line says. Scripts that register more detectors call this, too."""
     try:
         launch(main, default_argument_parser(epilog=__doc__).parse_args())
-    except (InputError, FloatingPointError) as error:
+    except (InputError, FloatingPointError, TimeoutError) as error:
         sys.exit(f"error: {error}")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import os
 import socket
 import sys
@@ -17,8 +16,7 @@ from torch import distributed, multiprocessing
 
 from comining.errors import InputError
 
-#: How long a process waits for the others, as in detectron2.
-TIMEOUT = datetime.timedelta(minutes=30)
+from .waiting import TIMEOUT, meet_at
 
 _DEFAULT_ADDRESS = default_argument_parser().get_default("dist_url")
 
@@ -79,7 +77,7 @@ def _spawned(
         torch.set_num_threads(max(1, torch.get_num_threads() // args.num_gpus))
     try:
         _run_worker(main, args, address)
-    except (InputError, FloatingPointError) as error:
+    except (InputError, FloatingPointError, TimeoutError) as error:
         sys.exit(f"error: {error}")
 
 
@@ -104,6 +102,7 @@ def _run_worker(
         rank=rank,
         timeout=TIMEOUT,
     )
+    meet_at(store, world_size)
     _make_local_group(local_size)
     # Of several machines, each counts the restarts that it began. An evaluation has nothing to go
     # on from: it would take the last checkpoint for the weights that it was given.
@@ -114,6 +113,7 @@ def _run_worker(
     # Not where an error was raised: NCCL would wait for the other processes, which wait for this
     # one. It has to end, so that whoever started it ends them.
     distributed.destroy_process_group()
+    meet_at(None)
     return result
 
 
