@@ -47,7 +47,6 @@ from detectron2.data.detection_utils import (
 )
 from detectron2.data.transforms import AugInput, AugmentationList
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
-from detectron2.modeling import build_model
 from detectron2.structures import Instances
 from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont
@@ -60,6 +59,7 @@ from comining.data.loader import UNREADABLE_OR_ODD
 from comining.engine import Checkpointer, load_config
 from comining.engine.setup import check_weights
 from comining.errors import InputError
+from comining.modeling.build import build_detector
 from comining.output_file import write_atomically
 
 VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"}
@@ -340,7 +340,7 @@ def predict(
     total = _count_pictures(inputs, every)
     for detector in ("RETINANET", "FCOS", "ROI_HEADS"):
         cfg.MODEL[detector].SCORE_THRESH_TEST = score_thresh
-    model = build_model(cfg).eval()
+    model = build_detector(cfg).eval()
     Checkpointer(model, whole=True).load(cfg.MODEL.WEIGHTS)
     categories = find_categories(cfg)
     num_classes = getattr(model, "num_classes", len(categories))

@@ -17,7 +17,6 @@ from detectron2.data.transforms import RandomFlip
 from detectron2.engine import DefaultTrainer, HookBase, TrainerBase, create_ddp_model
 from detectron2.engine.hooks import EvalHook
 from detectron2.evaluation import DatasetEvaluator
-from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.utils import comm
 from detectron2.utils.events import CommonMetricPrinter, EventWriter
 from torch import distributed, nn
@@ -31,9 +30,10 @@ from comining.data import (
 from comining.data.tolerant import TolerantMapper
 from comining.errors import InputError
 from comining.evaluation import COCOBoxEvaluator
+from comining.modeling.build import build_detector, has_unused_levels
 
 from .checkpoint import Checkpointer, last_checkpoint
-from .evaluate import evaluate
+from .evaluate import IncompleteEvaluationError, evaluate
 from .model_check import check_same_model, describe_model
 from .printer import MinedLabelsPrinter
 from .solver import amp_dtype, build_optimizer, solver_errors
@@ -74,6 +74,7 @@ class Trainer(DefaultTrainer):
             model,
             broadcast_buffers=False,
             device_ids=[comm.get_local_rank()] if on_gpu else None,
+            find_unused_parameters=has_unused_levels(model),
         )
         self._trainer = TrainStep(
             model,
@@ -162,12 +163,8 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
-        if cfg.MODEL.META_ARCHITECTURE not in META_ARCH_REGISTRY:
-            raise InputError(
-                f"MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE!r}, which is not "
-                "registered; CoMiningRetinaNet, CoMiningFCOS, RetinaNet and FCOS are"
-            )
-        model = super().build_model(cfg)
+        model = build_detector(cfg)
+        logger.info(f"Model:\n{model}")
         log_size(model)
         return model
 
@@ -189,7 +186,8 @@ class Trainer(DefaultTrainer):
         except InputError as error:
             logger.error(f"Evaluation: {error}")
             self._incomplete = error
-            self._last_eval_results = getattr(error, "results", OrderedDict())
+            has_some = isinstance(error, IncompleteEvaluationError)
+            self._last_eval_results = error.results if has_some else OrderedDict()
         return self._last_eval_results
 
     def build_writers(self) -> list[EventWriter]:
