@@ -30,7 +30,7 @@ from comining.data import (
 from comining.data.tolerant import TolerantMapper
 from comining.errors import InputError
 from comining.evaluation import COCOBoxEvaluator
-from comining.modeling.build import build_detector, has_unused_levels
+from comining.modeling.build import build_detector, leaves_parameters_out
 
 from .checkpoint import Checkpointer, last_checkpoint
 from .evaluate import IncompleteEvaluationError, evaluate
@@ -74,7 +74,7 @@ class Trainer(DefaultTrainer):
             model,
             broadcast_buffers=False,
             device_ids=[comm.get_local_rank()] if on_gpu else None,
-            find_unused_parameters=has_unused_levels(model),
+            find_unused_parameters=comm.get_world_size() > 1 and leaves_parameters_out(model),
         )
         self._trainer = TrainStep(
             model,

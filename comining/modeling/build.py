@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.modeling import META_ARCH_REGISTRY, build_model
+from detectron2.modeling import META_ARCH_REGISTRY, Backbone, build_model
 from torch import nn
 
 from comining.errors import InputError
 
 from .retinanet import RetinaNet
+
+#: Height and width of an image of which every level has at least one place.
+PROBE_SIZE = 128
 
 
 def build_detector(cfg: CfgNode) -> nn.Module:
@@ -36,12 +39,23 @@ def build_detector(cfg: CfgNode) -> nn.Module:
         raise InputError(f"the settings of MODEL can't be used: {text}") from error
 
 
-def has_unused_levels(model: nn.Module) -> bool:
-    """Whether a dense detector's backbone makes levels that its head does not work on.
+def leaves_parameters_out(model: nn.Module) -> bool:
+    """Whether a dense detector's backbone has parameters for levels that its head does not use.
 
-    No loss reaches what makes them, and processes that train together must not wait for it.
+    No loss reaches them, and processes that train together must not wait for their gradients.
     """
     backbone, used = getattr(model, "backbone", None), getattr(model, "head_in_features", None)
-    if used is None or backbone is None or not hasattr(backbone, "output_shape"):
+    if used is None or not isinstance(backbone, Backbone):
         return False
-    return not set(backbone.output_shape()).issubset(used)
+    if set(backbone.output_shape()).issubset(used):
+        return False
+    device = next(backbone.parameters()).device
+    size = max(PROBE_SIZE, backbone.size_divisibility)
+    was_training = backbone.training
+    features = backbone.eval()(torch.zeros(1, len(model.pixel_mean), size, size, device=device))
+    backbone.train(was_training)
+    trained = [x for x in backbone.parameters() if x.requires_grad]
+    reached = torch.autograd.grad(
+        sum(features[name].sum() for name in used), trained, allow_unused=True
+    )
+    return any(gradient is None for gradient in reached)

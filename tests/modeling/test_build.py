@@ -6,7 +6,7 @@ from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
 
 from comining.errors import InputError
-from comining.modeling.build import build_detector, has_unused_levels
+from comining.modeling.build import build_detector, leaves_parameters_out
 from tests.modeling.helpers import plain, tiny_config, two_items
 
 
@@ -48,7 +48,10 @@ def test_plain_retinanet_is_detectron2s(norm):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["MODEL.RETINANET.NORM", "GNN"], r"MODEL\.RETINANET\.NORM is 'GNN', which detectron2 does"),
+        (
+            ["MODEL.RETINANET.NORM", "GNN"],
+            r"MODEL\.RETINANET\.NORM is 'GNN', which detectron2 does",
+        ),
         (["MODEL.RETINANET.IN_FEATURES", ["p3", "p9"]], r"IN_FEATURES has p9, which the backbone"),
         (["MODEL.RETINANET.IN_FEATURES", ["p3", "p4"]], r"settings of MODEL can't be used: "),
         (["MODEL.RETINANET.NORM", "GN", "MODEL.FPN.OUT_CHANNELS", 16], r"can't be used: .*32"),
@@ -61,11 +64,26 @@ def test_settings_that_make_no_detector(settings, message):
         build_detector(tiny_config(*settings))
 
 
-@pytest.mark.parametrize(("levels", "unused"), [(["p3", "p4", "p5", "p6"], False), (["p3"], True)])
-def test_levels_that_no_loss_reaches(levels, unused):
-    cfg = tiny_config("MODEL.FCOS.IN_FEATURES", levels, detector="FCOS")
-    assert has_unused_levels(build_detector(cfg)) == unused
+@pytest.mark.parametrize(
+    ("backbone", "levels", "expected"),
+    [
+        ("build_fcos_resnet_fpn_p5_backbone", ["p3", "p4", "p5", "p6", "p7"], False),
+        ("build_fcos_resnet_fpn_p5_backbone", ["p3", "p4", "p5"], True),  # p6 and p7 are learnt
+        ("build_resnet_fpn_backbone", ["p3", "p4", "p5"], False),  # p6 is a maximum
+        ("build_resnet_fpn_backbone", ["p4", "p5"], True),
+    ],
+)
+def test_parameters_that_no_loss_reaches(backbone, levels, expected):
+    overrides = ("MODEL.BACKBONE.NAME", backbone, "MODEL.FCOS.IN_FEATURES", levels)
+    model = build_detector(tiny_config(*overrides, detector="FCOS"))
+    before = {name: x.clone() for name, x in model.state_dict().items()}
+    assert leaves_parameters_out(model) == expected
+    with EventStorage():
+        sum(model(two_items()).values()).backward()
+    unreached = [name for name, x in model.named_parameters() if x.grad is None and x.requires_grad]
+    assert bool(unreached) == expected
+    torch.testing.assert_close(dict(model.state_dict()), before, rtol=0, atol=0)
 
 
 def test_other_models_have_no_levels():
-    assert not has_unused_levels(torch.nn.Linear(1, 1))
+    assert not leaves_parameters_out(torch.nn.Linear(1, 1))
