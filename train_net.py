@@ -9,6 +9,9 @@ A YAML config is data. One that ends in .py is a detectron2 Lazy config: a Pytho
 run. Run none that you would not run otherwise.
 """
 
+import comining  # noqa: F401  registers detectors; first, to import detectron2 quietly
+
+# isort: split
 import argparse
 import sys
 from typing import Any
@@ -16,7 +19,6 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.engine import default_argument_parser
 
-import comining  # noqa: F401  registers the detectors and data sets
 from comining.engine import Checkpointer, Trainer, launch, lazy_keys, setup, setup_lazy
 from comining.errors import InputError
 

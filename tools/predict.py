@@ -24,6 +24,9 @@ is interrupted leaves DIR/predictions.partial.json instead, with what it has fou
 
 from __future__ import annotations
 
+import comining  # noqa: F401  first, to import detectron2 quietly
+
+# isort: split
 import argparse
 import contextlib
 import json
@@ -54,6 +57,7 @@ from signals import end_as_if_interrupted
 from tqdm import tqdm
 
 from comining.annotations.coco_file import read_categories
+from comining.console import hide_warnings_of_others
 from comining.data import register_from_config
 from comining.data.loader import UNREADABLE_OR_ODD
 from comining.engine import Checkpointer, load_config
@@ -386,6 +390,7 @@ def _model_input(pixels: np.ndarray, resize: AugmentationList, image_format: str
 
 
 def main() -> None:
+    hide_warnings_of_others()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

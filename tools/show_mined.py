@@ -12,6 +12,9 @@ second views, mined is what the mirror image shows, too, and the score is the lo
 
 from __future__ import annotations
 
+import comining  # noqa: F401  first, to import detectron2 quietly
+
+# isort: split
 import argparse
 import sys
 from collections.abc import Sequence
@@ -30,6 +33,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
+from comining.console import hide_warnings_of_others
 from comining.data import check_datasets, register_from_config
 from comining.data.loader import UNREADABLE_OR_ODD, failure_text
 from comining.engine import load_config
@@ -106,6 +110,7 @@ def show_mined(cfg: CfgNode, output: Path, num_images: int) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
+    hide_warnings_of_others()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

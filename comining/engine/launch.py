@@ -14,6 +14,7 @@ from detectron2.engine import default_argument_parser
 from detectron2.utils import comm
 from torch import distributed, multiprocessing
 
+from comining.console import hide_warnings_of_others
 from comining.errors import InputError
 
 from .waiting import TIMEOUT, meet_at
@@ -39,6 +40,7 @@ def launch(main: Callable[[argparse.Namespace], Any], args: argparse.Namespace) 
     Raises:
         InputError: the machine can't do what is asked for.
     """
+    hide_warnings_of_others()
     if "LOCAL_RANK" in os.environ:
         _check_restartable()
         _check_number(int(os.environ["LOCAL_WORLD_SIZE"]), "--nproc-per-node")
@@ -67,6 +69,7 @@ def _spawned(
     args: argparse.Namespace,
     address: str,
 ) -> None:
+    hide_warnings_of_others()
     os.environ.update(
         LOCAL_RANK=str(local_rank),
         LOCAL_WORLD_SIZE=str(args.num_gpus),
