@@ -181,13 +181,15 @@ class Trainer(DefaultTrainer):
     def _evaluate(self) -> OrderedDict[str, Any]:
         """A training is not to end because the test data, or some of them, can't be read."""
         self._incomplete = None
+        self._last_eval_results = OrderedDict()
         try:
             self._last_eval_results = self.test(self.cfg, self.model)
+        except IncompleteEvaluationError as error:
+            self._incomplete, self._last_eval_results = error, error.results
         except InputError as error:
-            logger.error(f"Evaluation: {error}")
             self._incomplete = error
-            has_some = isinstance(error, IncompleteEvaluationError)
-            self._last_eval_results = error.results if has_some else OrderedDict()
+        if self._incomplete is not None:
+            logger.error(f"Evaluation: {self._incomplete}")
         return self._last_eval_results
 
     def build_writers(self) -> list[EventWriter]:

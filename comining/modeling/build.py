@@ -49,10 +49,10 @@ def leaves_parameters_out(model: nn.Module) -> bool:
         return False
     if set(backbone.output_shape()).issubset(used):
         return False
-    device = next(backbone.parameters()).device
     size = max(PROBE_SIZE, backbone.size_divisibility)
+    mean = model.get_buffer("pixel_mean")
     was_training = backbone.training
-    features = backbone.eval()(torch.zeros(1, len(model.pixel_mean), size, size, device=device))
+    features = backbone.eval()(mean.new_zeros(1, len(mean), size, size))
     backbone.train(was_training)
     trained = [x for x in backbone.parameters() if x.requires_grad]
     reached = torch.autograd.grad(
