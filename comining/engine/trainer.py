@@ -187,6 +187,8 @@ class Trainer(DefaultTrainer):
         except IncompleteEvaluationError as error:
             self._incomplete, self._last_eval_results = error, error.results
         except InputError as error:
+            if comm.get_world_size() > 1:
+                raise  # the others may be waiting within the evaluation
             self._incomplete = error
         if self._incomplete is not None:
             logger.error(f"Evaluation: {self._incomplete}")
