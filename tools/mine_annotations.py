@@ -27,6 +27,9 @@ third.
 
 from __future__ import annotations
 
+import comining  # noqa: F401  first, to import detectron2 quietly
+
+# isort: split
 import argparse
 import hashlib
 import sys

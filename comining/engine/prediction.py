@@ -14,7 +14,6 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data.detection_utils import build_augmentation, convert_PIL_to_numpy
 from detectron2.data.transforms import AugInput, AugmentationList
-from detectron2.modeling import build_model
 from PIL import Image
 from torch import nn
 from tqdm import tqdm
@@ -70,7 +69,7 @@ def predict(
     output.mkdir(parents=True, exist_ok=True)
     total = count_pictures(inputs, every)
     cfg = _at_inference(cfg, score_thresh)
-    model = build_model(cfg).eval()
+    model = build_detector(cfg).eval()
     Checkpointer(model, whole=True).load(weights)
     categories = find_categories(cfg, getattr(model, "num_classes", None))
     root = Path(os.path.commonpath([path.parent for path in inputs]))

@@ -87,6 +87,8 @@ class TrainStep(TrainerBase):
         self.optimizer.zero_grad()
         self.grad_scaler.scale(sum(losses.values())).backward()
         self._log(losses, batch, data_time)
+        # A fused optimizer would be given scaled gradients, and clip those.
+        self.grad_scaler.unscale_(self.optimizer)
         self.grad_scaler.step(self.optimizer)
         self._update_scale()
 

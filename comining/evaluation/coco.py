@@ -73,20 +73,25 @@ class COCOBoxEvaluator(DatasetEvaluator):
 
     def reset(self) -> None:
         self.predictions: list[dict[str, Any]] = []
+        self.seen: list[Any] = []
 
     def process(self, inputs: Iterable[dict[str, Any]], outputs: Iterable[dict[str, Any]]) -> None:
         for item, output in zip(inputs, outputs, strict=True):
+            self.seen.append(item["image_id"])
             instances = output["instances"].to("cpu")
             self.predictions += instances_to_coco_json(instances, item["image_id"])
 
     def evaluate(self) -> OrderedDict[str, dict[str, float]] | None:
         """Gather the predictions of all processes and compare them with the annotations.
 
+        Images that have not been processed, as they can't be read, do not count.
+
         Returns:
             In the main process, under "bbox" each of ``METRICS`` and ``AP-<category>``, in 0..100
             and NaN where nothing can be computed; nothing where the data set has no annotations.
         """
         predictions = list(chain(*comm.gather(self.predictions)))
+        seen = {read_id(x) for x in chain(*comm.gather(self.seen))}
         if not comm.is_main_process():
             return None
         for prediction in predictions:
@@ -96,8 +101,9 @@ class COCOBoxEvaluator(DatasetEvaluator):
         if "annotations" not in self.ground_truth:
             logger.info(f"{self.dataset_name} has no annotations to compare the predictions with")
             return OrderedDict()
+        images = [image for image in self.ground_truth["images"] if read_id(image["id"]) in seen]
         results = box_metrics(
-            self.ground_truth,
+            {**self.ground_truth, "images": images},
             [{**x, "image_id": read_id(x["image_id"])} for x in predictions],
             dict(zip(self.category_ids, self.category_names, strict=True)),
         )

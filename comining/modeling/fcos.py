@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.layers import ShapeSpec, get_norm
+from detectron2.layers import ShapeSpec
 from detectron2.modeling import (
     BACKBONE_REGISTRY,
     FPN,
@@ -20,12 +20,13 @@ from detectron2.modeling.meta_arch import fcos
 from detectron2.modeling.meta_arch.dense_detector import permute_to_N_HWA_K
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import get_event_storage
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from comining.errors import InputError
 
 from .comining import BRANCHES, CoMining
+from .head import head_norm
 from .labels import Labels
 from .losses import box_loss, centerness, dense_focal_loss, mean_per_branch
 from .matching import label_locations
@@ -80,7 +81,7 @@ class FCOS(fcos.FCOS):
                 input_shape=input_shape,
                 num_classes=settings.NUM_CLASSES,
                 conv_dims=[input_shape[0].channels] * settings.NUM_CONVS,
-                norm=head_norm(settings.NORM),
+                norm=head_norm("MODEL.FCOS.NORM", settings.NORM),
                 prior_prob=settings.PRIOR_PROB,
             ),
             "head_in_features": settings.IN_FEATURES,
@@ -113,22 +114,6 @@ def _nowhere(instances: Instances) -> Instances:
         gt_boxes=Boxes(boxes.new_zeros(1, 4)),
         gt_classes=instances.gt_classes.new_zeros(1),
     )
-
-
-def head_norm(name: str) -> str | Callable[[int], nn.Module]:
-    """What detectron2's heads take as ``norm``, for a name as in ``MODEL.FCOS.NORM``.
-
-    Raises:
-        InputError: detectron2 has no such norm.
-    """
-    try:
-        get_norm(name, 32)
-    except KeyError as error:
-        raise InputError(f"MODEL.FCOS.NORM is {name!r}, which detectron2 doesn't know") from error
-    # detectron2's 0.6 release first tries a head's norm on one channel, too few for 32 groups.
-    if name != "GN":
-        return name
-    return lambda channels: get_norm(name, 32 if channels == 1 else channels)
 
 
 # A detectron2 that can build its own keeps it.
