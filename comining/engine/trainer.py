@@ -70,12 +70,9 @@ class Trainer(DefaultTrainer):
             optimizer = self.build_optimizer(cfg, model)
         data_loader = self.build_train_loader(cfg)
         self.check_categories(cfg, [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST])
-        on_gpu = torch.device(cfg.MODEL.DEVICE).type == "cuda"
-        model = create_ddp_model(
-            model,
-            broadcast_buffers=False,
-            device_ids=[comm.get_local_rank()] if on_gpu else None,
-        )
+        # Without device_ids a model stays on its device, too, but its input is not moved: else each
+        # tensor of a batch would be by itself, before the model can move them all in a few copies.
+        model = create_ddp_model(model, broadcast_buffers=False, device_ids=None)
         self._trainer = TrainStep(
             model,
             data_loader,
