@@ -58,6 +58,7 @@ from comining.annotations.coco_file import read_categories
 from comining.data import register_from_config
 from comining.data.loader import UNREADABLE_OR_ODD
 from comining.engine import Checkpointer, load_config
+from comining.engine.device import usable_device
 from comining.engine.setup import check_weights
 from comining.errors import InputError
 from comining.output_file import write_atomically
@@ -416,8 +417,7 @@ def main() -> None:
     try:
         inputs = find_inputs(options.inputs, options.output)
         cfg = load_config(options.config_file, options.opts)
-        if not torch.cuda.is_available():
-            cfg.MODEL.DEVICE = "cpu"
+        cfg.MODEL.DEVICE = usable_device(cfg.MODEL.DEVICE)
         cfg.MODEL.WEIGHTS = options.weights
         check_weights(cfg.MODEL.WEIGHTS, options.config_file)
         register_from_config(cfg)
