@@ -1,0 +1,126 @@
+"""Whole commands on the pretended GPU: training, resuming, evaluation, mining, prediction."""
+
+import json
+import shutil
+import sys
+from types import SimpleNamespace
+
+import mine_annotations
+import predict
+import pytest
+import torch
+from detectron2.engine import default_argument_parser
+
+import train_net
+from tests.conftest import CONFIGS, DEMOS
+from tests.gpu.fake_device import DEVICE, FakeDevice
+from tests.modeling.helpers import each_detector, tiny_config, tiny_model
+
+#: By detector, the precision that it is trained in.
+PRECISION = {"RetinaNet": "float16", "FCOS": "bfloat16"}
+
+
+def train(detector, overrides, *options, **settings):
+    """Run train_net.py on the device; returns what its `main` does."""
+    settings = {
+        "MODEL.DEVICE": DEVICE,
+        "MODEL.RETINANET.SCORE_THRESH_TEST": 0.0,
+        "MODEL.FCOS.SCORE_THRESH_TEST": 0.0,
+        "SOLVER.AMP.ENABLED": True,
+        "SOLVER.AMP.DTYPE": PRECISION[detector],
+        "SOLVER.CHECKPOINT_PERIOD": 2,
+        "SEED": 5,
+        **settings,
+    }
+    words = [*overrides, *(str(word) for pair in settings.items() for word in pair)]
+    config = str(CONFIGS / f"{DEMOS[detector]}.yaml")
+    args = default_argument_parser().parse_args(["--config-file", config, *options, *words])
+    with FakeDevice() as device:
+        result = train_net.main(args)
+    assert device.refused == []
+    assert any(wait.operation == "copy to the device" for wait in device.waits)
+    return result
+
+
+@each_detector
+def test_a_training_resumes_and_is_evaluated(detector, own_overrides, tmp_path):
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    results = train(detector, own_overrides, **{"SOLVER.MAX_ITER": 4, "OUTPUT_DIR": str(whole)})
+    # As if the run had been killed after its second iteration.
+    halves.mkdir()
+    shutil.copy(whole / "model_0000001.pth", halves)
+    (halves / "last_checkpoint").write_text("model_0000001.pth")
+    settings = {"SOLVER.MAX_ITER": 4, "OUTPUT_DIR": str(halves)}
+    assert train(detector, own_overrides, "--resume", **settings) == pytest.approx(results, nan_ok=True)
+
+    ours, theirs = (torch.load(folder / "model_final.pth") for folder in (halves, whole))
+    assert {x.device.type for x in ours["model"].values()} == {"cpu"}
+    torch.testing.assert_close(ours["model"], theirs["model"], rtol=1e-5, atol=1e-7)
+    scalers = [x["trainer"]["_trainer"]["grad_scaler"] for x in (ours, theirs)]
+    assert scalers[0] == scalers[1]
+    assert bool(scalers[0]) == (PRECISION[detector] == "float16")
+    if scalers[0]:
+        assert scalers[0]["_growth_tracker"] + theirs["trainer"]["_trainer"]["skipped_steps"] > 0
+
+    weights = {"MODEL.WEIGHTS": str(whole / "model_final.pth"), "OUTPUT_DIR": str(tmp_path / "eval")}
+    evaluated = train(detector, own_overrides, "--eval-only", **weights)
+    assert evaluated["bbox"] == pytest.approx(results["bbox"], nan_ok=True)
+
+
+@pytest.fixture(params=["fixed", "adaptive"])
+def trained(request, own_data, tmp_path):
+    """A folder with the config and weights of a model that is sure of some boxes."""
+    overrides = [
+        "MODEL.RETINANET.NUM_CLASSES", 2, "MODEL.COMINING.THRESHOLD", request.param,
+        "MODEL.COMINING.SCORE_THRESH", 0.3, "MODEL.COMINING.VIEW.FLIP_PROB", 0.5,
+        "INPUT.MIN_SIZE_TEST", 64, "DATALOADER.NUM_WORKERS", 0,
+    ]  # fmt: skip
+    cfg = tiny_config(*overrides)
+    cfg.DATASETS.REGISTER = [["own", str(own_data / "annotations.json"), str(own_data / "images")],
+                             ["val", str(tmp_path / "val.json"), str(own_data / "images")]]  # fmt: skip
+    cfg.DATASETS.TRAIN = ["own"]
+    shutil.copy(own_data / "annotations.json", tmp_path / "val.json")
+    (tmp_path / "config.yaml").write_text(cfg.dump())
+    model = tiny_model(*overrides)
+    if model.adaptive is not None:
+        model.adaptive.counts[:3] = 1000  # as if all that it found had been right
+    torch.save({"model": model.state_dict()}, tmp_path / "model.pth")
+    model_options = ["--config-file", tmp_path / "config.yaml", "--weights", tmp_path / "model.pth"]
+    return SimpleNamespace(folder=tmp_path, options=list(map(str, model_options)))
+
+
+def on_both(run):
+    """What ``run`` returns, called with a device's name, on the CPU and on the device."""
+    on_cpu = run("cpu")
+    with FakeDevice() as device:
+        on_device = run(DEVICE)
+    assert device.refused == []
+    assert any(wait.operation == "copy to the host" for wait in device.waits)
+    return on_cpu, on_device
+
+
+@pytest.mark.parametrize("options", [[], ["--precision", "0.01", "--calibrate-on", "val"]])
+def test_mining(options, trained):
+    def mine(device):
+        output = trained.folder / f"{device}.json"
+        words = [*trained.options, "--output", str(output), *options, "MODEL.DEVICE", device]
+        mine_annotations.main(mine_annotations.parse_args(words))
+        return json.loads(output.read_text())
+
+    on_cpu, on_device = on_both(mine)
+    assert [x for x in on_device["annotations"] if x.get("origin") == "mined"]
+    assert on_device["annotations"] == on_cpu["annotations"]
+
+
+def test_prediction(trained, own_data, monkeypatch):
+    def detect(device):
+        output = trained.folder / device
+        words = [str(own_data / "images"), *trained.options, "--output", str(output),
+                 "--score-thresh", "0.3", "--opts", "MODEL.DEVICE", device]  # fmt: skip
+        monkeypatch.setattr(sys, "argv", ["predict.py", *words])
+        predict.main()
+        return json.loads((output / "predictions.json").read_text())
+
+    on_cpu, on_device = on_both(detect)
+    assert on_device["annotations"]
+    assert on_device == on_cpu
