@@ -19,7 +19,9 @@ def in_single_precision(predictions: Sequence[Sequence[Tensor]]) -> list[list[Te
     Args:
         predictions: of each kind and level (N, C, H, W).
     """
-    return [[x.to(torch.promote_types(x.dtype, torch.float32)) for x in kind] for kind in predictions]
+    return [
+        [x.to(torch.promote_types(x.dtype, torch.float32)) for x in kind] for kind in predictions
+    ]
 
 
 def keep_losses_in_single_precision(model: nn.Module) -> None:

@@ -64,7 +64,9 @@ class MiningStatistics:
         }
         of_both = [x.expand(2) for x in thresholds.values()]
         numbers = torch.stack([*sums.values(), *of_both]).tolist()
-        self.last_thresholds = dict(zip(thresholds, (x for x, _ in numbers[len(sums) :]), strict=True))
+        self.last_thresholds = dict(
+            zip(thresholds, (x for x, _ in numbers[len(sums) :]), strict=True)
+        )
         numbers = numbers[: len(sums)]
         for name, values in zip(sums, numbers, strict=True):
             before = self._sums.get(name, [0.0, 0.0])

@@ -109,7 +109,9 @@ class FakeDevice(TorchDispatchMode):
             self._check(func, name, args, kwargs, tensors)
         if lands_here:
             kwargs["device"] = "cpu"
-        result = func(*tree_map_only(_OnDevice, _inner, args), **tree_map_only(_OnDevice, _inner, kwargs))
+        result = func(
+            *tree_map_only(_OnDevice, _inner, args), **tree_map_only(_OnDevice, _inner, kwargs)
+        )
         if any(x.inner.shape != x.shape for x in ours):
             raise NotImplementedError(f"{func} changes the size of a tensor in place")
         # What was changed in place, or given as out=, is returned as the same tensor.

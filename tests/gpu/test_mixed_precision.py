@@ -56,7 +56,7 @@ def train(settings, dtype):
             model.head.bbox_pred.bias.fill_(2.0)  # else its boxes have hardly an area
     optimizer = Trainer.build_optimizer(cfg, model)
     step = TrainStep(
-        model, [two_items()[:1]], optimizer,
+        model, [two_items()], optimizer,
         device=cfg.MODEL.DEVICE, amp_dtype=getattr(torch, dtype), seed=0,
     )  # fmt: skip
     if step.grad_scaler.is_enabled():  # the usual first scale is too large for random weights
@@ -78,9 +78,12 @@ def test_config_trains(name, dtype):
         step, logged = train(used.dump(), dtype)
         assert isinstance(step.model, DenseDetector)
         losses = {key: value for key, (value, _) in logged.items() if key.startswith("loss")}
-        assert len(losses) == {"RetinaNet": 2, "FCOS": 3, "CoMiningRetinaNet": 4, "CoMiningFCOS": 6}[
-            cfg.MODEL.META_ARCHITECTURE
-        ]
+        assert (
+            len(losses)
+            == {"RetinaNet": 2, "FCOS": 3, "CoMiningRetinaNet": 4, "CoMiningFCOS": 6}[
+                cfg.MODEL.META_ARCHITECTURE
+            ]
+        )
         assert all(0 < value < math.inf for value in losses.values()), losses
         assert step.skipped_steps == 0
         gradients = [x.grad for x in step.model.parameters() if x.requires_grad]
@@ -112,6 +115,8 @@ def test_losses_of_the_plain_detector_are_in_single_precision(dtype, detector):
 
 
 def test_half_precision_becomes_single_and_double_stays():
-    kinds = [[torch.zeros(1, dtype=dtype)] for dtype in (torch.float16, torch.bfloat16, torch.float64)]
+    kinds = [
+        [torch.zeros(1, dtype=dtype)] for dtype in (torch.float16, torch.bfloat16, torch.float64)
+    ]
     found = [x.dtype for (x,) in in_single_precision(kinds)]
     assert found == [torch.float32, torch.float32, torch.float64]

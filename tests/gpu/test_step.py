@@ -44,7 +44,9 @@ def built():
                 "VIS_PERIOD", 1, detector=detector,
             )  # fmt: skip
             if model.adaptive is not None:
-                model.adaptive.counts[[RIGHT, ON_OBJECT, CLOSE]] = 1000  # all that it found was right
+                model.adaptive.counts[[RIGHT, ON_OBJECT, CLOSE]] = (
+                    1000  # all that it found was right
+                )
         return deepcopy(models[key])
 
     return build
