@@ -1,10 +1,10 @@
 """A pretended GPU, on which a machine without one can rehearse.
 
-Within `FakeDevice` there is a device called "fakegpu". Its tensors are CPU tensors in disguise, so all
-results are those of the CPU. What differs is what goes wrong on CUDA alone, or slowly:
+Within `FakeDevice` there is a device called "fakegpu". Its tensors are CPU tensors in disguise, so
+all results are those of the CPU. What differs is what goes wrong on CUDA alone, or slowly:
 
-- an operation on tensors of both places raises `WrongDevice`, but for the numbers that CUDA takes from the
-  host;
+- an operation on tensors of both places raises `WrongDevice`, but for the numbers that CUDA takes
+  from the host;
 - whatever makes the host wait for a GPU is noted, with the line that asked for it;
 - ``torch.autocast("fakegpu")`` computes convolutions and matrix products in half precision and, of
   what CUDA's does in single precision, `SINGLE_PRECISION`.

@@ -30,6 +30,7 @@ def train(detector, overrides, *options, **settings):
         "SOLVER.AMP.ENABLED": True,
         "SOLVER.AMP.DTYPE": PRECISION[detector],
         "SOLVER.CHECKPOINT_PERIOD": 1,
+        "SOLVER.CHECKPOINTS_TO_KEEP": 0,
         "SOLVER.MAX_ITER": 3,
         "SEED": 5,
         **settings,
@@ -78,8 +79,8 @@ def trained(request, own_data, tmp_path):
         "INPUT.MIN_SIZE_TEST", 64, "DATALOADER.NUM_WORKERS", 0,
     ]  # fmt: skip
     cfg = tiny_config(*overrides)
-    cfg.DATASETS.REGISTER = [["own", str(own_data / "annotations.json"), str(own_data / "images")],
-                             ["val", str(tmp_path / "val.json"), str(own_data / "images")]]  # fmt: skip
+    files = {"own": own_data / "annotations.json", "val": tmp_path / "val.json"}
+    cfg.DATASETS.REGISTER = [[x, str(files[x]), str(own_data / "images")] for x in files]
     cfg.DATASETS.TRAIN = ["own"]
     (tmp_path / "config.yaml").write_text(cfg.dump())
     model = tiny_model(*overrides)
