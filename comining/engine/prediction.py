@@ -21,8 +21,10 @@ from tqdm import tqdm
 from comining.data.categories import find_categories
 from comining.data.pictures import Picture, count_pictures, read_pictures
 from comining.evaluation.drawing import draw
+from comining.modeling.build import build_detector
 
 from .checkpoint import Checkpointer
+from .device import usable_device
 from .predictions import Predictions
 from .setup import check_weights
 
@@ -94,8 +96,7 @@ def predict(
 def _at_inference(cfg: CfgNode, score_thresh: float) -> CfgNode:
     cfg = cfg.clone()
     cfg.defrost()
-    if not torch.cuda.is_available():
-        cfg.MODEL.DEVICE = "cpu"
+    cfg.MODEL.DEVICE = usable_device(cfg.MODEL.DEVICE)
     for detector in ("RETINANET", "FCOS", "ROI_HEADS"):
         cfg.MODEL[detector].SCORE_THRESH_TEST = score_thresh
     return cfg

@@ -69,11 +69,12 @@ class Trainer(DefaultTrainer):
         data_loader = self.build_train_loader(cfg)
         self.check_categories(cfg, [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST])
         self.model_description = describe_model(model, cfg.DATASETS.TRAIN)
-        on_gpu = torch.device(cfg.MODEL.DEVICE).type == "cuda"
+        # Without device_ids a model stays on its device, too, but its input is not moved: else each
+        # tensor of a batch would be by itself, before the model can move them all in a few copies.
         model = create_ddp_model(
             model,
             broadcast_buffers=False,
-            device_ids=[comm.get_local_rank()] if on_gpu else None,
+            device_ids=None,
             find_unused_parameters=comm.get_world_size() > 1 and leaves_parameters_out(model),
         )
         self._trainer = TrainStep(

@@ -18,7 +18,7 @@ from detectron2.modeling import (
 from detectron2.modeling.backbone.fpn import LastLevelP6P7
 from detectron2.modeling.meta_arch import fcos
 from detectron2.modeling.meta_arch.dense_detector import permute_to_N_HWA_K
-from detectron2.structures import Boxes, Instances
+from detectron2.structures import Boxes, ImageList, Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
 from torch.nn import functional as F
@@ -31,6 +31,7 @@ from .labels import Labels
 from .losses import box_loss, centerness, dense_focal_loss, mean_per_branch
 from .matching import label_locations
 from .mining import confident_candidates, suppress, top_candidates
+from .precision import in_single_precision
 
 
 @BACKBONE_REGISTRY.register()
@@ -96,6 +97,17 @@ class FCOS(fcos.FCOS):
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
         }
+
+    def forward_training(
+        self,
+        images: ImageList,
+        features: list[Tensor],
+        predictions: list[list[Tensor]],
+        gt_instances: list[Instances],
+    ) -> dict[str, Tensor]:
+        """As detectron2's, which fails in mixed precision."""
+        predictions = in_single_precision(predictions)
+        return super().forward_training(images, features, predictions, gt_instances)
 
     def label_anchors(
         self, anchors: list[Boxes], gt_instances: list[Instances]
