@@ -12,7 +12,7 @@ import click
 from comining.errors import InputError, PartialError
 
 #: In the order of ``comining --help``; each stands in the module of its name.
-COMMANDS = ("install-detectron2",)
+COMMANDS = ("review", "accept", "install-detectron2")
 
 
 class Commands(click.Group):

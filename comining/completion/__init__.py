@@ -1,0 +1,1 @@
+"""Completing a data set: reviewing what was mined."""
