@@ -107,7 +107,7 @@ function makeCard(position) {
   element("span", { class: "counts" },
     ...counts.map(([kind, number]) => element("span", {}, sample(kind), ` ${number}`)),
     element("span", { class: "state" }, state)));
-  button.addEventListener("click", () => openLarge(position));
+  button.addEventListener("click", () => (sampled ? openSampled(position) : openLarge(position)));
   button.addEventListener("focus", () => setCurrent(position));
   const card = element("li", { "aria-setsize": shown.length, "aria-posinset": position + 1 }, button);
   card.style.width = `${width}px`;

@@ -33,6 +33,11 @@ function toSample(box) {
   byId("next").disabled = at === sampleItems.length - 1;
 }
 
+function openSampled(position) {
+  const { boxes } = shown[position];
+  toSample(boxes.find(isUndecided) ?? boxes[0]);
+}
+
 function stepSample(by) {
   const at = sampleItems.findIndex((item) => item.box === large.box) + by;
   if (at >= 0 && at < sampleItems.length) toSample(sampleItems[at].box);
