@@ -36,7 +36,7 @@ class DecisionLog:
         """
         self.path = path
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            self._file = path.open("a+b", buffering=0)
         except OSError as error:
             raise InputError(f"{path} can't be written: {error.strerror}") from error
         self._lock = Lock()
@@ -66,7 +66,7 @@ class DecisionLog:
                 f"{self.path} ended in a decision that was written in part and never counted as "
                 f"saved; it was cut off: {content[length:][:200]!r}"
             )
-            os.truncate(self._file, length)
+            self._file.truncate(length)
         elif content and not content.endswith(b"\n"):
             self._write(b"\n", length)
             length += 1
@@ -100,11 +100,11 @@ class DecisionLog:
         try:
             view = memoryview(content)
             while view:
-                view = view[os.write(self._file, view) :]
-            os.fsync(self._file)
+                view = view[os.write(self._file.fileno(), view) :]
+            os.fsync(self._file.fileno())
         except OSError:
-            os.truncate(self._file, length)
+            self._file.truncate(length)
             raise
 
     def close(self) -> None:
-        os.close(self._file)
+        self._file.close()

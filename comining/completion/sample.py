@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from typing import Any
 
@@ -13,8 +12,8 @@ from comining.evaluation.proportion import wilson_interval
 def draw_sample(data: dict[str, Any], number: int, seed: int) -> list[int]:
     """Draw mined boxes, evenly over their scores.
 
-    In the order of their scores, the boxes are cut into as many parts of (almost) the same size as
-    are to be drawn, and of each one is drawn. So each box is drawn with (almost) the same chance.
+    In the order of their scores, boxes in equal distances are taken, the first one by chance. So
+    each box is drawn with the same chance, and scores of each range are as frequent as among all.
 
     Args:
         data: as `gallery_data` returns it.
@@ -33,8 +32,8 @@ def draw_sample(data: dict[str, Any], number: int, seed: int) -> list[int]:
     ids = [x[8] for x in sorted(boxes, key=lambda x: (x[6], x[8]))]
     number = min(number, len(ids))
     generator = random.Random(seed)
-    edges = [len(ids) * part // number for part in range(number + 1)]
-    drawn = [ids[generator.randrange(start, end)] for start, end in itertools.pairwise(edges)]
+    first = generator.random()
+    drawn = [ids[int((part + first) * len(ids) / number)] for part in range(number)]
     generator.shuffle(drawn)
     return drawn
 

@@ -216,6 +216,7 @@ class Running:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self.socket.bind(("127.0.0.1", port))
+            self.socket.listen()  # who asks before the server runs waits for it
         except OSError as error:
             self.socket.close()
             raise InputError(
@@ -238,3 +239,7 @@ class Running:
     def run(self) -> None:
         """Serve until interrupted."""
         self.server.run(sockets=[self.socket])
+
+    def end(self) -> None:
+        """Make `run`, in another thread, return soon."""
+        self.server.should_exit = True
