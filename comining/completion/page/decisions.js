@@ -84,18 +84,19 @@ function addDrawn(image, { id }) {
 
 /** Take in decisions that are saved now, from this tab or another. */
 function confirm(decisions) {
+  const concerned = new Set(decisions.map((x) => imageById.get(x.image_id)));
+  const keysOn = (image) => decisionsOn(image).map((x) => x.key).join();
+  const before = new Map([...concerned].map((image) => [image, keysOn(image)]));
   const saved = new Set(decisions.map((x) => x.key));
   pending = pending.filter((x) => !saved.has(x.key));
-  const changed = new Set();
   for (const decision of decisions) {
-    const image = imageById.get(decision.image_id);
-    if (!image) continue;
     log.push(decision);
-    if (!logOf.has(image.id)) logOf.set(image.id, []);
-    logOf.get(image.id).push(decision);
-    changed.add(image);
+    if (!logOf.has(decision.image_id)) logOf.set(decision.image_id, []);
+    logOf.get(decision.image_id).push(decision);
   }
-  if (changed.size) refold([...changed]);
+  // What was made here and is now saved in the same order is shown already.
+  const changed = [...concerned].filter((image) => keysOn(image) !== before.get(image));
+  if (changed.length) refold(changed);
 }
 
 // ---- where they are saved -----------------------------------------------------------------------
