@@ -80,7 +80,7 @@ def command(
         click.echo(html)
     else:
         number = reviewing.serve(review, shown, port, _tell_address, not no_browser)
-        click.echo(f"\n{number} decisions in {review.decisions}; `comining accept` applies them")
+        click.echo(f"\ndecisions in {review.decisions}: {number}; `comining accept` applies them")
 
 
 def _tell_address(url: str) -> None:

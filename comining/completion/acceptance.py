@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from comining.annotations.accepted import apply_decisions
@@ -13,6 +16,9 @@ from comining.output_file import check_output, write_atomically
 
 from .gallery_data import read_completed
 from .review_files import ReviewFiles
+
+#: Reads and writes annotations of many formats.
+FORMATS = "comining.annotations.formats"
 
 
 def accept(
@@ -50,12 +56,32 @@ def accept(
 
 
 def write_accepted(review: ReviewFiles, dataset: dict[str, Any], output: Path | None) -> Path:
-    """Write a reviewed data set, in COCO format whatever the input's was.
+    """Write a reviewed data set: in the input's format for a folder, else in COCO format.
 
     Raises:
         InputError: it can't be written, or would replace what was reviewed.
     """
+    if review.source is not None and importlib.util.find_spec(FORMATS) is not None:
+        return _write_like_source(review, review.source, dataset, output)
     path = output or review.accepted.with_name(f"{review.accepted.name}.json")
     check_output(path, review.completed, review.decisions)
     write_atomically(path, lambda file: file.writelines(encode(dataset)))
+    return path
+
+
+def _write_like_source(
+    review: ReviewFiles, source: dict[str, Any], dataset: dict[str, Any], output: Path | None
+) -> Path:
+    formats = importlib.import_module(FORMATS)
+    read = formats.read_annotations(
+        source["annotations"], review.images, listed_only=bool(source.get("listed_only"))
+    )
+    with TemporaryDirectory(prefix=".accepted-", dir=review.accepted.parent) as folder:
+        written: Path = formats.write_annotations(read, dataset, Path(folder))
+        path = output or review.accepted.with_name(f"{review.accepted.name}{written.suffix}")
+        if path.is_dir():
+            raise InputError(f"{path} is there already: remove it, or name another with --output")
+        if written.is_file():
+            check_output(path, review.completed, review.decisions, read.path)
+        written.replace(path)
     return path
