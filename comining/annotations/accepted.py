@@ -57,7 +57,7 @@ def apply_decisions(
         counts[_what_became(is_mined, outcome)] += 1
         if outcome.is_right:
             annotations.append(_reviewed(annotation, outcome))
-    drawn = list(_drawn(outcomes, decisions, dataset["annotations"]))
+    drawn = list(_drawn(outcomes, dataset["annotations"]))
     counts["drawn"] = len(drawn)
     images = [{**x, "finished": True} if x["id"] in finished else x for x in dataset["images"]]
     info = {**info_of(dataset), "reviewed": dict(counts)}
@@ -91,16 +91,14 @@ def _placed(bbox: Sequence[float]) -> dict[str, Any]:
 
 
 def _drawn(
-    outcomes: Mapping[int | str, Outcome],
-    decisions: Decisions,
-    annotations: Sequence[Mapping[str, Any]],
+    outcomes: Mapping[int | str, Outcome], annotations: Sequence[Mapping[str, Any]]
 ) -> Iterator[dict[str, Any]]:
     free = count(max((x["id"] for x in annotations), default=0) + 1)
     for id_, outcome in outcomes.items():
         if isinstance(id_, str) and outcome.is_right and outcome.bbox is not None:
             yield {
                 "id": next(free),
-                "image_id": decisions.image_of(id_),
+                "image_id": outcome.image_id,
                 "category_id": outcome.category_id,
                 **_placed(outcome.bbox),
                 "iscrowd": 0,

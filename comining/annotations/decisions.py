@@ -50,12 +50,14 @@ class Outcome:
     """What the decisions about one box come to.
 
     Attributes:
+        image_id: its image.
         is_right: whether the box stays.
         bbox: XYWH in pixels if it was changed or drawn.
         category_id: if it was changed or drawn.
     """
 
-    is_right: bool
+    image_id: int
+    is_right: bool = True
     bbox: list[float] | None = None
     category_id: int | None = None
 
@@ -191,15 +193,11 @@ class Decisions:
             # Where the drawing was undone, what followed is void.
             if isinstance(x["id"], str) and x["action"] != "add" and x["id"] not in outcomes:
                 continue
-            outcome = outcomes.setdefault(x["id"], Outcome(True))
+            outcome = outcomes.setdefault(x["id"], Outcome(x["image_id"]))
             outcome.is_right = x["action"] != "reject"
             outcome.bbox = x.get("bbox", outcome.bbox)
             outcome.category_id = x.get("category_id", outcome.category_id)
         return outcomes
-
-    def image_of(self, drawn_id: str) -> int:
-        """The image that a box was drawn in."""
-        return self._drawn[drawn_id]
 
 
 def numbered(dataset: Mapping[str, Any]) -> dict[str, Any]:

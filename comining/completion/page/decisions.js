@@ -2,6 +2,7 @@
 
 const log = []; // saved, in the order that all tabs agree on
 let pending = []; // made here, not saved yet
+let lastTime = 0; // of those in the log and those made here, in ms
 let mine = []; // keys of those that were made in this tab and can be undone
 const logOf = new Map(); // id of an image -> those of the log about it
 
@@ -20,7 +21,8 @@ function effective(decisions) {
 
 /** Decide about an image, or a box of it; the page shows it at once, whether it is saved or not. */
 function decide(image, action, fields = {}) {
-  const time = new Date().toISOString();
+  lastTime = Math.max(Date.now(), lastTime + 1); // an order, even of what is made at once
+  const time = new Date(lastTime).toISOString();
   const decision = { key: newKey(), action, image_id: image.id, ...fields, time };
   pending.push(decision);
   if (action !== "undo") mine.push(decision.key);
@@ -82,20 +84,36 @@ function addDrawn(image, { id }) {
   return box;
 }
 
-/** Take in decisions that are saved now, from this tab or another. */
+/** Take in decisions that are saved now, from this tab or another, behind those of the log. */
 function confirm(decisions) {
-  const concerned = new Set(decisions.map((x) => imageById.get(x.image_id)));
+  changeLog(decisions.map((x) => imageById.get(x.image_id)), () => {
+    const saved = new Set(decisions.map((x) => x.key));
+    pending = pending.filter((x) => !saved.has(x.key));
+    decisions.forEach(append);
+  });
+}
+
+function replaceLog(decisions) {
+  changeLog(images, () => {
+    log.length = 0;
+    logOf.clear();
+    decisions.forEach(append);
+  });
+}
+
+function append(decision) {
+  log.push(decision);
+  if (!logOf.has(decision.image_id)) logOf.set(decision.image_id, []);
+  logOf.get(decision.image_id).push(decision);
+  lastTime = Math.max(lastTime, Date.parse(decision.time));
+}
+
+/** Change the log, and show anew those of some images for which that makes a difference. */
+function changeLog(concerned, change) {
   const keysOn = (image) => decisionsOn(image).map((x) => x.key).join();
-  const before = new Map([...concerned].map((image) => [image, keysOn(image)]));
-  const saved = new Set(decisions.map((x) => x.key));
-  pending = pending.filter((x) => !saved.has(x.key));
-  for (const decision of decisions) {
-    log.push(decision);
-    if (!logOf.has(decision.image_id)) logOf.set(decision.image_id, []);
-    logOf.get(decision.image_id).push(decision);
-  }
-  // What was made here and is now saved in the same order is shown already.
-  const changed = [...concerned].filter((image) => keysOn(image) !== before.get(image));
+  const before = new Map(concerned.map((image) => [image, keysOn(image)]));
+  change();
+  const changed = [...before.keys()].filter((image) => keysOn(image) !== before.get(image));
   if (changed.length) refold(changed);
 }
 
@@ -161,20 +179,22 @@ const serverStore = {
   },
 };
 
-/** The browser, for a page without a server. */
+/** The browser, for a page without a server. Each decision has an entry: tabs share them. */
 const browserStore = {
-  name: `comining-decisions-${data.key}`,
+  prefix: `comining-decision-${data.key}-`,
 
   read() {
-    return JSON.parse(localStorage.getItem(this.name) ?? "[]");
+    const names = Object.keys(localStorage).filter((name) => name.startsWith(this.prefix));
+    const decisions = names.map((name) => JSON.parse(localStorage.getItem(name)));
+    return decisions.sort((a, b) => (`${a.time}${a.key}` < `${b.time}${b.key}` ? -1 : 1));
   },
 
   async start() {
     window.addEventListener("storage", ({ key }) => {
-      if (key === this.name) confirm(this.read().slice(log.length));
+      if (key === null || key.startsWith(this.prefix)) replaceLog(this.read());
     });
     try {
-      confirm(this.read());
+      replaceLog(this.read());
       if (log.length) this.showKept();
     } catch (error) {
       this.showProblem(error);
@@ -183,10 +203,10 @@ const browserStore = {
 
   save() {
     try {
-      // Another tab may have saved some that this one does not know yet.
-      const all = [...this.read(), ...pending];
-      localStorage.setItem(this.name, JSON.stringify(all));
-      confirm(all.slice(log.length));
+      for (const decision of [...pending]) {
+        localStorage.setItem(this.prefix + decision.key, JSON.stringify(decision));
+        confirm([decision]);
+      }
       this.showKept();
     } catch (error) {
       this.showProblem(error);

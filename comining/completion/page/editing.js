@@ -116,8 +116,7 @@ function toggleDrawing(on = !large.drawing) {
   if (sampled) return;
   large.drawing = on;
   large.draft = null;
-  note(on ? `Drag a box around ${data.classes[newLabel]}; 1 to 9 or k: another category; Esc: leave.`
-    : "");
+  note("");
   drawLarge();
 }
 
@@ -129,6 +128,7 @@ function showControls() {
   byId("category-of").textContent = box && !drawing ? "Category" : "Category of new boxes";
   byId("accept").disabled = byId("reject").disabled = !box || box.id === null;
   byId("draw").setAttribute("aria-pressed", drawing);
+  if (drawing) note(`Drag with the mouse to draw a box: ${data.classes[newLabel]}. Esc: leave.`);
 }
 
 // ---- the mouse ----------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ function drawLarge() {
   if (group) {
     group.classList.add("chosen");
     svg.append(group); // above all others
-    if (canEdit(box)) group.append(...handlesOf(draft ?? box, unit));
+    if (canEdit(box) && !large.drawing) group.append(...handlesOf(draft ?? box, unit));
   }
   if (draft) drawDraft(svg, group, draft);
   byId("zoom").setAttribute("aria-pressed", large.zoom);
