@@ -39,6 +39,8 @@ logger = logging.getLogger(__name__)
 THUMBNAIL_SIZE = 384
 #: A decision has a few hundred bytes.
 MAX_BODY = 65_536
+#: So many images are looked at before a review starts.
+NUM_LOOKED_AT = 200
 #: By Pillow's name, formats that browsers show as they are.
 MEDIA_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}
 HEADERS = {
@@ -102,6 +104,7 @@ class ReviewServer:
         self.log = log
         self.images = images.resolve()
         self.names = [image["name"] for image in data["images"]]
+        self._warn_of_links()
         shown = [
             {**image, "url": f"images/{number}", "thumbnail": f"thumbnails/{number}"}
             for number, image in enumerate(data["images"])
@@ -109,6 +112,16 @@ class ReviewServer:
         data = {**data, "images": shown, "thumbnails": None, "server": True}
         self.policy = page_policy("'self' data:", "'self'")
         self.page = render_page(title, data, self.policy)
+
+    def _warn_of_links(self) -> None:
+        for name in self.names[:NUM_LOOKED_AT]:
+            target = (self.images / name).resolve()
+            if not target.is_relative_to(self.images):
+                logger.warning(
+                    f"{name} is a link to {target}, out of {self.images}: the server does not "
+                    "follow such links. Copy the images, or write the page with --html"
+                )
+                return
 
     def app(self, token: str, port: int) -> ASGIApp:
         """The application, to be run at a port of the loopback interface."""

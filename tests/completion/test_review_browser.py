@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 from selenium.webdriver.common.keys import Keys
 
 from comining.cli import main
@@ -196,6 +197,19 @@ def test_click_chooses_a_box(page, folder):
     assert saved(folder) == []
 
 
+def test_wheel_looks_closer_at_the_place_of_the_mouse(page):
+    picture = page.find("#picture")
+    origin = ScrollOrigin.from_element(picture)
+    ActionChains(page.browser).scroll_from_origin(origin, 0, -100).perform()
+    page.wait(lambda: picture.get_dom_attribute("viewBox") != "0 0 400 200")
+    x, y, width, height = map(float, picture.get_dom_attribute("viewBox").split())
+    assert (width, height) == pytest.approx((320, 160))
+    # The middle of the picture is that of the image.
+    assert (x + width / 2, y + height / 2) == pytest.approx((200, 100), abs=1)
+    page.press("0")
+    assert picture.get_dom_attribute("viewBox") == "0 0 400 200"
+
+
 def test_keys_give_another_category_and_move(page, folder):
     page.press("2")
     page.wait_until_saved()
@@ -293,10 +307,17 @@ def test_page_without_a_server_keeps_decisions_in_the_browser(browser, folder, t
     page = Review.of_first_image(browser, html.as_uri())
     page.press("a", "r", "d")
     page.drag((300, 100), (350, 160))
-    page.wait_until_saved()
-    page = Review.of_first_image(browser, html.as_uri())
-    assert page.listed()[:2] == [" 0.20, mined, accepted", " 0.40, mined, rejected"]
-    assert page.listed()[3] == ", drawn"
+    listed = [" 0.20, mined, accepted", " 0.40, mined, rejected", ", annotated", ", drawn"]
+    assert page.listed() == listed
+
+    first = browser.current_window_handle
+    browser.switch_to.new_window("tab")
+    second = Review.of_first_image(browser, html.as_uri())
+    assert second.listed() == listed
+    second.press("n", "a")
+    browser.close()
+    browser.switch_to.window(first)
+    page.wait(lambda: "3 of 3 proposals" in page.find("#large .progress-text").text)
 
     target = tmp_path / "downloads"
     target.mkdir()
@@ -311,4 +332,4 @@ def test_page_without_a_server_keeps_decisions_in_the_browser(browser, folder, t
     )
     assert result.exit_code == 0, result.output
     accepted = json.loads((folder / "accepted.json").read_text())
-    assert [x["id"] for x in accepted["annotations"]] == [1, 2, 5]
+    assert [x["id"] for x in accepted["annotations"]] == [1, 2, 4, 5]

@@ -175,6 +175,14 @@ def test_link_that_leads_out_of_the_folder_is_not_followed(served, number_of):
         assert body == b"it is a link that leads out of the folder of the images"
 
 
+def test_links_out_of_the_folder_are_told_at_the_start(images, tmp_path, served, caplog):
+    completed = json.loads((served.log.path.parent / "completed.json").read_text())
+    write_folder(tmp_path / "done", completed, images)
+    with serving(tmp_path / "done"):
+        assert "link.png is a link to" in caplog.text
+        assert "outside.png, out of" in caplog.text
+
+
 @pytest.mark.parametrize("name", NAMES[:3])
 def test_images_are_given_as_they_are(served, images, number_of, name):
     status, headers, body = ask(served, f"images/{number_of[name]}")
