@@ -151,7 +151,8 @@ const serverStore = {
       showSaved(this.refusal || "All decisions are saved", Boolean(this.refusal));
     } catch (error) {
       const waiting = pending.length ? `${plural(pending.length, "decision")} not saved. ` : "";
-      showSaved(`${waiting}${error.message}. It tries again; if the server has ended, close this view and download the decisions.`, true);
+      showSaved(`${waiting}${error.message}. It tries again; if the server has ended, ` +
+        "close this view and download the decisions.", true);
     } finally {
       this.isBusy = false;
     }
