@@ -21,6 +21,9 @@ REQUIREMENTS = [
     "matplotlib>=3.7,<4",
     "tqdm>=4.65,<5",
     "click>=8.1,<9",
+    # `comining review` serves its page with these.
+    "starlette>=0.40,<2",
+    "uvicorn>=0.30,<1",
     # detectron2's model_zoo imports pkg_resources, which setuptools 81 dropped.
     "setuptools>=64,<81",
 ]
@@ -84,6 +87,7 @@ setup(
     package_dir={name: name.partition(".")[2].replace(".", "/") for name in CONFIG_PACKAGES},
     package_data={
         "comining": ["py.typed"],
+        "comining.completion": ["page/*", "report.html"],
         **{name: ["*.yaml", "*.py"] for name in CONFIG_PACKAGES},
     },
     entry_points={"console_scripts": ["comining = comining.cli:main"]},

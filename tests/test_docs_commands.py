@@ -78,7 +78,7 @@ def test_commands_are_found():
     text = "\n".join(x for page in PAGES for x in commands(page))
     for program in ("train_net.py", "comining.annotations.check", "datasets/make_scenes.py"):
         assert program in text
-    for tool in ("plot_run", "show_mined", "mine_annotations", "review", "gallery", "predict"):
+    for tool in ("plot_run", "show_mined", "mine_annotations", "review", "predict"):
         assert f"python tools/{tool}.py " in text
 
 

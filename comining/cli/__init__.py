@@ -15,6 +15,8 @@ from comining.errors import InputError, PartialError
 #: In the order of ``comining --help``; each stands in the module of its name.
 COMMANDS = (
     "complete",
+    "review",
+    "accept",
     "check",
     "train",
     "evaluate",

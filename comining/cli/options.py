@@ -43,3 +43,10 @@ num_gpus = click.option(
 quiet = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 settings = click.argument("settings", nargs=-1, metavar="[KEY VALUE]...")
+
+
+def echo_accepted(path: Path, counts: dict[str, int]) -> None:
+    """Print what became of the boxes of a review, and where the result is."""
+    for name, number in counts.items():
+        click.echo(f"{name:38}{number:8}")
+    click.echo(path)

@@ -4,32 +4,18 @@ import io
 import json
 import shutil
 
-import gallery
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
-from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.action_chains import ActionChains
-from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.wait import WebDriverWait
+
+from comining.cli import main
+from comining.completion import gallery
+from tests.completion.page import Page
 
 pytestmark = pytest.mark.browser
 
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1200,900",
-    "--force-device-scale-factor=1",
-]
 GREY = (128, 128, 128)
 COLOURS = {
     "annotated": (0, 255, 0),
@@ -39,23 +25,6 @@ COLOURS = {
 }
 EVIL_CLASS = "<b>\"cat\" & 'größe'</b></script>"
 EVIL_FILE = "sub dir/<i>ü \"#?%&'.png"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    paths = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
-    if None in paths.values():
-        pytest.fail(
-            "chromium and chromedriver are needed: install them (Debian: apt-get install chromium "
-            "chromium-driver) or leave these tests out: pytest -m 'not browser'"
-        )
-    options = webdriver.ChromeOptions()
-    options.binary_location = paths["chromium"]
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options, Service(paths["chromedriver"]))
-    yield driver
-    driver.quit()
 
 
 def annotation(id_, image_id, category_id, bbox, score=None):
@@ -94,98 +63,21 @@ def folder(tmp_path):
 
 
 def make_gallery(folder, *options):
-    gallery.main(
-        [
-            str(folder / "mined.json"),
-            f"--image-root={folder / 'images'}",
-            f"--output={folder / 'gallery.html'}",
-            *options,
-        ]
-    )
+    arguments = [folder / "mined.json", f"--images={folder / 'images'}"]
+    arguments += [f"--html={folder / 'gallery.html'}", *options]
+    result = CliRunner().invoke(main, ["review", *map(str, arguments)])
+    assert result.exit_code == 0, result.output
 
 
-class Page:
-    """A gallery in the browser."""
-
-    def __init__(self, browser, folder):
-        self.browser = browser
-        browser.get((folder / "gallery.html").as_uri())
-
-    @classmethod
-    def of(cls, browser, folder, *options):
-        """Make the gallery of ``mined.json`` and open it."""
-        make_gallery(folder, *options)
-        return cls(browser, folder)
-
-    def find(self, selector):
-        return self.browser.find_element(By.CSS_SELECTOR, selector)
-
-    def all(self, selector):
-        return self.browser.find_elements(By.CSS_SELECTOR, selector)
-
-    def cards(self):
-        """The file names of the cards, in the order that they are read in."""
-        # In one go: cards come and go while the page scrolls.
-        names = "return [...document.querySelectorAll('#grid .name')].map(x => x.innerText.trim())"
-        return self.browser.execute_script(names)
-
-    def boxes(self, root="#grid"):
-        """The kinds of the boxes that are drawn, in alphabetical order."""
-        drawn = self.all(f"{root} g:not(.faint) rect.box")
-        return sorted(element.get_attribute("class").split()[1] for element in drawn)
-
-    def count(self):
-        return self.find("#count").text
-
-    def press(self, *keys):
-        for key in keys:
-            ActionChains(self.browser).send_keys(key).perform()
-
-    def fill(self, selector, text):
-        """Type into a field as a user does: replace all that it holds."""
-        self.find(selector).send_keys(Keys.CONTROL, "a")
-        self.find(selector).send_keys(text)
-
-    def focused(self):
-        return self.browser.switch_to.active_element
-
-    def is_open(self, dialog):
-        return self.find(dialog).get_attribute("open") is not None
-
-    def wait(self, condition):
-        waiting = WebDriverWait(self.browser, 20, 0.1, [StaleElementReferenceException])
-        waiting.until(lambda _: condition())
-
-    def wait_for_pictures(self):
-        """Until every image that is drawn is decoded, so that a screenshot shows it."""
-        self.browser.execute_async_script(
-            """
-            const done = arguments[0];
-            const drawn = [...document.querySelectorAll("image[href]")];
-            Promise.all(drawn.map((image) => {
-              const copy = new Image();
-              copy.src = image.getAttribute("href");
-              return copy.decode().catch(() => null);
-            })).then(() => requestAnimationFrame(() => requestAnimationFrame(done)));
-            """
-        )
-
-    def pixels(self, selector):
-        """What is seen of an SVG: (H, W, 3), and a function from its image's to its pixels."""
-        self.wait_for_pictures()
-        element = self.find(selector)
-        with Image.open(io.BytesIO(element.screenshot_as_png)) as screenshot:
-            pixels = np.asarray(screenshot.convert("RGB")).astype(int)
-        height, width, _ = pixels.shape
-        # Images of 200x100, as large as they fit in, in the middle.
-        scale = min(width / 200, height / 100)
-        left, top = (width - 200 * scale) / 2, (height - 100 * scale) / 2
-        return pixels, lambda x, y: (round(left + x * scale), round(top + y * scale))
+def gallery_page(browser, folder, *options):
+    """Make the gallery of ``mined.json`` and open it."""
+    make_gallery(folder, *options)
+    return Page(browser, (folder / "gallery.html").as_uri())
 
 
 @pytest.fixture
 def page(browser, folder):
-    return Page.of(browser, folder, f"--full={folder / 'full.json'}")
+    return gallery_page(browser, folder, f"--full={folder / 'full.json'}")
 
 
 def has_colour(pixels, place, colour, reach=2):
@@ -261,10 +153,11 @@ def test_draws_the_others_faintly(page):
 
 @pytest.mark.parametrize("link", [[], ["--link-images"]])
 def test_boxes_lie_where_they_belong(browser, folder, link):
-    page = Page.of(browser, folder, f"--full={folder / 'full.json'}", *link)
+    page = gallery_page(browser, folder, f"--full={folder / 'full.json'}", *link)
     for selector in ("#grid li:first-child svg.picture", "#picture"):
         if selector == "#picture":
             page.find("#grid li:first-child button").click()
+            page.choose_none()
         pixels, place = page.pixels(selector)
         assert has_colour(pixels, place(100, 90), GREY, reach=0)
         assert not has_colour(pixels, place(100, 90), COLOURS["annotated"], reach=8)
@@ -281,6 +174,7 @@ def test_boxes_lie_where_they_belong(browser, folder, link):
 def test_found_box_lies_below_the_mined_one(page):
     page.press(Keys.END, Keys.ARROW_LEFT, Keys.ENTER)
     assert page.find("#large-name").text == "b.png"
+    page.choose_none()
     pixels, place = page.pixels("#picture")
     assert has_colour(pixels, place(82, 50), COLOURS["mined"])
     assert has_colour(pixels, place(122, 50), COLOURS["mined"])
@@ -303,16 +197,18 @@ def test_keys_lead_through_images_and_boxes(page):
     page.press(Keys.ARROW_LEFT, Keys.ARROW_LEFT)
     assert page.find("#large-name").text == EVIL_FILE
     assert not page.find("#previous").is_enabled()
-    page.press(Keys.ARROW_DOWN)
+    # The first proposal that is to be decided.
     assert page.find("#boxes [aria-pressed=true]").text == f"{EVIL_CLASS} 0.65, wrong"
-    page.press("z")
+    page.press(Keys.ARROW_DOWN)
+    assert page.find("#boxes [aria-pressed=true]").text == "dog, annotated"
+    page.press(Keys.ARROW_UP, "e")
     # The box at 150, 30 of 40x40 with three quarters of its size around.
     assert page.find("#picture").get_dom_attribute("viewBox") == "120 0 100 100"
     page.press("?")
     assert page.is_open("#help")
     page.press(Keys.ESCAPE)
     assert not page.is_open("#help")
-    page.press("z")
+    page.press("e")
     assert page.find("#picture").get_dom_attribute("viewBox") == "0 0 200 100"
     page.press(Keys.ARROW_RIGHT, Keys.ESCAPE)
     assert not page.is_open("#large")
@@ -327,7 +223,7 @@ def test_arrows_in_a_field_stay_there(page):
 
 
 def test_thumbnail_remains_where_the_image_is_gone(browser, folder):
-    page = Page.of(browser, folder)
+    page = gallery_page(browser, folder)
     shutil.rmtree(folder / "images")
     page.find("#grid li:first-child button").click()
     page.wait(lambda: "this is its thumbnail" in page.find("#note").text)
@@ -352,7 +248,7 @@ def test_note_is_about_the_image_that_is_shown(page):
 def test_other_boxes_leave_the_chosen_one_and_the_zoom(page):
     page.fill("#low", "0.6")
     page.find("#grid li:first-child button").click()
-    page.press("z")
+    page.press("e")
     chosen = f"{EVIL_CLASS} 0.65, wrong"
     for listed in (1, 3, 1):
         assert len(page.all("#boxes button")) == listed
@@ -369,7 +265,7 @@ def test_other_boxes_leave_the_chosen_one_and_the_zoom(page):
 
 
 def test_kinds_that_are_not_known_are_not_offered(browser, folder):
-    page = Page.of(browser, folder)
+    page = gallery_page(browser, folder)
     kinds = [element.get_attribute("id") for element in page.all("#kinds input")]
     assert kinds == ["kind-annotated", "kind-mined"]
     assert page.boxes() == ["annotated"] * 3 + ["mined"] * 3
@@ -377,7 +273,7 @@ def test_kinds_that_are_not_known_are_not_offered(browser, folder):
 
 def test_page_is_allowed_no_request_and_reports_no_error(browser, folder):
     browser.get_log("browser")
-    page = Page.of(browser, folder)
+    page = gallery_page(browser, folder)
     page.find("#grid button").click()
     page.wait_for_pictures()
     assert browser.get_log("browser") == []
@@ -447,7 +343,7 @@ class TestManyImages:
 
     @pytest.fixture
     def page(self, browser, made):
-        return Page(browser, made)
+        return Page(browser, (made / "gallery.html").as_uri())
 
     def tint(self, page, position):
         """What colour a card's picture has, its box apart."""

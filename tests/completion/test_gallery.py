@@ -5,10 +5,13 @@ import os
 import re
 from io import BytesIO
 
-import gallery
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from comining.cli import main
+from comining.completion import gallery, reviewing
+from comining.completion.gallery_data import gallery_data, read_completed
 from comining.errors import InputError
 
 CATEGORIES = [{"id": 3, "name": "cat"}, {"id": 7, "name": "dog"}]
@@ -57,7 +60,12 @@ def change(path, **changes):
 
 
 def read(folder, **options):
-    return gallery.gallery_data(folder / "mined.json", folder / "images", **options)
+    json_file = folder / "mined.json"
+    return gallery_data(read_completed(json_file, folder / "images"), json_file, **options)
+
+
+def make_page(*arguments):
+    return CliRunner().invoke(main, ["review", *map(str, arguments)])
 
 
 def boxes(data):
@@ -65,7 +73,7 @@ def boxes(data):
     return {
         image["name"]: sorted(
             (data["kinds"][kind], data["classes"][label], x, y, score, found)
-            for kind, label, x, y, _, _, score, found in image["boxes"]
+            for kind, label, x, y, _, _, score, found, _ in image["boxes"]
         )
         for image in data["images"]
     }
@@ -225,35 +233,64 @@ def test_links_are_relative_and_quoted(tmp_path):
     )
 
 
-def test_command(folder, capsys, monkeypatch):
+def test_boxes_have_the_ids_that_decisions_name(folder):
+    """Boxes without an id, or with that of another, get free ones; withheld ones have none."""
+    path = folder / "mined.json"
+    dataset = json.loads(path.read_text())
+    twice = annotation(4, 2, 7, [1, 1, 9, 9])
+    without = annotation(None, 2, 3, [2, 2, 9, 9])
+    del without["id"]
+    change(path, annotations=[*dataset["annotations"][:4], twice, without], info={})
+    rows = [row for image in read(folder)["images"] for row in image["boxes"]]
+    ids = {tuple(row[2:4]): row[8] for row in rows}
+    assert ids == {
+        (10, 10): 1, (52, 40): 2, (50, 40): 3, (10, 12): 4, (1, 1): 5, (2, 2): 6
+    }  # fmt: skip
+    change(path, annotations=dataset["annotations"], info=dataset["info"])
+    data = read(folder)
+    withheld = data["kinds"].index("withheld")
+    rows = [row for image in data["images"] for row in image["boxes"]]
+    assert {row[8] for row in rows if row[0] == withheld} == {None}
+    assert sorted(row[8] for row in rows if row[0] != withheld) == [1, 2, 3, 4, 5]
+
+
+def test_key_tells_data_sets_apart(folder):
+    key = read(folder)["key"]
+    assert read(folder)["key"] == key
+    annotations = json.loads((folder / "mined.json").read_text())["annotations"]
+    change(folder / "mined.json", annotations=annotations[:-2])
+    assert read(folder)["key"] != key
+
+
+def test_command(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    arguments = ["mined.json", "--image-root", "images", "--output", "page.html"]
-    gallery.main(arguments)
-    assert capsys.readouterr().out == "page.html\n"
+    arguments = ["mined.json", "--images", "images", "--html", "page.html"]
+    assert make_page(*arguments).output.endswith("page.html\n")
     assert thumbnail_sizes(folder / "page.html") == [(100, 80)] * 2
-    gallery.main([*arguments, "--thumbnail-size", "50"])
+    make_page(*arguments, "--thumbnail-size", 50)
     assert thumbnail_sizes(folder / "page.html") == [(50, 40)] * 2
-    with pytest.raises(SystemExit, match=r"^error: .*absent\.json can't be read"):
-        gallery.main([*arguments, "--full", "absent.json"])
+    result = make_page(*arguments, "--full", "absent.json")
+    assert result.exit_code == 2
+    assert "absent.json can't be read" in result.output
 
 
 @pytest.mark.parametrize("name", ["mined.json", "full.json"])
 def test_inputs_are_not_overwritten(folder, name, monkeypatch):
     monkeypatch.chdir(folder)
     before = (folder / name).read_text()
-    with pytest.raises(SystemExit, match=f"--output {name} is the input file"):
-        gallery.main(
-            ["mined.json", "--image-root", "images", "--full", "full.json", "--output", name]
-        )
+    result = make_page("mined.json", "--images", "images", "--full", "full.json", "--html", name)
+    assert result.exit_code == 2
+    assert f"{name} is the input file" in result.output
     assert (folder / name).read_text() == before
 
 
 @pytest.mark.parametrize(("number", "hints"), [(2, 1), (3, 0)])
-def test_hint_for_many_images(folder, number, hints, monkeypatch, capsys):
-    monkeypatch.setattr(gallery, "MANY_IMAGES", number)
+def test_hint_for_many_images(folder, number, hints, monkeypatch, caplog):
+    monkeypatch.setattr(reviewing, "MANY_IMAGES", number)
     monkeypatch.chdir(folder)
-    command = ["mined.json", "--image-root", "images", "--output", "page.html"]
-    gallery.main(command)
-    assert capsys.readouterr().err.count("2 thumbnails make a large page: --link-images") == hints
-    gallery.main([*command, "--link-images"])
-    assert "--link-images" not in capsys.readouterr().err
+    command = ["mined.json", "--images", "images", "--html", "page.html"]
+    make_page(*command)
+    assert caplog.text.count("2 thumbnails make a large page: --link-images") == hints
+    caplog.clear()
+    make_page(*command, "--link-images")
+    assert "--link-images" not in caplog.text

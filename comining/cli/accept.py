@@ -1,0 +1,41 @@
+"""``comining accept``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from . import options
+
+
+@click.command()
+@click.argument("target", type=click.Path(exists=True, path_type=Path), metavar="DIR|FILE")
+@options.images(required=False)
+@click.option(
+    "--decisions",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="What a page without a server saved. [default: those of `comining review`]",
+)
+@click.option(
+    "--unreviewed",
+    type=click.Choice(["drop", "keep"]),
+    default="drop",
+    show_default=True,
+    help="What happens to mined boxes that nobody decided about: kept ones stay marked as mined.",
+)
+@options.output("File to write. [default: accepted.* in DIR]", required=False)
+def command(
+    target: Path, images: Path | None, decisions: Path | None, unreviewed: str, output: Path | None
+) -> None:
+    """Write the annotations that a review leaves.
+
+    What was annotated stays unless it was rejected; accepted, changed and drawn boxes are
+    annotations like the others.
+    """
+    from comining.completion.acceptance import accept
+    from comining.completion.review_files import find_review
+
+    review = find_review(target, images)
+    keep = unreviewed == "keep"
+    options.echo_accepted(*accept(review, decisions, output, keep_unreviewed=keep))

@@ -1,0 +1,87 @@
+"""Writing the annotations that a review leaves, in the format of the input."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from comining.annotations.accepted import apply_decisions
+from comining.annotations.decisions import numbered, read_decisions
+from comining.annotations.sparse import encode
+from comining.errors import InputError
+from comining.output_file import check_output, write_atomically
+
+from .gallery_data import read_completed
+from .review_files import ReviewFiles
+
+#: Reads and writes annotations of many formats.
+FORMATS = "comining.annotations.formats"
+
+
+def accept(
+    review: ReviewFiles,
+    decisions: Path | None = None,
+    output: Path | None = None,
+    *,
+    keep_unreviewed: bool = False,
+) -> tuple[Path, dict[str, int]]:
+    """Write the annotations of a completed data set with the decisions of its review applied.
+
+    Args:
+        review: what was reviewed.
+        decisions: their file, if it isn't the review's own.
+        output: the file to write, if it isn't the review's own.
+        keep_unreviewed: as `apply_decisions` takes it.
+
+    Returns:
+        What was written, and how many boxes became what.
+
+    Raises:
+        InputError: there are no decisions, they are not about this data set, or a file can't be
+            read or written.
+    """
+    dataset = numbered(read_completed(review.completed, review.images))
+    decisions = decisions or review.decisions
+    if not decisions.is_file():
+        raise InputError(
+            f"there are no decisions in {decisions}: make them with `comining review` first, or "
+            "name the file that its page saved with --decisions"
+        )
+    made = read_decisions(decisions, dataset)
+    result = apply_decisions(dataset, made, keep_unreviewed=keep_unreviewed)
+    return write_accepted(review, result, output), result["info"]["reviewed"]
+
+
+def write_accepted(review: ReviewFiles, dataset: dict[str, Any], output: Path | None) -> Path:
+    """Write a reviewed data set: in the input's format for a folder, else in COCO format.
+
+    Raises:
+        InputError: it can't be written, or would replace what was reviewed.
+    """
+    if review.source is not None and importlib.util.find_spec(FORMATS) is not None:
+        return _write_like_source(review, review.source, dataset, output)
+    path = output or review.accepted.with_name(f"{review.accepted.name}.json")
+    check_output(path, review.completed, review.decisions)
+    write_atomically(path, lambda file: file.writelines(encode(dataset)))
+    return path
+
+
+def _write_like_source(
+    review: ReviewFiles, source: dict[str, Any], dataset: dict[str, Any], output: Path | None
+) -> Path:
+    formats = importlib.import_module(FORMATS)
+    read = formats.read_annotations(
+        source["annotations"], review.images, listed_only=bool(source.get("listed_only"))
+    )
+    with TemporaryDirectory(prefix=".accepted-", dir=review.accepted.parent) as folder:
+        written: Path = formats.write_annotations(read, dataset, Path(folder))
+        path = output or review.accepted.with_name(f"{review.accepted.name}{written.suffix}")
+        if path.is_dir():
+            raise InputError(f"{path} is there already: remove it, or name another with --output")
+        if written.is_file():
+            check_output(path, review.completed, review.decisions, read.path)
+        written.replace(path)
+    return path

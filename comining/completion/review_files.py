@@ -1,0 +1,77 @@
+"""Where a review finds what it is about and where its decisions go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from comining.annotations.coco_file import read_json
+from comining.errors import InputError
+
+
+@dataclass(frozen=True)
+class ReviewFiles:
+    """The files of a review.
+
+    Attributes:
+        completed: annotations in COCO format, some of them mined.
+        images: folder of the images.
+        decisions: one JSON object a line; perhaps not there yet.
+        accepted: where the accepted annotations go, without a suffix.
+        source: what ``source.json`` of a folder holds; None for a file of its own.
+    """
+
+    completed: Path
+    images: Path
+    decisions: Path
+    accepted: Path
+    source: dict[str, Any] | None = None
+
+    @property
+    def title(self) -> str:
+        return self.completed.name if self.source is None else self.completed.parent.name
+
+
+def find_review(target: Path, images: Path | None) -> ReviewFiles:
+    """The files of the review of ``target``.
+
+    Args:
+        target: a folder that ``comining complete`` wrote, or a file in COCO format.
+        images: folder of the images; None for the one that the folder's ``source.json`` names.
+
+    Raises:
+        InputError: something is missing.
+    """
+    if target.is_dir():
+        review = _of_folder(target, images)
+    elif images is None:
+        raise InputError(f"to review the file {target}, name the folder of its images: --images")
+    else:
+        bare = target.with_suffix("")
+        review = ReviewFiles(
+            target,
+            images,
+            bare.with_name(f"{bare.name}.decisions.jsonl"),
+            bare.with_name(f"{bare.name}.accepted"),
+        )
+    if not review.completed.is_file():
+        raise InputError(f"{review.completed} is not there: review what `comining complete` wrote")
+    if not review.images.is_dir():
+        raise InputError(
+            f"the folder of images {review.images} is not there: name it with --images"
+        )
+    return review
+
+
+def _of_folder(folder: Path, images: Path | None) -> ReviewFiles:
+    source = read_json(folder / "source.json")
+    if not isinstance(source, dict) or not isinstance(source.get("images"), str):
+        raise InputError(f"{folder / 'source.json'} must be an object that names the 'images'")
+    return ReviewFiles(
+        folder / "completed.json",
+        Path(source["images"]) if images is None else images,
+        folder / "decisions.jsonl",
+        folder / "accepted",
+        source,
+    )

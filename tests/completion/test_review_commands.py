@@ -1,0 +1,157 @@
+import json
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from comining.cli import main
+from comining.completion.server import Running
+from tests.completion.served import write_folder
+
+BOX = {"bbox": [10, 10, 20, 20], "category_id": 3, "area": 400, "iscrowd": 0}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (100, 80)).save(tmp_path / "images" / "1.png")
+    dataset = {
+        "images": [{"id": 1, "file_name": "1.png", "width": 100, "height": 80}],
+        "categories": [{"id": 3, "name": "cat"}],
+        "annotations": [
+            {"id": 1, "image_id": 1, **BOX},
+            {"id": 2, "image_id": 1, **BOX, "origin": "mined", "score": 0.9},
+            {"id": 3, "image_id": 1, **BOX, "origin": "mined", "score": 0.8},
+        ],
+    }
+    write_folder(tmp_path / "done", dataset, tmp_path / "images")
+    (tmp_path / "done" / "annotations.json").replace(tmp_path / "input.json")
+    source = json.loads((tmp_path / "done" / "source.json").read_text())
+    source["annotations"] = str(tmp_path / "input.json")
+    (tmp_path / "done" / "source.json").write_text(json.dumps(source))
+    return tmp_path / "done"
+
+
+def comining(*arguments):
+    return CliRunner().invoke(main, [str(x) for x in arguments])
+
+
+def decide(path, *pairs):
+    lines = [
+        {"key": f"k{id_}", "action": action, "image_id": 1, "id": id_, "was": BOX["bbox"],
+         "time": "2026-03-01T12:00:00Z"}
+        for id_, action in pairs
+    ]  # fmt: skip
+    path.write_text("".join(f"{json.dumps(x)}\n" for x in lines))
+
+
+def ids(path):
+    return [x["id"] for x in json.loads(path.read_text())["annotations"]]
+
+
+def test_accept_writes_what_the_review_leaves(folder):
+    decide(folder / "decisions.jsonl", (2, "accept"))
+    result = comining("accept", folder)
+    assert result.exit_code == 0, result.output
+    assert result.output.endswith(f"{folder / 'accepted.json'}\n")
+    assert "mined, accepted                              1\n" in result.output
+    assert "mined, not reviewed: left out                1\n" in result.output
+    assert ids(folder / "accepted.json") == [1, 2]
+
+
+def test_accept_keeps_what_nobody_decided_about_if_asked(folder):
+    decide(folder / "decisions.jsonl", (2, "reject"))
+    assert comining("accept", folder, "--unreviewed", "keep").exit_code == 0
+    annotations = json.loads((folder / "accepted.json").read_text())["annotations"]
+    assert [(x["id"], x.get("origin")) for x in annotations] == [(1, None), (3, "mined")]
+
+
+def test_bare_file_has_its_decisions_beside_it(folder, tmp_path):
+    (folder / "completed.json").rename(tmp_path / "mine.json")
+    decide(tmp_path / "mine.decisions.jsonl", (1, "reject"), (2, "accept"))
+    result = comining("accept", tmp_path / "mine.json", "--images", tmp_path / "images")
+    assert result.exit_code == 0, result.output
+    assert ids(tmp_path / "mine.accepted.json") == [2]
+
+
+def test_torn_line_does_not_keep_from_accepting(folder):
+    path = folder / "decisions.jsonl"
+    decide(path, (2, "accept"))
+    path.write_text(path.read_text() + '{"key":"k3","acti')
+    assert comining("accept", folder).exit_code == 0
+    assert ids(folder / "accepted.json") == [1, 2]
+
+
+def failing(*arguments):
+    result = comining(*arguments)
+    assert result.exit_code == 2, result.output
+    return result.output
+
+
+def test_what_is_missing_is_named(folder, tmp_path):
+    assert "make them with `comining review` first" in failing("accept", folder)
+    assert "name the folder of its images: --images" in failing("review", folder / "completed.json")
+    assert "source.json can't be read" in failing("review", tmp_path / "images")
+    (tmp_path / "images").rename(tmp_path / "moved")
+    assert "name it with --images" in failing("accept", folder)
+    decide(folder / "decisions.jsonl", (2, "accept"))
+    assert comining("accept", folder, "--images", tmp_path / "moved").exit_code == 0
+    (folder / "completed.json").unlink()
+    assert "completed.json is not there" in failing("review", folder)
+
+
+def test_output_may_not_replace_what_was_reviewed(folder):
+    decide(folder / "decisions.jsonl", (2, "accept"))
+    before = (folder / "completed.json").read_bytes()
+    output = folder / "completed.json"
+    assert "is the input file" in failing("accept", folder, "--output", output)
+    assert (folder / "completed.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--html", "page.html", "--to", "cvat"], "exclude each other"),
+        (["--output", "file.json"], "--output goes with --to or --from"),
+        (["--to", "cvat"], "--to needs --output"),
+        (["--to", "label-studio", "--output", "f.json"], "--image-url go together"),
+        (["--sample", "0"], "is not in the range"),
+    ],
+)
+def test_options_that_do_not_go_together(folder, arguments, message):
+    assert message in failing("review", folder, *arguments)
+
+
+def test_review_prints_its_address_and_ends_by_an_interrupt(folder, monkeypatch):
+    def interrupted(self):
+        self.socket.close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Running, "run", interrupted)
+    decide(folder / "decisions.jsonl", (2, "accept"))
+    result = comining("review", folder, "--no-browser")
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("Review at http://127.0.0.1:")
+    assert f"decisions in {folder / 'decisions.jsonl'}: 1;" in result.output
+
+
+def test_review_in_cvat_and_back(folder):
+    output = folder / "cvat.json"
+    result = comining("review", folder, "--to", "cvat", "--output", output)
+    assert "import it as COCO 1.0 into a task with the labels cat" in result.output
+    export = json.loads(output.read_text())
+    export["annotations"] = [x for x in export["annotations"] if x["id"] != 3]
+    output.write_text(json.dumps(export))
+    result = comining("review", folder, "--from", output, "--output", folder / "back.json")
+    assert result.exit_code == 0, result.output
+    # Boxes that lie on one another are told apart by their order alone.
+    assert ids(folder / "back.json") == [1, 2]
+
+
+def test_tasks_for_label_studio(folder):
+    output = folder / "tasks.json"
+    arguments = ["--to", "label-studio", "--image-url", "/data/", "--output", output]
+    result = comining("review", folder, *arguments)
+    assert '<Label value="cat"/>' in result.output
+    (task,) = json.loads(output.read_text())
+    assert task["data"]["image"] == "/data/1.png"
