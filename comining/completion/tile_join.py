@@ -177,14 +177,29 @@ def _agree(found: _Found, one: int, others: np.ndarray, windows: np.ndarray) -> 
 def _without_twins(found: _Found) -> _Found:
     found = found.rows(np.lexsort((-found.scores, found.is_cut)))
     alive = np.ones(len(found.boxes), dtype=bool)
-    for row in range(len(alive)):
-        if alive[row]:
-            later = row + 1 + np.flatnonzero(alive[row + 1 :])
-            later = later[found.tiles[later] != found.tiles[row]]
-            iou, contained = _overlap(found.boxes[row], found.boxes[later])
-            twins = (iou > SAME_IOU) | (found.is_cut[later] & (contained > CONTAINED))
-            alive[later[twins]] = False
+    for better, worse in _twins(found):
+        if alive[better]:
+            alive[worse] = False
     return found.rows(alive)
+
+
+def _twins(found: _Found) -> list[list[int]]:
+    """Pairs of detections, the first of each ascending, of which the second repeats the first."""
+    groups = [np.flatnonzero(found.tiles == tile) for tile in np.unique(found.tiles)]
+    starts = np.array([found.boxes[rows, :2].min(0) for rows in groups]).reshape(-1, 2)
+    ends = np.array([found.boxes[rows, 2:].max(0) for rows in groups]).reshape(-1, 2)
+    meet = ((starts[:, None] < ends) & (starts < ends[:, None])).all(-1)
+    pairs = [np.empty((0, 2), dtype=int)]
+    for one, other in np.argwhere(np.triu(meet, 1)):
+        rows = np.array(np.meshgrid(groups[one], groups[other])).reshape(2, -1).T
+        rows.sort(1)
+        better, worse = rows.T
+        iou, contained = _overlap(found.boxes[better], found.boxes[worse])
+        same = (iou > SAME_IOU) | (found.is_cut[worse] & (contained > CONTAINED))
+        pairs.append(rows[same])
+    every = np.concatenate(pairs)
+    ordered: list[list[int]] = every[np.lexsort(every.T[::-1])].tolist()
+    return ordered
 
 
 def _overlap(boxes: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

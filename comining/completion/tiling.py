@@ -31,7 +31,7 @@ from .plan import MAX_ENLARGED, MAX_PIXELS, WANTED_EDGE, choose_scale
 #: Images are cut if that shows the objects so many times larger.
 WORTHWHILE = 2.0
 #: About as many tiles as there is time for: of more images, they are larger, up to twice.
-MAX_TILES = {"cpu": 2_000, "cuda": 20_000}
+MAX_TILES = {"cpu": 1_000, "cuda": 20_000}
 #: A box that ends nearer to a tile's border than this share of the tile's edge may be cut off.
 MARGIN = 0.01
 #: The share of objects that are to be whole in a tile.
@@ -201,8 +201,13 @@ def cut(
 
 
 def _read(image_root: Path, image: Mapping[str, Any]) -> Image.Image:
-    with Image.open(image_root / image["file_name"]) as opened:
-        pixels = ImageOps.exif_transpose(opened).convert("RGB")
+    pixels: Image.Image
+    with Image.open(image_root / image["file_name"]) as pixels:
+        ImageOps.exif_transpose(pixels, in_place=True)
+        if pixels.mode == "RGB":
+            pixels.load()
+        else:
+            pixels = pixels.convert("RGB")
     stated = (image["width"], image["height"])
     if pixels.size != stated:
         raise SizeMismatchError(
