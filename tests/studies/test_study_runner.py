@@ -13,8 +13,12 @@ import pytest
 
 from comining.errors import InputError
 from comining.studies import cells, runner
-from comining.studies.cells import LOG, RECORD, Record, read_record, read_runs, write_record
-from comining.studies.runner import minutes_left, run_cells
+from comining.studies.archive import find_finished
+from comining.studies.cells import LOG, RECORD, Record, read_record, write_record
+from comining.studies.progress import minutes_left
+from comining.studies.results import read_runs
+from comining.studies.runner import run_cells
+from comining.studies.unchanged import check_unchanged
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -299,12 +303,12 @@ def test_changed_annotations_stop_the_study(study, tmp_path):
         files[name].write_text("{}")
     files["val"].unlink()
     files["train"].unlink()
-    cells.check_unchanged(plan.cells, output)
+    check_unchanged(plan.cells, output)
     with pytest.raises(
         InputError, match=rf"file: {files['train']} of train, {files['val']} of val; make it"
     ):
         run_cells(plan.cells, output, 1, fake("well"))
-    finished = [cell for cell in plan.cells if cells.finished_record(cell, output)]
+    finished = [cell for cell in plan.cells if find_finished(cell, output)]
     assert run_cells(finished, output, 1, fake("well")) == []
 
 
