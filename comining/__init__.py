@@ -4,6 +4,7 @@ Importing the package registers its detectors and data sets with detectron2 and 
 """
 
 import os as _os
+import warnings as _warnings
 from typing import Any as _Any
 
 __version__ = "0.1.0"
@@ -20,9 +21,14 @@ _missing: ImportError | None = None
 # A shell that completes a command asks for its words alone, and at once.
 if "_COMINING_COMPLETE" not in _os.environ:
     try:
-        from .config import add_comining_config
-        from .data import register_coco
-        from .modeling import CoMining, CoMiningFCOS, CoMiningRetinaNet
+        with _warnings.catch_warnings():
+            # What torch says of detectron2's code, while that is imported: no user can act on it.
+            _warnings.filterwarnings(
+                "ignore", r"`torch\.jit\.script` is", FutureWarning, r"torch\.jit"
+            )
+            from .config import add_comining_config
+            from .data import register_coco
+            from .modeling import CoMining, CoMiningFCOS, CoMiningRetinaNet
     except ImportError as error:
         # Commands that need no detectron2 work without it, among them the one that installs it.
         _missing = error

@@ -28,7 +28,7 @@ from typing import Any
 
 from comining.annotations import omissions
 from comining.annotations.coco_file import read_json
-from comining.annotations.sparse import PROTOCOLS, encode, make_sparse
+from comining.annotations.sparse import PROTOCOLS, encode, make_sparse, repair_dataset
 from comining.errors import InputError
 from comining.output_file import check_output, write_atomically
 
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     try:
         check_output(args.output, args.input)
-        dataset = read_json(args.input)
+        dataset = repair_dataset(read_json(args.input), args.input.name)
         sparse = make_sparse(
             dataset,
             args.protocol,

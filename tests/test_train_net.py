@@ -141,6 +141,9 @@ def test_baseline_trains_and_evaluates(coco_root, weights, output):
     done = run(coco_root, "baseline_hard_R50", output, **{"MODEL.WEIGHTS": weights(50)})
     assert done.returncode == 0, done.stderr
     assert loss_names(output) == {"loss_cls", "loss_box_reg"}
+    # Nothing of detectron2's and torch's that a user can't act on.
+    assert "FutureWarning" not in done.stderr
+    assert "meshgrid" not in done.stderr
     assert 0 <= read(output / "results.json")["bbox"]["AP"] <= 100
 
 
@@ -252,6 +255,14 @@ def test_wrong_override(error_of):
 )
 def test_setting_that_does_not_work(key, value, message, error_of):
     assert message in error_of(**{key: value})
+
+
+@pytest.mark.parametrize("options", [(), ("--eval-only",)])
+def test_weights_file_of_another_kind(options, error_of, tmp_path):
+    torch.save({"network": {}, "epoch": 3}, tmp_path / "x.pth")
+    message = error_of(*options, **{"MODEL.WEIGHTS": tmp_path / "x.pth"})
+    assert f"error: {tmp_path / 'x.pth'} holds no weights by name: its entry 'network'" in message
+    assert "is a folder: set MODEL.WEIGHTS" in error_of(*options, **{"MODEL.WEIGHTS": tmp_path})
 
 
 def test_divergence_ends_the_command(error_of):

@@ -44,6 +44,7 @@ from tqdm import tqdm
 
 from comining.annotations.coco_file import read_coco
 from comining.annotations.completion import MINED, check_scores
+from comining.annotations.image_files import refuse_deep_image
 from comining.annotations.withheld import full_original, withheld_annotations
 from comining.errors import InputError
 from comining.modeling.labels import HIT_IOU, Labels, overlap_any
@@ -201,6 +202,7 @@ def thumbnail(path: Path, size: int) -> str:
         InputError: it can't be read.
     """
     try:
+        refuse_deep_image(path)
         with Image.open(path) as image:
             image.draft("RGB", (2 * size, 2 * size))  # of a large JPEG, no more is decoded
             # As detectron2 reads it: turned as the camera was held.

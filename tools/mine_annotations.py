@@ -6,8 +6,9 @@ python tools/mine_annotations.py --config-file my.yaml --weights output/model_fi
 python tools/mine_annotations.py --config-file my.yaml --weights output/model_final.pth
     --output completed.json --precision 0.9 --calibrate-on my_val
 
-The output is the data set's annotation file, unchanged, plus the mined annotations: each has the
-fields "score" and "origin": "mined". info["mined"] holds config, overrides, weights, whether the
+The output is the data set's annotation file plus the mined annotations. What is in the file stays
+as it is, but for values that had to be repaired to be read. Each mined annotation has the fields
+"score" and "origin": "mined". info["mined"] holds config, overrides, weights, whether the
 mirror image was asked and, for each category, the score from which on boxes were added; a fixed
 threshold of the training is one on the class score, which of FCOS is not the "score". What overlaps
 an annotated box is dropped as in training.
@@ -26,6 +27,9 @@ third.
 
 from __future__ import annotations
 
+import comining  # noqa: F401  first, to import detectron2 quietly
+
+# isort: split
 import argparse
 import hashlib
 import sys
@@ -39,8 +43,8 @@ from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog
 from detectron2.utils import comm
 from tabulate import tabulate
 
-from comining.annotations.coco_file import read_json
-from comining.annotations.completion import complete, info_of
+from comining.annotations.coco_file import read_repaired
+from comining.annotations.completion import complete
 from comining.annotations.sparse import encode
 from comining.data import check_datasets, register_from_config
 from comining.engine import Trainer, launch, load_config
@@ -87,8 +91,7 @@ def main(args: argparse.Namespace) -> None:
         )
     settings = _settings(args, cfg, score_thresh, files, model.asks_mirror_image)
     if comm.is_main_process():
-        dataset = read_json(files["images"])
-        info_of(dataset)  # better refused now than after mining
+        dataset = _read_dataset(files["images"], records["images"])  # better refused now
     with PartialResults(args.output, settings) as results:
         unreadable = {
             name: mine_dataset(
@@ -183,6 +186,19 @@ def _annotation_files(names: dict[str, str]) -> dict[str, Path]:
             raise InputError(f"{name} is not in COCO format: register a file that is")
         files[key] = Path(path)
     return files
+
+
+def _read_dataset(path: Path, records: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the mined annotations are added to; the images must be those that are mined."""
+    dataset, report = read_repaired(path)
+    if report.is_fatal:
+        raise InputError(f"{path} can't be completed. {report}")
+    if not {x["image_id"] for x in records} <= {x["id"] for x in dataset["images"]}:
+        raise InputError(
+            f"the data set was not read as {path} is read here: register it with "
+            "DATASETS.REGISTER or comining.data.register_coco"
+        )
+    return dataset
 
 
 def _settings(

@@ -7,7 +7,7 @@ from typing import Any
 
 from comining.errors import InputError
 
-from .coco_file import Report
+from .report import Report
 
 #: What the field ``origin`` of an added annotation says.
 MINED = "mined"

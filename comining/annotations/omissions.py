@@ -80,7 +80,7 @@ def omit(
       U-shaped Beta distribution whose mean is `share`.
 
     Args:
-        dataset: that `sparse.check_dataset` accepts.
+        dataset: that `sparse_input.check_dataset` accepts.
         protocol: one of `PROTOCOLS`.
         seed: any integer.
         share: 0 to 1.

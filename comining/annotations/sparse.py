@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from math import floor, inf
+from math import floor
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ from comining.errors import InputError
 
 from . import omissions
 from .draws import draw
+from .sparse_input import repair_dataset
 
 
 class _Protocol(NamedTuple):
@@ -97,11 +98,11 @@ def make_sparse(
 ) -> dict[str, Any]:
     """Make the sparsely annotated version of a COCO data set.
 
-    Every field is kept; images and annotations are sorted by id. `info["sparse"]` records
-    `protocol`, `percent` (None where it has no meaning), `seed`, for omissions as people make them
-    also `parameters` and, of the full original, `input_sha256` (`content_hash`) and, if wanted,
-    `input` (its file's name). If the input is a sparse version itself, its own record stands under
-    `input_sparse`.
+    Every field is kept, repaired as `repair_dataset` says; images and annotations are sorted by id.
+    `info["sparse"]` records `protocol`, `percent` (None where it has no meaning), `seed`, for
+    omissions as people make them also `parameters` and, of the full original, `input_sha256`
+    (`content_hash`) and, if wanted, `input` (its file's name). If the input is a sparse version
+    itself, its own record stands under `input_sparse`.
 
     Args:
         dataset: a COCO data set; it isn't changed.
@@ -113,12 +114,12 @@ def make_sparse(
         image_root: folder of the images, for *hard-to-see* only.
 
     Raises:
-        InputError: as for `sparsify`, `check_dataset` and `omissions.omit`.
+        InputError: as for `sparsify`, `repair_dataset` and `omissions.omit`.
     """
     percent = _checked_percent(protocol, percent)
     if image_root is not None and protocol != "hard-to-see":
         raise InputError(f"images have no meaning for '{protocol}', only for 'hard-to-see'")
-    check_dataset(dataset, file_name)
+    dataset = repair_dataset(dataset, file_name)
     annotations = _sorted_by_id(dataset["annotations"])
     info = dict(dataset.get("info") or {})
     record: dict[str, Any] = {
@@ -183,88 +184,6 @@ def encode(dataset: Mapping[str, Any]) -> Iterator[bytes]:
     yield b"}"
 
 
-def check_dataset(dataset: Any, file_name: str) -> None:
-    """Refuse a data set that a protocol can't be applied to.
-
-    Needed are the lists `images` (each with an `id`), `categories` (`id`, `name`) and
-    `annotations` (`id`, `image_id`, `category_id`, `bbox`, and `iscrowd` where it isn't 0) and, if
-    there is one, `info` as an object. Ids are integers, unique in their list, and refer to what is
-    there. Boxes hold four finite numbers (x, y, width, height). Width and height are not negative
-    and not both zero: COCO's train2017 has boxes of zero height. Boxes may leave the image.
-
-    Args:
-        dataset: what was read from the file.
-        file_name: names the file in the error.
-
-    Raises:
-        InputError: gives the number of offenders and the first ids, for each kind of error. A
-            record without a usable id is given by its position, the first being `#0`.
-    """
-    if not isinstance(dataset, Mapping):
-        raise InputError(f"{file_name}: a COCO data set is a JSON object")
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(dataset.get(key), list):
-            raise InputError(f"{file_name}: a COCO data set needs '{key}', a list of objects")
-    if not isinstance(dataset.get("info"), Mapping | None):
-        raise InputError(f"{file_name}: 'info' must be a JSON object")
-
-    errors: defaultdict[str, list[str]] = defaultdict(list)
-    image_ids = _check_ids(dataset["images"], "images", errors)
-    category_ids = _check_ids(dataset["categories"], "categories", errors)
-    _check_ids(dataset["annotations"], "annotations", errors)
-    for position, category in enumerate(dataset["categories"]):
-        if isinstance(category, dict) and not isinstance(category.get("name"), str):
-            errors["categories without a 'name' (text)"].append(_label(category, position))
-    for position, annotation in enumerate(dataset["annotations"]):
-        if isinstance(annotation, dict):
-            for error in _annotation_errors(annotation, image_ids, category_ids):
-                errors[error].append(_label(annotation, position))
-    if errors:
-        lines = [f"{file_name}: correct or remove these records first"]
-        for error, labels in errors.items():
-            more = ", ..." if len(labels) > 5 else ""
-            lines.append(f"  {len(labels)} {error}: {', '.join(labels[:5])}{more}")
-        raise InputError("\n".join(lines))
-
-
-def _check_ids(records: list[Any], kind: str, errors: defaultdict[str, list[str]]) -> set[int]:
-    """Add the errors of the records' ids to `errors` and return the ids."""
-    count: Counter[int] = Counter()
-    for position, record in enumerate(records):
-        if not isinstance(record, dict):
-            errors[f"{kind} that are not objects"].append(f"#{position}")
-        elif type(record.get("id")) is not int:
-            errors[f"{kind} without an 'id' (integer)"].append(f"#{position}")
-        else:
-            count[record["id"]] += 1
-    duplicates = [str(id_) for id_, number in count.items() if number > 1]
-    if duplicates:
-        errors[f"ids that several {kind} share"] = duplicates
-    return set(count)
-
-
-def _annotation_errors(
-    annotation: Mapping[str, Any], image_ids: set[int], category_ids: set[int]
-) -> Iterator[str]:
-    for key, known, what in (
-        ("image_id", image_ids, "an image that is missing"),
-        ("category_id", category_ids, "a category that is missing"),
-    ):
-        if type(annotation.get(key)) is not int:
-            yield f"annotations without '{key}' (integer)"
-        elif annotation[key] not in known:
-            yield f"annotations of {what}"
-    if annotation.get("iscrowd", 0) not in (0, 1):
-        yield "annotations whose 'iscrowd' is not 0 or 1"
-    box = annotation.get("bbox")
-    if not (isinstance(box, list) and len(box) == 4 and all(type(x) in (int, float) for x in box)):
-        yield "annotations without 'bbox' (four numbers: x, y, width, height)"
-    elif not all(-inf < x < inf for x in box):
-        yield "boxes that are not finite"
-    elif min(box[2:]) < 0 or max(box[2:]) == 0:
-        yield "boxes without an extent (negative width or height, or both zero)"
-
-
 def _checked_percent(protocol: str, percent: float | None) -> float | None:
     """The percentage that a protocol uses; None where it has no meaning."""
     known = (*PROTOCOLS, *omissions.PROTOCOLS)
@@ -287,7 +206,3 @@ def _checked_percent(protocol: str, percent: float | None) -> float | None:
 
 def _sorted_by_id(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(records, key=itemgetter("id"))
-
-
-def _label(record: Mapping[str, Any], position: int) -> str:
-    return str(record["id"]) if type(record.get("id")) is int else f"#{position}"

@@ -46,7 +46,11 @@ def withheld_annotations(
             for annotations of different images or categories.
     """
     withheld: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
-    original, _ = read_coco(original_file)
+    original, report = read_coco(original_file)
+    if report.is_fatal:
+        raise InputError(
+            f"what was withheld can't be told: correct the original or move it away. {report}"
+        )
     for data, name in (
         (dataset, f"the sparse version of {original_file}"),
         (original, original_file),

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
+from comining.console import hide_warnings_of_others
 from comining.errors import InputError, PartialError
 
 #: In the order of ``comining --help``; each stands in the module of its name.
@@ -44,6 +45,7 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
+        hide_warnings_of_others()
         try:
             return super().invoke(ctx)
         except (PartialError, FloatingPointError, OSError) as error:

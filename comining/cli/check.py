@@ -31,3 +31,5 @@ def command(
         click.echo(report)
     if report.is_fatal:
         sys.exit(1)
+    if not quiet:
+        click.echo("  training can use it")

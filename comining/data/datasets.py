@@ -17,6 +17,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 
 from comining.annotations.coco_file import read_categories, read_coco
+from comining.annotations.image_files import report_deep_images
 from comining.annotations.withheld import full_original, withheld_annotations
 from comining.errors import InputError
 
@@ -67,6 +68,7 @@ def register_coco(name: str, json_file: str | Path, image_root: str | Path) -> N
 
 def _load_coco(json_file: str, image_root: str, name: str) -> list[dict[str, Any]]:
     dataset, report = read_coco(json_file, image_root)
+    report_deep_images(dataset["images"], image_root, report)
     if report.is_fatal:
         raise InputError(f"{name} can't be used. {report}")
     if report.findings:

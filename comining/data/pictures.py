@@ -12,16 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from detectron2.data.detection_utils import read_image
 
+from comining.annotations.image_files import IMAGE_SUFFIXES, is_image, refuse_deep_image
 from comining.errors import InputError
 
 from .loader import UNREADABLE_OR_ODD
 
 VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"}
-#: Of all that Pillow reads, what is a picture: neither data (HDF5, GRIB) nor programs (PostScript).
-IMAGE_SUFFIXES = {
-    ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif",
-    ".tiff", ".webp",
-}  # fmt: skip
 #: The folder of the annotated pictures, below the output.
 PICTURES = "images"
 
@@ -65,9 +61,7 @@ def find_inputs(words: Sequence[str], output: Path) -> list[Path]:
                 file
                 for match in ([word] if path.is_dir() else glob(word, recursive=True))
                 for file in (Path(match).rglob("*") if Path(match).is_dir() else [Path(match)])
-                if file.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES
-                and not file.name.startswith(".")
-                and file.is_file()
+                if is_image(file, IMAGE_SUFFIXES | VIDEO_SUFFIXES)
             ]
         files = [Path(os.path.abspath(file)) for file in sorted(files)]
         if not files:
@@ -98,6 +92,7 @@ def read_pictures(
                     origin = {"video": name, "frame": number}
                     yield Picture(f"{name}/{number:06}.jpg", pixels, origin)
             else:
+                refuse_deep_image(path)
                 yield Picture(name, read_image(str(path), "RGB"), {})
         except UNREADABLE_OR_ODD as error:
             broken.append(f"{path}: {str(error) or type(error).__name__}")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import pickle
 import re
-import struct
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -18,7 +16,8 @@ from detectron2.checkpoint import DetectionCheckpointer
 from comining.errors import InputError
 from comining.output_file import write_atomically
 
-from .safe_pickle import load_plain_pickle
+from .safe_torch import load_torch
+from .weight_formats import read_weights, strip_prefixes
 
 #: What the file ``last_checkpoint`` says while a training that may be restarted has saved none.
 DISOWNED = "none yet"
@@ -31,7 +30,7 @@ class _SafeCheckpointer(fvcore.common.checkpoint.Checkpointer):
     """What detectron2's class falls back on for ``.pth`` files."""
 
     def _load_file(self, f: str) -> dict[str, Any]:
-        return _load_torch(f)
+        return read_weights(f)
 
 
 class Checkpointer(DetectionCheckpointer, _SafeCheckpointer):
@@ -69,18 +68,28 @@ class Checkpointer(DetectionCheckpointer, _SafeCheckpointer):
         return super().load(path, *args, **kwargs)
 
     def _load_model(self, checkpoint: Any) -> Any:
-        incompatible = super()._load_model(checkpoint)
-        if self.whole:
-            parameters = [name for name, _ in self.model.named_parameters()]
-            misfits = {*incompatible.missing_keys, *(x[0] for x in incompatible.incorrect_shapes)}
-            unset = [name for name in parameters if name in misfits]
-            if unset:
-                raise InputError(
-                    f"{self._path} does not hold the weights of this "
-                    f"{type(self.model).__name__}: {len(unset)} of its {len(parameters)} "
-                    f"parameters are missing or of another shape, such as {unset[-1]}. Name the "
-                    "config that the model was trained with"
-                )
+        parameters = [name for name, _ in self.model.named_parameters()]
+        strip_prefixes(checkpoint["model"], set(self.model.state_dict()))
+        example = next(iter(checkpoint["model"]))
+        try:
+            incompatible = super()._load_model(checkpoint)
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"{self._path} can't be loaded: {error}") from error
+        misfits = {*incompatible.missing_keys, *(x[0] for x in incompatible.incorrect_shapes)}
+        unset = [name for name in parameters if name in misfits]
+        if unset and self.whole:
+            raise InputError(
+                f"{self._path} does not hold the weights of this "
+                f"{type(self.model).__name__}: {len(unset)} of its {len(parameters)} "
+                f"parameters are missing or of another shape, such as {unset[-1]}. Name the "
+                "config that the model was trained with"
+            )
+        if unset and len(unset) == len(parameters):
+            raise InputError(
+                f"{self._path} holds none of the weights of this {type(self.model).__name__}: its "
+                f"names are such as {example}, the model's such as {unset[-1]}, or the shapes "
+                "differ. Rename them, name other MODEL.WEIGHTS, or '' to begin with random ones"
+            )
         return incompatible
 
     def save(self, name: str, **kwargs: Any) -> None:
@@ -117,41 +126,9 @@ class Checkpointer(DetectionCheckpointer, _SafeCheckpointer):
         return str(last_checkpoint(self.save_dir) or "")
 
     def _load_file(self, filename: str) -> dict[str, Any]:
-        if filename.endswith(".pkl"):
-            return _model_zoo_format(load_plain_pickle(filename), filename)
-        if filename.endswith(".pyth"):
-            return _pycls_format(_load_torch(filename), filename)
-        loaded = super()._load_file(filename)
-        _named(loaded["model"], filename)
-        return loaded
-
-
-def _named(weights: Any, filename: str) -> dict[str, Any]:
-    """The weights of a file, which are to come by name.
-
-    Raises:
-        InputError: they do not.
-    """
-    if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
-        raise InputError(f"{filename} holds no weights by name: it is no model's")
-    return weights
-
-
-def _model_zoo_format(loaded: dict[str, Any], filename: str) -> dict[str, Any]:
-    """A ``.pkl`` in detectron2's form, or in that of Detectron and its ImageNet models."""
-    if "model" in loaded and "__author__" in loaded:
-        _named(loaded["model"], filename)
-        return loaded
-    blobs = _named(loaded.get("blobs", loaded), filename)
-    model = {name: blob for name, blob in blobs.items() if not name.endswith("_momentum")}
-    return {"model": model, "__author__": "Caffe2", "matching_heuristics": True}
-
-
-def _pycls_format(loaded: dict[str, Any], filename: str) -> dict[str, Any]:
-    """A ``.pyth`` file of pycls."""
-    state = _named(loaded.get("model_state", {}), filename).items()
-    model = {name: value for name, value in state if not name.endswith("num_batches_tracked")}
-    return {"model": model, "__author__": "pycls", "matching_heuristics": True}
+        if filename.endswith((".pkl", ".pyth")):
+            return read_weights(filename)
+        return super()._load_file(filename)
 
 
 def _write(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
@@ -201,7 +178,7 @@ def are_disowned(folder: str | Path) -> bool:
 def _iteration(checkpoint: Path) -> int | None:
     """Of a training's checkpoint; none, with a warning, if the file is damaged."""
     try:
-        iteration = _load_torch(checkpoint, mmap=True).get("iteration")
+        iteration = load_torch(checkpoint, mmap=True).get("iteration")
     except InputError as error:
         _warn_once(f"Passing over a checkpoint: {error}")
         return None
@@ -215,33 +192,5 @@ def _warn_once(message: str) -> None:
 
 def saved_seed(checkpoint: Path) -> int | None:
     """The seed of the training that wrote a checkpoint; none if another trainer wrote it."""
-    trainer = _load_torch(checkpoint, mmap=True).get("trainer")
+    trainer = load_torch(checkpoint, mmap=True).get("trainer")
     return trainer.get("seed") if isinstance(trainer, dict) else None
-
-
-def _load_torch(path: str | Path, *, mmap: bool = False) -> dict[str, Any]:
-    """Read a ``.pth`` file without running anything in it.
-
-    Args:
-        path: of the file.
-        mmap: leave tensors on the disk until they are used.
-
-    Raises:
-        InputError: it is damaged, or holds more than tensors and plain containers.
-    """
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap or None)
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{path} holds more than tensors and plain containers, or is damaged; nothing in it "
-            f"was run ({str(error).splitlines()[0]})"
-        ) from error
-    # What torch.load makes of a file that is damaged, cut off or no checkpoint at all.
-    except (
-        OSError, RuntimeError, EOFError, ValueError, TypeError, LookupError, AttributeError,
-        AssertionError, OverflowError, struct.error,
-    ) as error:  # fmt: skip
-        raise InputError(f"{path} is damaged or no checkpoint: {error}") from error
-    if not isinstance(loaded, dict):
-        raise InputError(f"{path} holds a {type(loaded).__name__}, but a checkpoint is a dict")
-    return loaded

@@ -13,7 +13,6 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.detection_utils import build_augmentation, read_image
 from detectron2.data.transforms import AugInput, AugmentationList
-from detectron2.modeling import build_model
 from detectron2.modeling.meta_arch.dense_detector import DenseDetector
 from torch import Tensor
 
@@ -22,6 +21,7 @@ from comining.data.categories import find_categories
 from comining.data.loader import UNREADABLE_OR_ODD
 from comining.data.scenes import render_scene, scene_rng
 from comining.errors import InputError
+from comining.modeling.build import build_detector
 from comining.modeling.export import ExportableDetector
 from comining.output_file import check_output, write_atomically
 
@@ -81,7 +81,7 @@ def export(
     cfg.defrost()
     cfg.MODEL.DEVICE = "cpu"
     picture = _resize(_read(sample) if sample else _any_picture(cfg), cfg)
-    detector = build_model(cfg)
+    detector = build_detector(cfg)
     exportable = ExportableDetector(detector, cfg.INPUT.FORMAT)
     metadata = describe(cfg, detector)
     Checkpointer(detector, whole=True).load(weights)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import os
 import socket
 import sys
@@ -15,10 +14,10 @@ from detectron2.engine import default_argument_parser
 from detectron2.utils import comm
 from torch import distributed, multiprocessing
 
+from comining.console import hide_warnings_of_others
 from comining.errors import InputError
 
-#: How long a process waits for the others, as in detectron2.
-TIMEOUT = datetime.timedelta(minutes=30)
+from .waiting import TIMEOUT, meet_at
 
 _DEFAULT_ADDRESS = default_argument_parser().get_default("dist_url")
 
@@ -41,6 +40,7 @@ def launch(main: Callable[[argparse.Namespace], Any], args: argparse.Namespace) 
     Raises:
         InputError: the machine can't do what is asked for.
     """
+    hide_warnings_of_others()
     if "LOCAL_RANK" in os.environ:
         _check_restartable()
         _check_number(int(os.environ["LOCAL_WORLD_SIZE"]), "--nproc-per-node")
@@ -69,6 +69,7 @@ def _spawned(
     args: argparse.Namespace,
     address: str,
 ) -> None:
+    hide_warnings_of_others()
     os.environ.update(
         LOCAL_RANK=str(local_rank),
         LOCAL_WORLD_SIZE=str(args.num_gpus),
@@ -79,7 +80,7 @@ def _spawned(
         torch.set_num_threads(max(1, torch.get_num_threads() // args.num_gpus))
     try:
         _run_worker(main, args, address)
-    except (InputError, FloatingPointError) as error:
+    except (InputError, FloatingPointError, TimeoutError) as error:
         sys.exit(f"error: {error}")
 
 
@@ -104,6 +105,7 @@ def _run_worker(
         rank=rank,
         timeout=TIMEOUT,
     )
+    meet_at(store, world_size)
     _make_local_group(local_size)
     # Of several machines, each counts the restarts that it began. An evaluation has nothing to go
     # on from: it would take the last checkpoint for the weights that it was given.
@@ -114,6 +116,7 @@ def _run_worker(
     # Not where an error was raised: NCCL would wait for the other processes, which wait for this
     # one. It has to end, so that whoever started it ends them.
     distributed.destroy_process_group()
+    meet_at(None)
     return result
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from detectron2.config import CfgNode, LazyConfig, instantiate
+from detectron2.config import CfgNode, LazyCall, LazyConfig, instantiate
 from detectron2.engine import default_setup
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.solver import LRMultiplier
@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import nn, optim
 
 from comining.data import check_num_classes
+from comining.data.tolerant import TolerantMapper
 from comining.errors import InputError
 
 from .setup import check_named, complete, load_config
@@ -210,7 +211,10 @@ class LazyTrainer(Trainer):
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Iterable[list[dict[str, Any]]]:
         cls.lazy.dataloader.test.dataset.names = dataset_name  # of several, one at a time
-        return _build("dataloader.test", cls.lazy.dataloader.test)
+        loader = cls.lazy.dataloader.test.copy()
+        if "mapper" in loader:
+            loader.mapper = LazyCall(TolerantMapper)(mapper=loader.mapper)
+        return _build("dataloader.test", loader)
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:

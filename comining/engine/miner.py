@@ -14,6 +14,7 @@ from comining.modeling import CoMining
 from comining.modeling.labels import Labels
 
 from .checkpoint import Checkpointer
+from .device import usable_device
 from .setup import check_weights
 from .trainer import Trainer
 
@@ -50,8 +51,7 @@ def build_miner(cfg: CfgNode) -> CoMining:
     """
     cfg = cfg.clone()
     cfg.defrost()
-    if not torch.cuda.is_available():
-        cfg.MODEL.DEVICE = "cpu"
+    cfg.MODEL.DEVICE = usable_device(cfg.MODEL.DEVICE)
     model = Trainer.build_model(cfg).eval()
     if not isinstance(model, CoMining):
         raise InputError(f"{cfg.MODEL.META_ARCHITECTURE} does not mine: name a Co-mining config")

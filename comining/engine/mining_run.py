@@ -9,17 +9,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from detectron2.data import DatasetFromList
+from detectron2.data import DatasetFromList, MapDataset
 from detectron2.utils import comm
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from comining.data.loader import UNREADABLE_OR_ODD, failure_text
+from comining.data.tolerant import TolerantMapper
 from comining.errors import InputError
 from comining.modeling import CoMining
 
 from .folder_lock import lock_folder
 from .miner import Mined, mine_batch
+from .waiting import report_progress, wait_for_all
 
 
 class PartialResults:
@@ -154,7 +155,7 @@ def mine_dataset(
     # detectron2 can't serialise an empty list.
     shared = DatasetFromList(images, copy=False, serialize=bool(images))
     loader = DataLoader(
-        _Images(shared, mapper),
+        MapDataset(shared, TolerantMapper(mapper)),
         batch_sampler=list(_consecutive(map(len, batches))),
         num_workers=num_workers,
         collate_fn=list,
@@ -188,9 +189,11 @@ def mine_dataset(
                 file.write(json.dumps(line) + "\n")
                 file.flush()
             bar.update(len(batch))
+            report_progress()
             number += len(batch)
             if tell is not None and comm.is_main_process():
                 tell(number / len(images))
+    wait_for_all()
     return dict(ChainMap(*comm.all_gather(unreadable)))
 
 
@@ -224,22 +227,3 @@ def _consecutive(lengths: Iterator[int]) -> Iterator[list[int]]:
     for length in lengths:
         yield list(range(start, start + length))
         start += length
-
-
-class _Images(Dataset):
-    """Reads images, in whatever process; what can't be read is told, not raised."""
-
-    def __init__(
-        self,
-        records: Sequence[dict[str, Any]],
-        mapper: Callable[[dict[str, Any]], dict[str, Any]],
-    ) -> None:
-        self.records = records
-        self.mapper = mapper
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        record = self.records[index]
-        try:
-            return self.mapper(record)
-        except UNREADABLE_OR_ODD as error:
-            return {"unreadable": failure_text(record["file_name"], error)}

@@ -14,7 +14,6 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data.detection_utils import build_augmentation, convert_PIL_to_numpy
 from detectron2.data.transforms import AugInput, AugmentationList
-from detectron2.modeling import build_model
 from PIL import Image
 from torch import nn
 from tqdm import tqdm
@@ -22,8 +21,10 @@ from tqdm import tqdm
 from comining.data.categories import find_categories
 from comining.data.pictures import Picture, count_pictures, read_pictures
 from comining.evaluation.drawing import draw
+from comining.modeling.build import build_detector
 
 from .checkpoint import Checkpointer
+from .device import usable_device
 from .predictions import Predictions
 from .setup import check_weights
 
@@ -70,7 +71,7 @@ def predict(
     output.mkdir(parents=True, exist_ok=True)
     total = count_pictures(inputs, every)
     cfg = _at_inference(cfg, score_thresh)
-    model = build_model(cfg).eval()
+    model = build_detector(cfg).eval()
     Checkpointer(model, whole=True).load(weights)
     categories = find_categories(cfg, getattr(model, "num_classes", None))
     root = Path(os.path.commonpath([path.parent for path in inputs]))
@@ -95,8 +96,7 @@ def predict(
 def _at_inference(cfg: CfgNode, score_thresh: float) -> CfgNode:
     cfg = cfg.clone()
     cfg.defrost()
-    if not torch.cuda.is_available():
-        cfg.MODEL.DEVICE = "cpu"
+    cfg.MODEL.DEVICE = usable_device(cfg.MODEL.DEVICE)
     for detector in ("RETINANET", "FCOS", "ROI_HEADS"):
         cfg.MODEL[detector].SCORE_THRESH_TEST = score_thresh
     return cfg

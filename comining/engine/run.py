@@ -82,7 +82,7 @@ def command(description: str | None = None) -> None:
     """
     try:
         launch(main, default_argument_parser(epilog=description).parse_args())
-    except (InputError, FloatingPointError) as error:
+    except (InputError, FloatingPointError, TimeoutError) as error:
         sys.exit(f"error: {error}")
 
 

@@ -52,7 +52,7 @@ def load_plain_pickle(path: str | Path) -> dict[str, Any]:
     ) as error:  # fmt: skip
         raise InputError(
             f"{path} holds more than numpy arrays in plain containers, or is damaged; nothing in "
-            f"it was run ({error})"
+            f"it was run ({error}). Save the weights anew where they were made, as a dict of arrays"
         ) from error
     if not isinstance(loaded, dict):
         raise InputError(f"{path} holds a {type(loaded).__name__}, but weights come as a dict")

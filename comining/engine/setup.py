@@ -188,14 +188,15 @@ def check_weights(weights: str, config_file: str) -> None:
     """
     advice = f"in {config_file or 'a config file'} or on the command line ('' for random ones)"
     try:
-        is_missing = bool(weights) and not weights_file(weights).is_file()
+        path = weights_file(weights) if weights else None
     except (OSError, RuntimeError) as error:
         raise InputError(
             f"the weights {weights} can't be downloaded ({error}): fetch the file by other means "
             f"and set MODEL.WEIGHTS to its path, {advice}"
         ) from error
-    if is_missing:
-        raise InputError(f"the weights file {weights} does not exist: set MODEL.WEIGHTS {advice}")
+    if path is not None and not path.is_file():
+        problem = "is a folder" if path.is_dir() else "does not exist"
+        raise InputError(f"the weights file {weights} {problem}: set MODEL.WEIGHTS {advice}")
 
 
 def _text(error: Exception) -> str:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from comining.data import TrainLoader
+from comining.modeling.precision import keep_losses_in_single_precision
 
 from .divergence import describe_divergence
 from .optimizer_state import describe_optimizer, load_optimizer
@@ -54,6 +55,8 @@ class TrainStep(TrainerBase):
         """
         super().__init__()
         model.train()
+        if amp_dtype is not None:
+            keep_losses_in_single_precision(_unwrapped(model))
         self.model = model
         self.data_loader = data_loader
         self.optimizer = optimizer
@@ -87,6 +90,8 @@ class TrainStep(TrainerBase):
         self.optimizer.zero_grad()
         self.grad_scaler.scale(sum(losses.values())).backward()
         self._log(losses, batch, data_time)
+        # A fused optimizer would be given scaled gradients, and clip those.
+        self.grad_scaler.unscale_(self.optimizer)
         self.grad_scaler.step(self.optimizer)
         self._update_scale()
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
@@ -14,13 +12,11 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import DatasetMapper
+from detectron2.data import DatasetMapper, build_detection_test_loader
 from detectron2.data.transforms import RandomFlip
-from detectron2.engine import DefaultTrainer, TrainerBase, create_ddp_model
+from detectron2.engine import DefaultTrainer, HookBase, TrainerBase, create_ddp_model
+from detectron2.engine.hooks import EvalHook
 from detectron2.evaluation import DatasetEvaluator
-from detectron2.modeling import META_ARCH_REGISTRY
-from detectron2.solver import build_optimizer
-from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
 from detectron2.utils import comm
 from detectron2.utils.events import CommonMetricPrinter, EventWriter
 from torch import distributed, nn
@@ -31,15 +27,17 @@ from comining.data import (
     check_num_classes,
     check_same_categories,
 )
+from comining.data.tolerant import TolerantMapper
 from comining.errors import InputError
 from comining.evaluation import COCOBoxEvaluator
-from comining.output_file import write_atomically
+from comining.modeling.build import build_detector, leaves_parameters_out
 
-from .checkpoint import Checkpointer
+from .checkpoint import Checkpointer, last_checkpoint
+from .evaluate import IncompleteEvaluationError, evaluate
+from .model_check import check_same_model, describe_model
 from .printer import MinedLabelsPrinter
+from .solver import amp_dtype, build_optimizer, solver_errors
 from .step import TrainStep
-
-AMP_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 logger = logging.getLogger(__name__)
 
@@ -64,32 +62,36 @@ class Trainer(DefaultTrainer):
         # picks its step itself; the rest of the class is used as it is.
         TrainerBase.__init__(self)
         cfg = DefaultTrainer.auto_scale_workers(cfg, comm.get_world_size())
-        amp_dtype = _amp_dtype(cfg)
+        dtype = amp_dtype(cfg)
         model = self.build_model(cfg)
-        with _solver_errors():
+        with solver_errors():
             optimizer = self.build_optimizer(cfg, model)
         data_loader = self.build_train_loader(cfg)
         self.check_categories(cfg, [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST])
-        on_gpu = torch.device(cfg.MODEL.DEVICE).type == "cuda"
+        self.model_description = describe_model(model, cfg.DATASETS.TRAIN)
+        # Without device_ids a model stays on its device, too, but its input is not moved: else each
+        # tensor of a batch would be by itself, before the model can move them all in a few copies.
         model = create_ddp_model(
             model,
             broadcast_buffers=False,
-            device_ids=[comm.get_local_rank()] if on_gpu else None,
+            device_ids=None,
+            find_unused_parameters=comm.get_world_size() > 1 and leaves_parameters_out(model),
         )
         self._trainer = TrainStep(
             model,
             data_loader,
             optimizer,
             device=torch.device(cfg.MODEL.DEVICE).type,
-            amp_dtype=amp_dtype,
+            amp_dtype=dtype,
             seed=cfg.SEED,
             output_dir=cfg.OUTPUT_DIR,
         )
-        with _solver_errors():
+        with solver_errors():
             self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = Checkpointer(
             model, cfg.OUTPUT_DIR, keep=cfg.SOLVER.CHECKPOINTS_TO_KEEP, trainer=weakref.proxy(self)
         )
+        self._incomplete: InputError | None = None
         self.start_iter = 0
         self.max_iter = cfg.SOLVER.MAX_ITER
         self.cfg = cfg
@@ -100,11 +102,26 @@ class Trainer(DefaultTrainer):
             **TrainerBase.state_dict(self),
             "_trainer": self._trainer.state_dict(),
             "seed": self.cfg.SEED,
+            "model_description": self.model_description,
         }
+
+    def resume_or_load(self, resume: bool = True) -> None:
+        """detectron2's.
+
+        Raises:
+            InputError: the weights can't be used, or the checkpoint is of another model.
+        """
+        checkpoint = last_checkpoint(self.cfg.OUTPUT_DIR) if resume else None
+        if checkpoint is not None:
+            check_same_model(checkpoint, self.checkpointer.model, self.model_description)
+        super().resume_or_load(resume=resume)
 
     def train(self) -> Any:
         with _without_traceback():
-            return super().train()
+            results = super().train()
+        if self._incomplete is not None:
+            raise self._incomplete
+        return results
 
     def run_step(self) -> None:
         try:
@@ -124,6 +141,12 @@ class Trainer(DefaultTrainer):
                 f"The checkpoint was made with SEED {seed}, this run has {self.cfg.SEED}: the data "
                 "will come in another order than if it had not been interrupted."
             )
+        before = state_dict.get("model_description", self.model_description)["architecture"]
+        if before != self.model_description["architecture"]:
+            logger.warning(
+                f"The checkpoint was made with {before}, this run has "
+                f"{self.model_description['architecture']}, which goes on with its weights."
+            )
         if "_trainer" in state_dict:
             self._trainer.load_state_dict(state_dict["_trainer"])
             self._apply(settings)
@@ -141,34 +164,36 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
-        if cfg.MODEL.META_ARCHITECTURE not in META_ARCH_REGISTRY:
-            raise InputError(
-                f"MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE!r}, which is not "
-                "registered; CoMiningRetinaNet, CoMiningFCOS, RetinaNet and FCOS are"
-            )
-        model = super().build_model(cfg)
+        model = build_detector(cfg)
+        logger.info(f"Model:\n{model}")
         log_size(model)
         return model
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-        if cfg.SOLVER.OPTIMIZER == "SGD":
-            return build_optimizer(cfg, model)
-        if cfg.SOLVER.OPTIMIZER == "AdamW":
-            parameters = get_default_optimizer_params(
-                model,
-                base_lr=cfg.SOLVER.BASE_LR,
-                weight_decay=cfg.SOLVER.WEIGHT_DECAY,
-                weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
-                bias_lr_factor=cfg.SOLVER.BIAS_LR_FACTOR,
-                weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
-            )
-            return maybe_add_gradient_clipping(cfg, torch.optim.AdamW)(
-                parameters, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY
-            )
-        raise InputError(
-            f"SOLVER.OPTIMIZER is {cfg.SOLVER.OPTIMIZER!r}; it must be 'SGD' or 'AdamW'"
-        )
+        return build_optimizer(cfg, model)
+
+    def build_hooks(self) -> list[HookBase | None]:
+        return [
+            EvalHook(self.cfg.TEST.EVAL_PERIOD, self._evaluate) if isinstance(x, EvalHook) else x
+            for x in super().build_hooks()
+        ]
+
+    def _evaluate(self) -> OrderedDict[str, Any]:
+        """A training is not to end because the test data, or some of them, can't be read."""
+        self._incomplete = None
+        self._last_eval_results = OrderedDict()
+        try:
+            self._last_eval_results = self.test(self.cfg, self.model)
+        except IncompleteEvaluationError as error:
+            self._incomplete, self._last_eval_results = error, error.results
+        except InputError as error:
+            if comm.get_world_size() > 1:
+                raise  # the others may be waiting within the evaluation
+            self._incomplete = error
+        if self._incomplete is not None:
+            logger.error(f"Evaluation: {self._incomplete}")
+        return self._last_eval_results
 
     def build_writers(self) -> list[EventWriter]:
         return [
@@ -210,6 +235,11 @@ class Trainer(DefaultTrainer):
                 check_num_classes(datasets, cfg.MODEL[name.upper()].NUM_CLASSES, key)
 
     @classmethod
+    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Iterable[list[dict[str, Any]]]:
+        mapper = TolerantMapper(DatasetMapper(cfg, is_train=False))
+        return build_detection_test_loader(cfg, dataset_name, mapper=mapper)
+
+    @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
         return COCOBoxEvaluator(dataset_name, Path(cfg.OUTPUT_DIR) / "inference" / dataset_name)
 
@@ -222,6 +252,9 @@ class Trainer(DefaultTrainer):
         Returns:
             detectron2's results: by task and metric, with one data set; by data set, task and
             metric with several. AP in 0..100; NaN where nothing can be computed, null in the file.
+
+        Raises:
+            IncompleteEvaluationError: images can't be read; it has the results of the others.
         """
         cls.check_categories(cfg, cfg.DATASETS.TEST)
         if comm.get_world_size() > 1:
@@ -229,24 +262,15 @@ class Trainer(DefaultTrainer):
             # one are in the checkpoint.
             for buffer in model.buffers():
                 distributed.broadcast(buffer, src=0)
-        results = super().test(cfg, model, evaluators)
-        if comm.is_main_process():
-            path = Path(cfg.OUTPUT_DIR) / "results.json"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            content = json.dumps(_nan_to_none(results), indent=1) + "\n"
-            write_atomically(path, lambda file: file.write(content.encode()))
-        return results
-
-
-@contextmanager
-def _solver_errors() -> Iterator[None]:
-    """What detectron2 and fvcore refuse in ``SOLVER``, as an error in what the user supplied."""
-    try:
-        yield
-    except InputError:
-        raise
-    except (ValueError, AssertionError) as error:
-        raise InputError(f"the settings of SOLVER can't be used: {error}") from error
+        given = [evaluators] if isinstance(evaluators, DatasetEvaluator) else evaluators
+        by_name = dict(zip(cfg.DATASETS.TEST, given or [], strict=given is not None))
+        return evaluate(
+            model,
+            cfg.DATASETS.TEST,
+            lambda name: cls.build_test_loader(cfg, name),
+            lambda name: by_name.get(name) or cls.build_evaluator(cfg, name),
+            cfg.OUTPUT_DIR,
+        )
 
 
 @contextmanager
@@ -270,21 +294,3 @@ def _without_traceback() -> Iterator[None]:
 def log_size(model: nn.Module) -> None:
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     logger.info(f"{type(model).__name__}: {trained / 1e6:.1f} M trained parameters")
-
-
-def _nan_to_none(results: Any) -> Any:
-    """JSON has no NaN."""
-    if isinstance(results, dict):
-        return {key: _nan_to_none(value) for key, value in results.items()}
-    return None if math.isnan(results) else float(results)
-
-
-def _amp_dtype(cfg: CfgNode) -> torch.dtype | None:
-    if not cfg.SOLVER.AMP.ENABLED:
-        return None
-    name = cfg.SOLVER.AMP.DTYPE
-    if name not in AMP_DTYPES:
-        raise InputError(f"SOLVER.AMP.DTYPE is {name!r}; it must be one of {', '.join(AMP_DTYPES)}")
-    if name == "float16" and torch.device(cfg.MODEL.DEVICE).type == "cpu":
-        raise InputError("SOLVER.AMP.DTYPE float16 needs a GPU; use bfloat16 on the CPU")
-    return AMP_DTYPES[name]

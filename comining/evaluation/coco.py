@@ -20,7 +20,9 @@ from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils import comm
 from tabulate import tabulate
 
-from comining.annotations.coco_file import read_json
+from comining.annotations.coco_file import read_repaired
+from comining.annotations.values import LARGEST_AREA, is_usable_area, read_flag, read_id
+from comining.errors import InputError
 
 try:
     from faster_coco_eval import COCO
@@ -40,8 +42,10 @@ class COCOBoxEvaluator(DatasetEvaluator):
 
     The results are those of detectron2's ``COCOEvaluator``, by the same names, several times
     faster where faster-coco-eval is installed. Two fields that pycocotools needs may be missing
-    from the annotations: ``area`` (then that of the box) and ``iscrowd`` (then 0). Annotations
-    count as the file has them, also those that a training would drop or clip.
+    from the annotations: ``area`` (then that of the box) and ``iscrowd`` (then 0). An area that is
+    no positive number counts as missing. Annotations count as the file has them, also those that a
+    training would drop or clip, but for boxes that are not finite or whose width or height is
+    negative.
     """
 
     def __init__(self, dataset_name: str, output_dir: str | Path) -> None:
@@ -49,37 +53,45 @@ class COCOBoxEvaluator(DatasetEvaluator):
         Args:
             dataset_name: a registered data set, in COCO format or any other.
             output_dir: gets the predictions, ``coco_instances_results.json``.
+
+        Raises:
+            InputError: the annotation file can't be used.
         """
         metadata = MetadataCatalog.get(dataset_name)
         self.dataset_name = dataset_name
         self.output_dir = Path(output_dir)
         json_file = metadata.get("json_file")
-        self.ground_truth = (
-            read_json(Path(json_file)) if json_file else convert_to_coco_dict(dataset_name)
-        )
+        self.ground_truth = _read(json_file) if json_file else convert_to_coco_dict(dataset_name)
         self.category_names = metadata.thing_classes
         contiguous_ids = metadata.get(
             "thing_dataset_id_to_contiguous_id", {x: x for x in range(len(self.category_names))}
         )
-        self.category_ids = sorted(contiguous_ids, key=contiguous_ids.__getitem__)
+        ids = sorted(contiguous_ids, key=contiguous_ids.__getitem__)
+        # Where detectron2 has read the file, they are as in the file.
+        self.category_ids = [read_id(x) for x in ids] if json_file else ids
         self.reset()
 
     def reset(self) -> None:
         self.predictions: list[dict[str, Any]] = []
+        self.seen: list[Any] = []
 
     def process(self, inputs: Iterable[dict[str, Any]], outputs: Iterable[dict[str, Any]]) -> None:
         for item, output in zip(inputs, outputs, strict=True):
+            self.seen.append(item["image_id"])
             instances = output["instances"].to("cpu")
             self.predictions += instances_to_coco_json(instances, item["image_id"])
 
     def evaluate(self) -> OrderedDict[str, dict[str, float]] | None:
         """Gather the predictions of all processes and compare them with the annotations.
 
+        Images that have not been processed, as they can't be read, do not count.
+
         Returns:
             In the main process, under "bbox" each of ``METRICS`` and ``AP-<category>``, in 0..100
             and NaN where nothing can be computed; nothing where the data set has no annotations.
         """
         predictions = list(chain(*comm.gather(self.predictions)))
+        seen = {read_id(x) for x in chain(*comm.gather(self.seen))}
         if not comm.is_main_process():
             return None
         for prediction in predictions:
@@ -89,9 +101,10 @@ class COCOBoxEvaluator(DatasetEvaluator):
         if "annotations" not in self.ground_truth:
             logger.info(f"{self.dataset_name} has no annotations to compare the predictions with")
             return OrderedDict()
+        images = [image for image in self.ground_truth["images"] if read_id(image["id"]) in seen]
         results = box_metrics(
-            self.ground_truth,
-            predictions,
+            {**self.ground_truth, "images": images},
+            [{**x, "image_id": read_id(x["image_id"])} for x in predictions],
             dict(zip(self.category_ids, self.category_names, strict=True)),
         )
         logger.info(f"Box metrics on {self.dataset_name}:\n{_table(results)}")
@@ -116,13 +129,14 @@ def box_metrics(
     if not predictions:
         logger.warning("The model predicted nothing.")
         return dict.fromkeys(names, float("nan"))
-    # faster-coco-eval makes whole numbers of image ids, which may be names.
-    images = sorted(ground_truth["images"], key=lambda x: (isinstance(x["id"], str), x["id"]))
-    numbers = {image["id"]: number for number, image in enumerate(images, start=1)}
-    dataset = {**ground_truth, "images": [{**x, "id": numbers[x["id"]]} for x in images]}
+    # faster-coco-eval makes whole numbers of image ids, which may be names, and some releases of it
+    # know no category ids of more than 32 bits.
+    image_ids = {x["id"] for x in ground_truth["images"]}
+    images = _numbers(sorted(image_ids, key=lambda x: (isinstance(x, str), x)))
+    classes = _numbers(sorted({x["id"] for x in ground_truth["categories"]} | categories.keys()))
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = _indexed(dataset, ground_truth["annotations"], numbers)
-        found = _indexed(dataset, predictions, numbers)
+        truth = _indexed(filter(_is_countable, ground_truth["annotations"]), images, classes)
+        found = _indexed(predictions, images, classes)
         judge = COCOeval(truth, found, iouType="bbox")
         judge.evaluate()
         judge.accumulate()
@@ -132,7 +146,7 @@ def box_metrics(
         # IoU thresholds x recalls x categories x areas x numbers of detections
         precision = judge.eval["precision"][:, :, :, 0, -1]
         for category_id in categories:
-            of_category = precision[:, :, judge.params.catIds.index(category_id)]
+            of_category = precision[:, :, judge.params.catIds.index(classes[category_id])]
             of_category = of_category[of_category > -1]
             values.append(of_category.mean() if of_category.size else -1)
     return {
@@ -141,27 +155,57 @@ def box_metrics(
     }
 
 
-def _indexed(
-    dataset: dict[str, Any], annotations: list[dict[str, Any]], numbers: dict[Any, int]
-) -> COCO:
-    """A COCO data set with annotations of the images that have the given numbers.
+def _read(json_file: str) -> dict[str, Any]:
+    ground_truth, report = read_repaired(json_file, names_as_ids=True)
+    if report.is_fatal:
+        raise InputError(f"an evaluation can't use its annotations. {report}")
+    return ground_truth
 
-    Where an annotation has no area, it is that of its box; without ``iscrowd`` it is no crowd.
+
+def _numbers(ids: list[Any]) -> dict[Any, int]:
+    return {id_: number for number, id_ in enumerate(ids, start=1)}
+
+
+def _is_countable(annotation: dict[str, Any]) -> bool:
+    """Whether the width and height of a box are what an area can be made of."""
+    box = np.asarray(annotation["bbox"], dtype=np.float64)
+    return bool(np.isfinite(box).all() and (box[2:] >= 0).all())
+
+
+def _area(annotation: dict[str, Any]) -> float:
+    area: Any = annotation.get("area")
+    _, _, width, height = annotation["bbox"]
+    return area if is_usable_area(area) else min(width * height, LARGEST_AREA)
+
+
+def _indexed(
+    annotations: Iterable[dict[str, Any]], images: dict[Any, int], classes: dict[Any, int]
+) -> COCO:
+    """A COCO data set with the annotations of the images and classes that have the given numbers.
+
+    Where an annotation has no usable area, it is that of its box; without ``iscrowd`` it is no
+    crowd.
     """
     indexed = COCO()
-    # pycocotools takes a match with the annotation of id 0 for no match.
-    annotations = [
-        {
-            "area": annotation["bbox"][2] * annotation["bbox"][3],
-            "iscrowd": 0,
-            **annotation,
-            "id": id_,
-            "image_id": numbers[annotation["image_id"]],
-        }
-        for id_, annotation in enumerate(annotations, start=1)
-        if annotation["image_id"] in numbers
-    ]
-    indexed.dataset = {**dataset, "annotations": annotations}
+    indexed.dataset = {
+        "info": {},
+        "images": [{"id": number} for number in images.values()],
+        "categories": [{"id": number} for number in classes.values()],
+        # pycocotools takes a match with the annotation of id 0 for no match.
+        "annotations": [
+            {
+                "id": id_,
+                "image_id": images[x["image_id"]],
+                "category_id": classes[x["category_id"]],
+                "bbox": x["bbox"],
+                "area": _area(x),
+                "iscrowd": read_flag(x.get("iscrowd", 0)),
+                **({"score": x["score"]} if "score" in x else {}),
+            }
+            for id_, x in enumerate(annotations, start=1)
+            if x["image_id"] in images and x["category_id"] in classes
+        ],
+    }
     indexed.createIndex()
     return indexed
 

@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from .labels import HIT_IOU, Labels, flip_boxes, overlaps
+from .transfer import send
 
 
 def seen_in_both(found: Labels, mirrored: Labels, widths: Sequence[int]) -> Labels:
@@ -23,7 +24,7 @@ def seen_in_both(found: Labels, mirrored: Labels, widths: Sequence[int]) -> Labe
         descending score in every image.
     """
     num_images = len(widths)
-    every_width = torch.tensor(widths, device=mirrored.boxes.device)
+    every_width = send(torch.tensor(widths), mirrored.boxes.device)
     others = mirrored._replace(boxes=flip_boxes(mirrored.boxes, every_width[mirrored.images]))
     seen = []
     for ours, theirs in zip(found.split(num_images), others.split(num_images), strict=True):

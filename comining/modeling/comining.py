@@ -293,7 +293,7 @@ class CoMining(DenseDetector):
         outputs = self.dense_outputs(features, predictions)
         with torch.no_grad():
             annotated = images.in_both_views(annotated_labels(gt_instances))
-            confident, ignored = self._confident(outputs, annotated, learn=is_step)
+            confident, ignored, thresholds = self._confident(outputs, annotated, learn=is_step)
             others = images.to_other_view(confident)
             found, witness = confident, others
             if self.crosswise:
@@ -305,9 +305,8 @@ class CoMining(DenseDetector):
                 scores = torch.ones_like(mined.scores)
             else:
                 is_agreed = overlap_any(found, witness, HIT_IOU)
-                of_one_view = found.select(is_news & ~is_agreed)
+                mined, of_one_view = found.select_each(is_news & is_agreed, is_news & ~is_agreed)
                 ignored = Labels.cat((_as_ignored(of_one_view), ignored))
-                mined = found.select(is_news & is_agreed)
                 scores = mined.scores.clamp(max=BELOW_1)
             learnt = mined._replace(scores=scores)
             labels = Labels.cat((annotated, learnt, ignored)).split(len(images))
@@ -320,6 +319,7 @@ class CoMining(DenseDetector):
                     annotated=annotated,
                     mined=mined,
                     ignored=ignored,
+                    thresholds=thresholds,
                 )
         losses = self.branch_losses(outputs, labels)
         return {
@@ -328,11 +328,14 @@ class CoMining(DenseDetector):
             for name, values in losses.items()
         }
 
-    def _confident(self, outputs: Any, annotated: Labels, *, learn: bool) -> tuple[Labels, Labels]:
-        """What each view's detector is confident of, and what of the rest is to be ignored."""
+    def _confident(
+        self, outputs: Any, annotated: Labels, *, learn: bool
+    ) -> tuple[Labels, Labels, dict[str, Tensor]]:
+        """What each view's detector is confident of, what of the rest is to be ignored, and the
+        mean thresholds, to be logged."""
         if self.adaptive is None:
             mined = self.mine(outputs, self.score_thresh, self.max_detections_per_image)
-            return mined, Labels(*(field[:0] for field in mined))
+            return mined, Labels(*(field[:0] for field in mined)), {}
         if learn and get_event_storage().iter == 0:
             self.adaptive.reset()  # of weights that only begin this training
         found = self._one_per_place(outputs, FLOOR)
@@ -340,11 +343,13 @@ class CoMining(DenseDetector):
         observe = self.adaptive.observe if learn else self.adaptive.are_far
         far = observe(found, annotated)
         is_mined = found.scores > mine_above[found.classes]
-        ignored = found.select(far & ~is_mined & (found.scores > ignore_above))
-        for name, score in (("mining", mine_above), ("ignoring", ignore_above)):
-            mean = score.clamp(max=1).mean()
-            get_event_storage().put_scalar(f"comining/{name}_above", mean)
-        return found.select(is_mined), _as_ignored(ignored)
+        is_ignored = far & ~is_mined & (found.scores > ignore_above)
+        mined, ignored = found.select_each(is_mined, is_ignored)
+        means = {
+            name: score.clamp(max=1).mean()
+            for name, score in (("mining_above", mine_above), ("ignoring_above", ignore_above))
+        }
+        return mined, _as_ignored(ignored), means
 
     def _to_rgb(self, views: Tensor) -> Tensor:
         """The model's input (N, 3, H, W) as pictures, uint8."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.layers import ShapeSpec, get_norm
+from detectron2.layers import ShapeSpec
 from detectron2.modeling import (
     BACKBONE_REGISTRY,
     FPN,
@@ -18,18 +18,20 @@ from detectron2.modeling import (
 from detectron2.modeling.backbone.fpn import LastLevelP6P7
 from detectron2.modeling.meta_arch import fcos
 from detectron2.modeling.meta_arch.dense_detector import permute_to_N_HWA_K
-from detectron2.structures import Boxes, Instances
+from detectron2.structures import Boxes, ImageList, Instances
 from detectron2.utils.events import get_event_storage
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from comining.errors import InputError
 
 from .comining import BRANCHES, CoMining
+from .head import head_norm
 from .labels import Labels
 from .losses import box_loss, centerness, dense_focal_loss, mean_per_branch
 from .matching import label_locations
 from .mining import confident_candidates, suppress, top_candidates
+from .precision import in_single_precision
 
 
 @BACKBONE_REGISTRY.register()
@@ -80,7 +82,7 @@ class FCOS(fcos.FCOS):
                 input_shape=input_shape,
                 num_classes=settings.NUM_CLASSES,
                 conv_dims=[input_shape[0].channels] * settings.NUM_CONVS,
-                norm=head_norm(settings.NORM),
+                norm=head_norm("MODEL.FCOS.NORM", settings.NORM),
                 prior_prob=settings.PRIOR_PROB,
             ),
             "head_in_features": settings.IN_FEATURES,
@@ -95,6 +97,17 @@ class FCOS(fcos.FCOS):
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
         }
+
+    def forward_training(
+        self,
+        images: ImageList,
+        features: list[Tensor],
+        predictions: list[list[Tensor]],
+        gt_instances: list[Instances],
+    ) -> dict[str, Tensor]:
+        """As detectron2's, which fails in mixed precision."""
+        predictions = in_single_precision(predictions)
+        return super().forward_training(images, features, predictions, gt_instances)
 
     def label_anchors(
         self, anchors: list[Boxes], gt_instances: list[Instances]
@@ -113,22 +126,6 @@ def _nowhere(instances: Instances) -> Instances:
         gt_boxes=Boxes(boxes.new_zeros(1, 4)),
         gt_classes=instances.gt_classes.new_zeros(1),
     )
-
-
-def head_norm(name: str) -> str | Callable[[int], nn.Module]:
-    """What detectron2's heads take as ``norm``, for a name as in ``MODEL.FCOS.NORM``.
-
-    Raises:
-        InputError: detectron2 has no such norm.
-    """
-    try:
-        get_norm(name, 32)
-    except KeyError as error:
-        raise InputError(f"MODEL.FCOS.NORM is {name!r}, which detectron2 doesn't know") from error
-    # detectron2's 0.6 release first tries a head's norm on one channel, too few for 32 groups.
-    if name != "GN":
-        return name
-    return lambda channels: get_norm(name, 32 if channels == 1 else channels)
 
 
 # A detectron2 that can build its own keeps it.

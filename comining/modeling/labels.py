@@ -41,6 +41,13 @@ class Labels(NamedTuple):
         """The rows picked by ``index``, a boolean mask (M,) or row numbers."""
         return Labels(*select_rows(self, index))
 
+    def select_each(self, *masks: Tensor) -> list[Labels]:
+        """The rows picked by each of several masks (M,), waiting for the device once for all."""
+        every = torch.stack(masks)
+        counts = every.sum(1).tolist()
+        order = every.byte().argsort(dim=1, descending=True, stable=True)
+        return [self.select(rows[:count]) for rows, count in zip(order, counts, strict=True)]
+
     @staticmethod
     def cat(parts: Sequence[Labels]) -> Labels:
         """All rows of all ``parts``, in that order."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import torch
 from detectron2.utils import comm
@@ -18,7 +19,8 @@ from .two_views import TwoViews
 class MiningLog:
     """Logs of each branch, with the suffix "_aug" of the second view:
 
-    - ``comining/mined_per_image`` of an iteration, and what `MiningStatistics` tells;
+    - ``comining/mined_per_image`` of an iteration, and what `MiningStatistics` tells; without a
+      suffix, the thresholds of adaptive mining;
     - every ``vis_period`` iterations ``comining/mined_of_class/<class>``, the number that all
       processes have mined of each class since then, and a picture of an image's both views with
       what each is labelled by.
@@ -46,6 +48,7 @@ class MiningLog:
         annotated: Labels,
         mined: Labels,
         ignored: Labels,
+        thresholds: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> None:
         """Log an iteration.
 
@@ -56,6 +59,7 @@ class MiningLog:
             others: the same, moved to the other view.
             annotated: the annotated boxes.
             mined, ignored: what else the view of a label learns from, in the frame of that view.
+            thresholds: scalars by name.
         """
         storage = get_event_storage()
         num_images = len(images) // 2
@@ -68,7 +72,10 @@ class MiningLog:
             judged=judged,
             withheld=withheld,
             num_images=num_images,
+            thresholds=thresholds,
         )
+        for name, value in self._statistics.last_thresholds.items():
+            storage.put_scalar(f"comining/{name}", value)
         for branch, suffix in enumerate(self.suffixes):
             per_image = self._statistics.last_mined[branch] / num_images
             storage.put_scalar(f"comining/mined_per_image{suffix}", per_image)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from detectron2.config import configurable
-from detectron2.modeling import META_ARCH_REGISTRY, RetinaNet
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY
+from detectron2.modeling.meta_arch import retinanet
 from detectron2.modeling.meta_arch.dense_detector import permute_to_N_HWA_K
 from detectron2.structures import Boxes
 from detectron2.utils.events import get_event_storage
@@ -16,6 +17,7 @@ from torch import Tensor
 from comining.errors import InputError
 
 from .comining import BRANCHES, CoMining
+from .head import head_norm
 from .labels import Labels
 from .losses import BOX_LOSSES, box_loss, dense_focal_loss, mean_per_branch
 from .matching import label_anchors
@@ -34,6 +36,37 @@ class RetinaNetOutputs(NamedTuple):
     anchors: Tensor
     logits: list[Tensor]
     deltas: Tensor
+
+
+class RetinaNet(retinanet.RetinaNet):
+    """detectron2's RetinaNet, of which group norm in the head can't be chosen by config."""
+
+    @configurable
+    def __init__(self, **kwargs: Any) -> None:
+        """Takes the arguments of detectron2's ``RetinaNet``, by keyword."""
+        super().__init__(**kwargs)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        features = cfg.MODEL.RETINANET.IN_FEATURES
+        norm = head_norm("MODEL.RETINANET.NORM", cfg.MODEL.RETINANET.NORM)
+        if not isinstance(norm, str):
+            cfg = cfg.clone()
+            cfg.defrost()
+            cfg.MODEL.RETINANET.NORM = ""
+        try:
+            arguments = super().from_config(cfg)
+        except KeyError as error:
+            if error.args[0] not in features:
+                raise
+            raise InputError(
+                f"MODEL.RETINANET.IN_FEATURES has {error.args[0]}, which the backbone does not make"
+            ) from error
+        if not isinstance(norm, str):
+            shapes = arguments["backbone"].output_shape()
+            of_head = retinanet.RetinaNetHead.from_config(cfg, [shapes[x] for x in features])
+            arguments["head"] = retinanet.RetinaNetHead(**{**of_head, "norm": norm})
+        return arguments
 
 
 @META_ARCH_REGISTRY.register()

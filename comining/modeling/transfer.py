@@ -15,9 +15,9 @@ def move_batch(
 ) -> list[dict[str, Any]]:
     """A training batch with images and annotations on ``device``.
 
-    A copy from ordinary memory waits for all work that the device was given before. So everything
-    goes ahead of the forward pass, in as few copies as there are kinds of tensors and not in
-    several per image.
+    A large copy from ordinary memory waits for all work that the device was given before. So
+    everything goes ahead of the forward pass, in as few copies as there are kinds of tensors and
+    not in several per image.
 
     Args:
         batched_inputs: N items of a mapper, with ``image``, ``instances`` and perhaps
@@ -47,12 +47,23 @@ def move_batch(
 
 
 def move(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
-    """Tensors of any shapes on ``device``, moved in one copy per type."""
+    """Tensors of any shapes on ``device``, moved in one copy per type, by `send`."""
     moved = list(tensors)
     for dtype in {tensor.dtype for tensor in tensors}:
         rows = [i for i, x in enumerate(tensors) if x.dtype == dtype and x.device != device]
         if rows:
-            packed = torch.cat([tensors[i].flatten() for i in rows]).to(device)
+            packed = send(torch.cat([tensors[i].flatten() for i in rows]), device)
             for i, flat in zip(rows, packed.split([tensors[i].numel() for i in rows]), strict=True):
                 moved[i] = flat.view(tensors[i].shape)
     return moved
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the host on ``device``; up to 64 KiB, CUDA lets the host go on meanwhile.
+
+    Args:
+        tensor: in ordinary memory, of which CUDA first makes a copy of its own: it may be changed
+            or freed at once. Pinned memory may not, until the device has got there.
+        device: where to.
+    """
+    return tensor.to(device, non_blocking=True)

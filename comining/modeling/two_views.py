@@ -9,6 +9,7 @@ from detectron2.structures import ImageList, Instances
 from torch import Tensor
 
 from .labels import Labels, annotated_labels, flip_boxes
+from .transfer import send
 
 
 class TwoViews(ImageList):
@@ -37,7 +38,7 @@ class TwoViews(ImageList):
                 width if flip else math.nan
                 for (_, width), flip in zip(image_sizes, flipped * 2, strict=True)
             ]
-            self._mirrors = torch.tensor(mirrors, device=tensor.device)
+            self._mirrors = send(torch.tensor(mirrors), tensor.device)
 
     def in_both_views(self, labels: Labels) -> Labels:
         """Labels on the N originals, followed by the same on their second views."""
@@ -58,7 +59,7 @@ class TwoViews(ImageList):
             return nothing, nothing
         withheld = annotated_labels([x for x in self.withheld if x is not None])
         if len(known) < len(self.withheld):
-            images = torch.tensor(known, device=self.tensor.device)
+            images = send(torch.tensor(known), self.tensor.device)
             withheld = withheld._replace(images=images[withheld.images])
             mined = mined.select(torch.isin(mined.images % len(self.withheld), images))
         return mined, self.in_both_views(withheld)

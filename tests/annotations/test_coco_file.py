@@ -2,14 +2,15 @@
 
 import json
 import math
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from comining.annotations import check
-from comining.annotations.coco_file import leads_outside, read_coco
+from comining.annotations.coco_file import read_coco
+from comining.annotations.image_files import leads_outside
 from comining.errors import InputError
 
 
@@ -107,8 +108,14 @@ def test_annotations_of_unlisted_images_are_dropped(tmp_path):
     ("change", "message"),
     [
         (lambda d: d["annotations"][0].update(category_id=6), "category that is not listed (1)"),
-        (lambda d: d["images"].append(d["images"][0]), "image ids occur twice (1)"),
-        (lambda d: d["categories"].append(d["categories"][0]), "category ids occur twice (5)"),
+        (
+            lambda d: d["images"].append({**d["images"][0], "file_name": "b.png"}),
+            "image ids occur twice (1)",
+        ),
+        (
+            lambda d: d["categories"].append({"id": 5, "name": "dog"}),
+            "category ids occur twice (5)",
+        ),
         (
             lambda d: d["categories"].extend([{"id": 9, "name": "dog"}, {"id": 7, "name": "cat"}]),
             "1 category names occur twice: rename or merge these categories ('cat': ids 5, 7)",
@@ -129,25 +136,43 @@ def test_errors(change, message, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d.update(images=[]), "lists no images"),
-        (lambda d: d.update(categories=[]), "lists no categories"),
+        (lambda d: d.update(images=[]), "error: the file lists no images"),
+        (lambda d: d.update(categories=[]), "error: the file lists no categories"),
         (lambda d: d.update(annotations={}), "needs a list 'annotations'"),
-        (lambda d: d["images"].append(3), "entry 1 of 'images' is 3, not an object"),
-        (lambda d: d["images"][0].update(id="1"), r"'id' '1'; it must be an integer"),
-        (lambda d: d["images"][0].update(width=4.5), r"'width' 4\.5; it must be an integer"),
-        (lambda d: d["images"][0].pop("file_name"), r"\(id 1\) has 'file_name' None; .* a text"),
-        (lambda d: d["annotations"][0].update(category_id=True), "'category_id' True; .* integer"),
-        (lambda d: d["annotations"][0].update(bbox=[1, 2, 3]), "four numbers"),
-        (lambda d: d["annotations"][0].update(bbox=[1, 2, "3", 4]), "four numbers"),
-        (lambda d: d["annotations"][0].update(bbox=[1, 2, 3, 10**400]), "too large"),
+        (lambda d: d.pop("images"), "needs a list 'images'"),
+        (lambda d: d["images"].append(3), "1 images of the list are no objects (entry 1: 3)"),
     ],
 )
-def test_wrong_types_are_named_with_the_entry(change, message, tmp_path):
+def test_wrong_lists_are_told(change, message, tmp_path):
     dataset = make_dataset([[1, 2, 3, 4]])
     change(dataset)
-    with pytest.raises(InputError, match=message) as error:
-        read(dataset, tmp_path)
-    assert str(tmp_path / "a.json") in str(error.value)
+    _, report = read(dataset, tmp_path)
+    assert report.is_fatal
+    assert message in str(report)
+
+
+def test_all_kinds_of_faults_are_told_at_once(tmp_path):
+    dataset = make_dataset([[1, 2, 3, 4], [1, 2, 3], [5, 5, 0, 3], [-9, 0, 20, 9]])
+    dataset["images"].append({"id": "x", "file_name": "b.png", "width": 4.5, "height": 30})
+    dataset["categories"].append({"id": 6})
+    dataset["annotations"][0]["iscrowd"] = 2
+    dataset["annotations"][3].update(image_id="1", iscrowd=False)
+    _, report = read(dataset, tmp_path)
+    assert str(report).splitlines()[1:] == [
+        "  error: 1 images have no usable 'id': it must be a whole number of at most 2^53 (x: 'x')",
+        "  error: 1 images have no usable 'width': it must be a whole number of at most 2^53 "
+        "(x: 4.5)",
+        "  error: 1 annotations have no usable 'iscrowd': it must be 0 or 1 (1: 2)",
+        "  error: 1 annotations have no usable 'bbox': it must be a list of four numbers: x, y, "
+        "width and height (2: [1, 2, 3])",
+        "  repaired: 1 annotations have 'image_id' in another form: read as what it stands for "
+        "(4: '1')",
+        "  repaired: 1 annotations have 'iscrowd' in another form: read as what it stands for "
+        "(4: False)",
+        "  error: 1 categories have no usable 'name': it must be a text (6: None)",
+        "  repaired: 1 boxes have no area: dropped (3)",
+        "  repaired: 1 boxes reach beyond their image: clipped (4)",
+    ]
 
 
 def test_only_the_first_offenders_are_named(tmp_path):
@@ -274,65 +299,110 @@ class TestCommand:
         (tmp_path / "a.json").write_text(json.dumps(make_dataset([[0, 0, 2, 2]], images=images)))
         return tmp_path
 
-    def test_metadata_alone(self, folder, capsys):
-        check.main([str(folder / "a.json"), "--image-root", str(folder)])
-        out = capsys.readouterr().out
+    @pytest.fixture
+    def run(self, command_line):
+        """Runs the command."""
+        return partial(command_line, "check")
+
+    def test_metadata_alone(self, folder, run):
+        done = run(folder / "a.json", "--images", folder, "--no-decode")
+        out = done.stdout
         assert "training can use it" in out
         assert "not listed" not in out
 
-    def test_images(self, folder, capsys):
-        with pytest.raises(SystemExit) as end:
-            check.main([str(folder / "a.json"), "--image-root", str(folder), "--check-images"])
-        assert end.value.code == 1
-        out = capsys.readouterr().out
+    def test_images(self, folder, run):
+        done = run(folder / "a.json", "--images", folder)
+        assert done.exit_code == 1
+        out = done.stdout
         assert "1 image files are damaged (cut.png: " in out
         assert "1 images have another size than the file says (size.png: 5x3, not 4x3)" in out
 
-    def test_missing_image_is_told_once(self, folder, capsys):
+    def test_missing_image_is_told_once(self, folder, run):
         (folder / "cut.png").unlink()
         (folder / "size.png").unlink()
-        with pytest.raises(SystemExit):
-            check.main([str(folder / "a.json"), "--image-root", str(folder), "--check-images"])
-        (finding,) = capsys.readouterr().out.splitlines()[1:]
+        done = run(folder / "a.json", "--images", folder)
+        assert done.exit_code == 1
+        (finding,) = done.stdout.splitlines()[1:]
         assert finding == f"  error: 2 image files are not in {folder} (cut.png, size.png)"
 
-    def test_names_that_take_a_detour(self, folder, capsys):
+    def test_names_that_take_a_detour(self, folder, run):
         data = json.loads((folder / "a.json").read_text())
         (folder / "b").mkdir()
         data["images"][0]["file_name"] = "b/../good.png"
         (folder / "a.json").write_text(json.dumps(data))
-        check.main([str(folder / "a.json"), "--image-root", str(folder)])
-        assert "not listed" not in capsys.readouterr().out
+        done = run(folder / "a.json", "--images", folder, "--no-decode")
+        assert "not listed" not in done.stdout
 
-    def test_images_that_are_not_listed(self, folder, capsys):
+    def test_images_that_are_not_listed(self, folder, run):
         for name in ("more.JPG", "b/other.png", "notes.txt"):
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).touch()
-        check.main([str(folder / "a.json"), "--image-root", str(folder)])
-        out = capsys.readouterr().out
+        done = run(folder / "a.json", "--images", folder, "--no-decode")
+        out = done.stdout
         assert f"note: 1 images in {folder} are not listed: " in out
         assert "(more.JPG)\n" in out
         assert "training can use it" in out
 
-    def test_nothing_outside_the_image_folder_is_looked_at(self, folder, capsys):
+    def test_what_is_named_like_an_image_but_is_none(self, folder, run):
+        for name in ("._good.png", ".hidden.png"):
+            (folder / name).write_bytes(b"\0\5\x16\7")
+        (folder / "folder.png").mkdir()
+        (folder / "dangling.png").symlink_to(folder / "gone.png")
+        done = run(folder / "a.json", "--images", folder, "--no-decode")
+        assert "not listed" not in done.stdout
+        data = json.loads((folder / "a.json").read_text())
+        for number, name in enumerate(["folder.png", "dangling.png", "._good.png"], start=10):
+            data["images"].append({"id": number, "file_name": name, "width": 4, "height": 3})
+        (folder / "a.json").write_text(json.dumps(data))
+        done = run(folder / "a.json", "--images", folder, "--no-decode")
+        assert done.exit_code == 1
+        assert done.stdout.splitlines()[1:] == [
+            "  error: 1 image files are what macOS leaves beside images, and are none: remove "
+            "their entries (._good.png)",
+            f"  error: 2 image files are not in {folder} (dangling.png, folder.png)",
+        ]
+
+    @pytest.mark.parametrize("options", [[], ["--no-decode"]])
+    def test_images_that_would_be_white_or_black(self, options, folder, run):
+        data = json.loads((folder / "a.json").read_text())
+        Image.new("I;16", (4, 3), 3000).save(folder / "good.png")
+        data["images"] = data["images"][:1]
+        (folder / "a.json").write_text(json.dumps(data))
+        done = run(folder / "a.json", "--images", folder, *options)
+        assert done.exit_code == 1
+        (finding,) = [x for x in done.stdout.splitlines() if "error" in x]
+        assert finding.startswith("  error: 1 image files have more than 8 bits a pixel")
+        assert finding.endswith("(good.png)")
+
+    def test_mined_boxes_without_a_score(self, folder, run):
+        data = json.loads((folder / "a.json").read_text())
+        data["annotations"][0].update(origin="mined", score=7)
+        (folder / "a.json").write_text(json.dumps(data))
+        done = run(folder / "a.json")
+        assert done.exit_code == 1
+        assert "1 mined annotations have no 'score' from 0 to 1 (1)" in done.stdout
+
+    def test_nothing_outside_the_image_folder_is_looked_at(self, folder, run):
         """Neither the damaged image that the file names, nor those beside it."""
         (folder / "images").mkdir()
         outside = {"id": 1, "file_name": "../cut.png", "width": 60, "height": 50}
         (folder / "a.json").write_text(json.dumps(make_dataset([[0, 0, 2, 2]], images=[outside])))
         options = ["--image-root", str(folder / "images"), "--check-images"]
-        with pytest.raises(SystemExit):
-            check.main([str(folder / "a.json"), *options])
-        (finding,) = capsys.readouterr().out.splitlines()[1:]
+        done = run(folder / "a.json", *options)
+        assert done.exit_code == 1
+        (finding,) = done.stdout.splitlines()[1:]
         assert finding == "  error: 1 file names lead outside the image folder (../cut.png)"
 
     @pytest.mark.parametrize("crowds", [0, 1])
-    def test_nothing_to_train_on(self, crowds, folder, capsys):
+    def test_nothing_to_train_on(self, crowds, folder, run):
         data = json.loads((folder / "a.json").read_text())
         annotations = [{**x, "iscrowd": 1} for x in data["annotations"]][:crowds]
         (folder / "a.json").write_text(json.dumps({**data, "annotations": annotations}))
-        with pytest.raises(SystemExit, match="no single object is annotated"):
-            check.main([str(folder / "a.json")])
+        done = run(folder / "a.json")
+        assert done.exit_code == 1
+        assert "no single object is annotated" in done.stdout
 
-    def test_bad_file(self, tmp_path):
-        with pytest.raises(SystemExit, match=r"error: .*gone\.json can't be read"):
-            check.main([str(tmp_path / "gone.json")])
+    def test_bad_file(self, tmp_path, run):
+        done = run(tmp_path / "gone.json")
+        assert done.exit_code == 2
+        assert "gone.json can't be read" in done.stderr

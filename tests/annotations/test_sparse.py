@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from comining.annotations.sparse import (
     PROTOCOLS,
-    check_dataset,
     content_hash,
     encode,
     make_sparse,
     sparsify,
 )
+from comining.annotations.sparse_input import check_dataset
 from comining.errors import InputError
 
 

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from PIL import Image
 
 from comining import register_coco
 from comining.data import (
@@ -257,3 +258,36 @@ def test_categories_that_are_not_known_are_passed_over(own_data, tmp_path):
     DatasetCatalog.register("nameless", lambda: [{"file_name": "a.jpg"}])
     check_same_categories(["unknown", "absent", "nameless", "own"])
     check_same_categories(["own", "nameless", "absent", "unknown"])
+
+
+def test_what_exporters_write_is_loaded_as_it_is_meant(own_data, tmp_path, caplog):
+    """Text for numbers, flags for 0 and 1, and an entry for each box of an image."""
+
+    def change(dataset):
+        first = dataset["images"][0]
+        first["id"], first["width"] = "1", 64.0
+        dataset["images"].append({**first, "id": 9, "file_name": f"./{first['file_name']}"})
+        dataset["annotations"][0].update(image_id="1", category_id="3", iscrowd=True)
+        dataset["annotations"][1].update(image_id=9, iscrowd=None)
+        dataset["categories"].append(dict(dataset["categories"][0]))
+
+    register("own", changed(own_data, tmp_path, change))
+    records = DatasetCatalog.get("own")
+    assert [x["image_id"] for x in records] == [1, 2, 3, 4]
+    assert [(x["category_id"], x["iscrowd"]) for x in records[0]["annotations"]] == [(0, 1), (1, 0)]
+    assert type(records[0]["width"]) is int
+    assert MetadataCatalog.get("own").thing_classes == ["cat", "dog"]
+    assert "image files are listed several times: taken for one image each" in caplog.text
+
+
+def test_images_that_would_be_read_as_white_are_refused(own_data, tmp_path):
+    def deepen(dataset):
+        dataset["images"][2]["file_name"] = "deep.png"
+
+    folder = changed(own_data, tmp_path, deepen)
+    Image.new("I;16", (64, 64), 3000).save(folder / "images" / "deep.png")
+    register("own", folder)
+    with pytest.raises(
+        InputError, match=r"own can't be used(?s:.*)as black or white.*\(deep\.png\)"
+    ):
+        DatasetCatalog.get("own")

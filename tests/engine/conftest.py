@@ -114,7 +114,13 @@ class Training:
 def assert_same_trainer(ours, theirs, **tolerances):
     """Of two checkpoints, what the trainer needs to go on."""
     # torch compares no text.
-    texts = [x["trainer"]["_trainer"].pop("optimizer_description") for x in (ours, theirs)]
+    texts = [
+        (
+            x["trainer"].pop("model_description"),
+            x["trainer"]["_trainer"].pop("optimizer_description"),
+        )
+        for x in (ours, theirs)
+    ]
     assert texts[0] == texts[1]
     torch.testing.assert_close(ours["trainer"], theirs["trainer"], **tolerances)
 

@@ -37,6 +37,16 @@ def test_num_gpus_starts_processes_where_there_is_no_gpu(training, two_processes
     assert_same_end(training.output, two_processes)
 
 
+def test_levels_that_the_head_leaves_out_do_not_stop_two_processes(mixed_data, tmp_path):
+    """As in the guide to one's own data, on a base whose p6 and p7 have parameters."""
+    training = Training(mixed_data, tmp_path / "run", "FCOS")
+    done = training.run("--num-gpus", "2", MODEL__FCOS__IN_FEATURES=["p3", "p4", "p5"],
+                        MODEL__BACKBONE__NAME="build_fcos_resnet_fpn_p5_backbone",
+                        SOLVER__MAX_ITER=3, DATASETS__TEST=[])  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert torch.load(training.output / "model_final.pth")["iteration"] == 2
+
+
 def free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

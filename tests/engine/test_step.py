@@ -5,6 +5,8 @@ from itertools import pairwise
 
 import pytest
 import torch
+from detectron2.config import get_cfg
+from detectron2.solver.build import maybe_add_gradient_clipping
 from detectron2.utils import comm
 from detectron2.utils.events import EventStorage
 from torch import distributed, nn
@@ -104,3 +106,24 @@ def test_steps_that_mixed_precision_skips_are_counted(caplog):
     other.load_state_dict(step.state_dict())
     assert other.skipped_steps == 2
     assert other.grad_scaler.get_scale() == 256.0
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_what_is_clipped_are_the_gradients_not_the_scaled_ones(fused):
+    """The gradient 0.5 stays below the limit of 1, times the scale of 1024 it would not."""
+    cfg = get_cfg()
+    cfg.merge_from_list(
+        ["SOLVER.CLIP_GRADIENTS.ENABLED", True, "SOLVER.CLIP_GRADIENTS.CLIP_VALUE", 1.0]
+    )
+    model = Scaled()
+    optimizer_class = maybe_add_gradient_clipping(cfg, torch.optim.SGD)
+    optimizer = optimizer_class(model.parameters(), lr=0.1, fused=fused)
+    batches = [[{"factor": factor}] for factor in (0.5, 3.0)]
+    step = TrainStep(model, batches, optimizer, device="cpu")
+    step.grad_scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    weights = []
+    with EventStorage():
+        for step.iter in range(2):
+            step.run_step()
+            weights.append(model.weight.item())
+    assert weights == pytest.approx([1 - 0.1 * 0.5, 1 - 0.1 * 0.5 - 0.1 * 1.0])

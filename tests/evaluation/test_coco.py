@@ -15,6 +15,7 @@ from detectron2.structures import Boxes, BoxMode, Instances
 
 import comining.evaluation.coco as coco
 from comining.data import register_coco
+from comining.errors import InputError
 from comining.evaluation import COCOBoxEvaluator, box_metrics
 
 CATEGORIES = {3: "cat", 7: "dog", 9: "bird"}
@@ -196,6 +197,93 @@ def test_images_may_have_names_as_ids():
     # Of two objects one is found, and found first.
     assert metrics["AP"] == pytest.approx(100 * 51 / 101)
     assert found[0]["image_id"] == "1_11"
+
+
+def one_object(image_id=1, category_id=1, **fields):
+    """A data set of one object of 300 x 300 pixels, and its perfect detection."""
+    ids = {"image_id": image_id, "category_id": category_id, "bbox": [10, 10, 300, 300]}
+    ground_truth = {
+        "images": [{"id": image_id, "file_name": "a.png", "height": 480, "width": 640}],
+        "categories": [{"id": category_id, "name": "cat"}],
+        "annotations": [{"id": 1, **ids, **fields}],
+    }
+    return ground_truth, [{**ids, "score": 0.9}]
+
+
+UNUSABLE_AREAS = [None, "90000", 0, -90000, math.nan, math.inf, 1e11, 10**400, True, [], {}]
+
+
+@pytest.mark.parametrize("area", UNUSABLE_AREAS, ids=repr)
+def test_unusable_areas_count_as_missing(area):
+    ground_truth, found = one_object(area=area)
+    metrics = box_metrics(ground_truth, found, {1: "cat"})
+    assert metrics["AP"] == metrics["APl"] == pytest.approx(100)
+    assert math.isnan(metrics["APs"])
+    assert math.isnan(metrics["APm"])
+
+
+def test_unusable_areas_count_as_missing_with_pycocotools(without_faster_coco_eval):
+    for area in UNUSABLE_AREAS:
+        ground_truth, found = one_object(area=area, ignore="x", segmentation=3, iscrowd=None)
+        metrics = without_faster_coco_eval.box_metrics(ground_truth, found, {1: "cat"})
+        assert metrics["AP"] == metrics["APl"] == pytest.approx(100), area
+
+
+def test_areas_that_can_be_used_decide_on_the_size():
+    ground_truth, found = one_object(area=2000)
+    metrics = box_metrics(ground_truth, found, {1: "cat"})
+    assert metrics["APm"] == pytest.approx(100)
+    assert math.isnan(metrics["APl"])
+
+
+@pytest.mark.parametrize("iscrowd", [True, 1, 1.0, "1"])
+def test_crowds_in_all_forms(iscrowd):
+    """A crowd is no object to be found."""
+    ground_truth, found = one_object(iscrowd=iscrowd)
+    assert math.isnan(box_metrics(ground_truth, found, {1: "cat"})["AP"])
+
+
+@pytest.mark.parametrize("id_", [0, -1, 2**31, 2**32 + 1, 2**53, -(2**40)])
+def test_ids_of_any_size(id_):
+    ground_truth, found = one_object(image_id=id_, category_id=id_)
+    # A second category with the same low 32 bits.
+    ground_truth["categories"].append({"id": id_ + 2**32, "name": "dog"})
+    metrics = box_metrics(ground_truth, found, {id_: "cat", id_ + 2**32: "dog"})
+    assert metrics["AP"] == metrics["AP-cat"] == pytest.approx(100)
+    assert math.isnan(metrics["AP-dog"])
+
+
+@pytest.mark.parametrize("box", [[10, 10, -5, 20], [math.nan, 0, 5, 5], [0, 0, math.inf, 5]])
+def test_boxes_that_are_none_do_not_count(box):
+    ground_truth, found = one_object()
+    ground_truth["annotations"].append({**ground_truth["annotations"][0], "id": 2, "bbox": box})
+    assert box_metrics(ground_truth, found, {1: "cat"})["AP"] == pytest.approx(100)
+
+
+@pytest.mark.parametrize("image_id", ["0", "12_a"])
+def test_file_with_texts_for_values(image_id, tmp_path):
+    """Image ids may be names; detectron2, which reads such files too, takes texts as they are."""
+    ground_truth, _ = one_object(image_id, "7", iscrowd=False, area=None)
+    (tmp_path / "val.json").write_text(json.dumps(ground_truth))
+    MetadataCatalog.get(f"texts {image_id}").set(
+        json_file=str(tmp_path / "val.json"),
+        thing_classes=["cat"],
+        thing_dataset_id_to_contiguous_id={7: 0},
+    )
+    evaluator = COCOBoxEvaluator(f"texts {image_id}", tmp_path)
+    instances = Instances((480, 640))
+    instances.pred_boxes = Boxes(torch.tensor([[10.0, 10, 310, 310]]))
+    instances.scores, instances.pred_classes = torch.tensor([0.9]), torch.tensor([0])
+    evaluator.process([{"image_id": image_id}], [{"instances": instances}])
+    assert evaluator.evaluate()["bbox"]["AP"] == pytest.approx(100)
+
+
+def test_file_that_can_not_be_used_is_refused_at_once(tmp_path):
+    ground_truth, _ = one_object(category_id="cat")
+    (tmp_path / "val.json").write_text(json.dumps(ground_truth))
+    MetadataCatalog.get("unusable").set(json_file=str(tmp_path / "val.json"), thing_classes=["cat"])
+    with pytest.raises(InputError, match=r"val\.json(?s:.*)no usable 'category_id'"):
+        COCOBoxEvaluator("unusable", tmp_path)
 
 
 def test_no_predictions():

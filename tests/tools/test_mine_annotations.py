@@ -81,6 +81,24 @@ def added(dataset):
     return [x for x in dataset["annotations"] if x.get("origin") == MINED]
 
 
+def test_input_that_has_to_be_repaired(trained, completed, tmp_path):
+    """Values in other forms, and an entry of an image for each of its boxes."""
+    data = json.loads((trained / "sparse.json").read_text())
+    data["images"].append({**data["images"][0], "id": 99})
+    data["images"][1].update(id=str(data["images"][1]["id"]), width=float(SIZES[1][0]))
+    data["annotations"][0].update(image_id=99, category_id="5", iscrowd=None, area=None)
+    data["annotations"][2].update(bbox=["4", 4, "9", 9.0], image_id="13")
+    (tmp_path / "sparse.json").write_text(json.dumps(data))
+    entries = [["to_repair", str(tmp_path / "sparse.json"), str(trained)]]
+    found = run(trained, tmp_path / "completed.json", "--dataset", "to_repair",
+                "DATASETS.REGISTER", str(entries))  # fmt: skip
+    assert found["images"] == completed["images"]
+    assert added(found) == added(completed)
+    assert [(x["image_id"], x["bbox"]) for x in found["annotations"]] == [
+        (x["image_id"], x["bbox"]) for x in completed["annotations"]
+    ]
+
+
 def test_input_is_unchanged_and_mined_annotations_follow(trained, completed):
     before = json.loads((trained / "sparse.json").read_text())
     new = added(completed)

@@ -113,7 +113,7 @@ def test_threshold_of_a_detector_that_has_none(command, monkeypatch, tmp_path):
             found.scores, found.pred_classes = torch.tensor([0.6, 0.4]), torch.tensor([0, 1])
             return [{"instances": found} for _ in batch]
 
-    monkeypatch.setattr(prediction, "build_model", lambda cfg: Detector())
+    monkeypatch.setattr(prediction, "build_detector", lambda cfg: Detector())
     monkeypatch.setattr(prediction.Checkpointer, "load", lambda *_: None)
     found = command(save_image(tmp_path / "a.png"))["annotations"]
     assert [x["score"] for x in found] == [pytest.approx(0.6)]

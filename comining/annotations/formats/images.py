@@ -9,27 +9,21 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from urllib.parse import unquote
 
 from PIL import Image
 
+from comining.annotations.image_files import IMAGE_SUFFIXES, has_image_name, is_image
 from comining.errors import InputError
 
 from .geometry import Size
 
-_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 _ORIENTATION = 0x0112
 #: What Label Studio puts before the name of an image that is uploaded.
 _UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-")
 #: How many missing images an error names.
 _NUM_NAMED = 5
-
-
-def is_image(name: str) -> bool:
-    """Whether a file is an image, by its name."""
-    path = PurePosixPath(name)
-    return path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
 
 
 @dataclass(frozen=True)
@@ -60,11 +54,11 @@ class ImageFolder:
         self.root = Path(root)
         if not self.root.is_dir():
             raise InputError(f"{root} is not a folder: give the folder of the images")
-        self.names = sorted(filter(is_image, files_below(self.root)))
+        self.names = sorted(x for x in files_below(self.root) if is_image(self.root / x))
         if not self.names:
             raise InputError(
                 f"{root} has no images: give the folder of the images "
-                f"({', '.join(sorted(_SUFFIXES))})"
+                f"({', '.join(sorted(IMAGE_SUFFIXES))})"
             )
         self._exact = set(self.names)
         self._by_base: dict[str, list[str]] = defaultdict(list)
@@ -175,7 +169,7 @@ def _parts(name: str) -> list[str]:
 
 
 def _stem(base: str) -> str:
-    return base.rsplit(".", 1)[0] if is_image(base) else base
+    return base.rsplit(".", 1)[0] if has_image_name(base) else base
 
 
 def _uploaded(base: str) -> str:

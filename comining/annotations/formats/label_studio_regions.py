@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from comining.annotations.image_files import has_image_name
 from comining.errors import InputError
 
 from .document import NewBox
 from .geometry import Box, Size, around, around_ellipse, around_rotated
-from .images import is_image
 from .parsing import number, stated_size
 
 MODEL = "comining"
@@ -26,7 +26,7 @@ def image_of(fields: Mapping[str, Any], where: str) -> str:
     """
     texts = {k: v for k, v in fields.items() if isinstance(v, str)}
     names = {k: _path(v) for k, v in texts.items()}
-    images = [k for k, name in names.items() if is_image(name.replace("\\", "/"))]
+    images = [k for k, name in names.items() if has_image_name(name.replace("\\", "/"))]
     keys = [*(x for x in ("image", "img") if x in texts), *images]
     if not keys:
         raise InputError(f"{where} names no image: export tasks that are made of images")

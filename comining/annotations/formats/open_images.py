@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from comining.annotations.image_files import has_image_name
 from comining.errors import InputError
 
 from .document import Document, Entry, ImageEdits, NewBox, Shape, mined
 from .geometry import Box, Size
-from .images import is_image
 from .parsing import number
 from .table import Table, read_lines, write_table
 
@@ -91,7 +91,7 @@ class OpenImagesDocument(Document):
 
     def _image_id(self, file_name: str) -> str:
         """As the file names images: with a suffix or without."""
-        if any(map(is_image, self._of_image)):
+        if any(map(has_image_name, self._of_image)):
             return file_name
         return PurePosixPath(file_name).with_suffix("").as_posix()
 

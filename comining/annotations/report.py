@@ -1,0 +1,72 @@
+"""What the check of an annotation file found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+#: How many offenders of a kind a report names.
+NUM_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of problem.
+
+    Attributes:
+        severity: "error" (the file can't be used), "repaired" or "note".
+        text: what is wrong and, if repaired, by which rule.
+        offenders: ids or names; none where the file as a whole is meant.
+    """
+
+    severity: str
+    text: str
+    offenders: list[Any]
+
+    def __str__(self) -> str:
+        if not self.offenders:
+            return f"{self.severity}: {self.text}"
+        named = ", ".join(str(x) for x in self.offenders[:NUM_NAMED])
+        more = ", ..." if len(self.offenders) > NUM_NAMED else ""
+        text = f"{self.severity}: {len(self.offenders)} {self.text} ({named}{more})"
+        # Names of files may hold bytes that are no text.
+        return text.encode(errors="backslashreplace").decode()
+
+
+@dataclass
+class Report:
+    """What the check of an annotation file found."""
+
+    json_file: str
+    num_images: int = 0
+    num_annotations: int = 0
+    num_categories: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    def add(self, severity: str, text: str, offenders: Iterable[Any]) -> None:
+        """Add a `Finding` if there are offenders."""
+        offenders = list(offenders)
+        if offenders:
+            self.findings.append(Finding(severity, text, offenders))
+
+    def add_whole(self, severity: str, text: str) -> None:
+        """Add a `Finding` about the file as a whole."""
+        self.findings.append(Finding(severity, text, []))
+
+    @property
+    def is_fatal(self) -> bool:
+        return any(finding.severity == "error" for finding in self.findings)
+
+    def __str__(self) -> str:
+        head = (
+            f"{self.json_file}: {self.num_images} images, {self.num_annotations} annotations, "
+            f"{self.num_categories} categories"
+        )
+        return "\n  ".join([head, *map(str, self.findings)])
+
+
+def short(value: Any) -> str:
+    """A value as a report shows it."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,14 @@
+"""What the terminal of a command shows."""
+
+from __future__ import annotations
+
+import warnings
+
+
+def hide_warnings_of_others() -> None:
+    """Ignore, in this process, the warning of torch that detectron2's anchors cause.
+
+    Commands call this, the library does not. That of detectron2's import is dealt with where it is
+    imported, in `comining`.
+    """
+    warnings.filterwarnings("ignore", r"torch\.meshgrid", UserWarning, r"torch\.functional")

@@ -1,0 +1,83 @@
+"""What is an image, and which images a detector would see as black or white."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from comining.annotations.image_files import (
+    IMAGE_SUFFIXES,
+    is_image,
+    missing_files,
+    refuse_deep_image,
+    report_deep_images,
+)
+from comining.annotations.report import Report
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Of everything that is named like an image, two are files to be looked at."""
+    for name in ("a.png", "B.JPG", "._a.png", ".hidden.png", "notes.txt", "png"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "link.png").symlink_to(tmp_path / "a.png")
+    (tmp_path / "dangling.png").symlink_to(tmp_path / "gone.png")
+    return tmp_path
+
+
+def test_images_found_in_a_folder(folder):
+    found = {path.name for path in folder.iterdir() if is_image(path)}
+    assert found == {"a.png", "B.JPG", "link.png"}
+    assert {x.name for x in folder.iterdir() if is_image(x, IMAGE_SUFFIXES | {".txt"})} == {
+        *found,
+        "notes.txt",
+    }
+
+
+def test_only_files_are_there(folder):
+    names = ["a.png", "link.png", "folder.png", "dangling.png", "gone.png", "folder.png/a.png", ""]
+    assert missing_files(names, folder) == names[2:]
+
+
+DEEP = {
+    "grey16.png": np.full((6, 8), 3000, np.uint16),
+    "grey16.tif": np.full((6, 8), 3000, np.uint16),
+    "grey32.tif": np.full((6, 8), 3000, np.int32),
+    "float.TIFF": np.full((6, 8), 0.5, np.float32),
+}
+SHALLOW = {
+    "grey8.png": np.full((6, 8), 30, np.uint8),
+    "colour.tif": np.full((6, 8, 3), 30, np.uint8),
+    "transparent.png": np.full((6, 8, 4), 30, np.uint8),
+    "bits.png": np.full((6, 8), True),
+    "a.jpg": np.full((6, 8), 30, np.uint8),
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_deep_images_are_refused(name, tmp_path):
+    Image.fromarray(DEEP[name]).save(tmp_path / name)
+    with pytest.raises(OSError, match=rf"{name} has the mode .* as black or white: write an 8-bit"):
+        refuse_deep_image(tmp_path / name)
+
+
+def test_a_sample_of_a_data_set_tells_deep_images(tmp_path):
+    for name, pixels in {**DEEP, **SHALLOW}.items():
+        Image.fromarray(pixels).save(tmp_path / name)
+        if name in SHALLOW:
+            refuse_deep_image(tmp_path / name)
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    names = [*DEEP, *SHALLOW, "broken.png", "gone.png", "../grey16.png"]
+    report = Report("a.json")
+    report_deep_images([{"file_name": name} for name in names], tmp_path, report)
+    (finding,) = report.findings
+    assert finding.severity == "error"
+    assert finding.offenders == list(DEEP)
+
+
+def test_few_of_many_images_are_looked_at(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("comining.annotations.image_files.is_deep", asked.append)
+    Image.new("L", (2, 2)).save(tmp_path / "a.png")
+    report_deep_images([{"file_name": "a.png"}] * 2300, tmp_path, Report("a.json"))
+    assert 400 <= len(asked) <= 500

@@ -1,0 +1,79 @@
+"""Settings that follow from a data set."""
+
+import numpy as np
+import pytest
+
+from comining.completion.machine import Machine
+from comining.completion.plan import choose_scale, make_plan
+
+CPU, GPUS = Machine("cpu", 1), Machine("cuda", 4)
+
+
+def dataset(width, height, box, number=20, categories=1):
+    return {
+        "images": [
+            {"id": i, "file_name": f"{i}.jpg", "width": width, "height": height} for i in range(4)
+        ],
+        "annotations": [
+            {"id": i, "image_id": i % 4, "category_id": 1 + i % categories, "bbox": [0, 0, *box]}
+            for i in range(number)
+        ],
+        "categories": [{"id": 1 + i, "name": f"c{i}"} for i in range(categories)],
+    }
+
+
+def settings(data, machine=CPU):
+    return {choice.key: choice.value for choice in make_plan(data, machine)}
+
+
+@pytest.mark.parametrize(
+    ("size", "edge", "short"),
+    [
+        ((640, 480), 100, 136),  # objects get 28 network pixels, sides are multiples of 8
+        ((50, 50), 10, 96),  # enlarged by 2 at most
+        ((2000, 2000), 20, 240),  # as large as a CPU can afford
+        ((60, 60), 60, 64),  # never below 64
+    ],
+)
+def test_input_size(size, edge, short):
+    scale = choose_scale(np.array([size], dtype=float), np.full((5, 2), float(edge)), CPU)
+    assert scale.short_edge == short
+    assert scale.object_edge == pytest.approx(edge * short / min(size))
+
+
+def test_classes_and_what_is_known_of_them():
+    plan = make_plan(dataset(640, 480, (90, 90), categories=3), CPU)
+    (classes,) = [x for x in plan if x.key == "MODEL.RETINANET.NUM_CLASSES"]
+    assert classes.value == 3
+    assert "c0 7, c1 7, c2 6" in classes.why
+
+
+def test_anchors_are_in_network_pixels():
+    chosen = settings(dataset(640, 480, (96, 96)))
+    factor = chosen["INPUT.MIN_SIZE_TEST"] / 480
+    middle = chosen["MODEL.ANCHOR_GENERATOR.SIZES"][1][0]
+    assert middle == pytest.approx(96 * factor, rel=0.01)
+
+
+def test_crowds_do_not_count():
+    data = dataset(640, 480, (96, 96))
+    data["annotations"].append(
+        {"id": 99, "image_id": 0, "category_id": 1, "bbox": [0, 0, 600, 400], "iscrowd": 1}
+    )
+    assert settings(data) == settings(dataset(640, 480, (96, 96)))
+
+
+def test_gpus_start_from_weights_with_their_own_anchors():
+    chosen = settings(dataset(4000, 3000, (300, 300)), GPUS)
+    assert chosen["MODEL.WEIGHTS"].startswith("detectron2://COCO-Detection/retinanet_R_50")
+    assert "MODEL.ANCHOR_GENERATOR.SIZES" not in chosen
+    assert chosen["SOLVER.IMS_PER_BATCH"] == 16
+    assert chosen["SOLVER.BASE_LR"] == 0.01
+    assert chosen["INPUT.MIN_SIZE_TEST"] == 800
+    assert chosen["SOLVER.AMP.ENABLED"] is True
+
+
+def test_every_choice_but_the_obvious_has_a_reason():
+    reasons = {x.key: x.why for x in make_plan(dataset(640, 480, (96, 96)), CPU)}
+    for key in ("INPUT.MIN_SIZE_TRAIN", "MODEL.ANCHOR_GENERATOR.SIZES", "MODEL.WEIGHTS"):
+        assert reasons[key]
