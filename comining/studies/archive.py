@@ -147,7 +147,7 @@ def read_archive(path: Path) -> Iterator[Files]:
 def pack(cells: Iterable[Cell], output: Path) -> Path:
     """Put all finished runs of some cells into the archive; what else it has stays there.
 
-    Their folders are left as they are; the archive replaces them, but for logs and checkpoints.
+    Their folders stay. What only they have is the logs and checkpoints.
 
     Returns:
         The archive.

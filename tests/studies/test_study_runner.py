@@ -488,15 +488,6 @@ def test_killed_study_goes_on(study, study_file, script, tmp_path):
     assert log_of(planned[1], output).endswith("resumed True\n")
 
 
-@pytest.fixture
-def _own_signals():
-    """Handlers of signals that a test installs do not stay."""
-    before = {x: signal.getsignal(x) for x in (signal.SIGTERM, signal.SIGHUP)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 @pytest.mark.usefixtures("_own_signals")
 def test_command(study_file, script, tmp_path, command_line):
     output = tmp_path / "out"
