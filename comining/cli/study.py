@@ -25,7 +25,8 @@ from .signals import end_as_if_interrupted
 @click.option(
     "--pack",
     is_flag=True,
-    help="Then put the finished runs into one file, runs.jsonl.xz, which does in place of their folders.",
+    help="Then put the finished runs into one file, runs.jsonl.xz, to use in place of their "
+    "folders.",
 )
 def command(study: Path, output: Path, jobs: int, report_only: bool, pack: bool) -> None:
     """Train several methods on several protocols with several seeds, and compare them.

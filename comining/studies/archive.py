@@ -45,8 +45,8 @@ class Finished(NamedTuple):
     """A finished run.
 
     Attributes:
-        where: it is, for messages: its folder, or its name in the archive.
-        record: of it.
+        where: its folder, or the archive and its name there; for messages.
+        record: what the study keeps about it.
     """
 
     where: str
@@ -98,18 +98,16 @@ def read_finished(cells: Iterable[Cell], output: Path) -> Iterator[Files]:
     Raises:
         InputError: a file of theirs, or the archive, is damaged.
     """
-    found = {cell.name: output / cell.name for cell in cells}
-    in_folders = {name: folder for name, folder in found.items() if finished_record(folder)}
+    wanted = {cell.name: finished_record(output / cell.name) for cell in cells}
     for run in read_archive(output / ARCHIVE):
-        if run.name in found and run.name not in in_folders:
+        if run.name in wanted and wanted[run.name] is None:
             yield run
-    for name, folder in in_folders.items():
-        yield _read_folder(name, folder)
+    for name, record in wanted.items():
+        if record:
+            yield _read_folder(name, output / name, record)
 
 
-def _read_folder(name: str, folder: Path) -> Files:
-    record = finished_record(folder)
-    assert record
+def _read_folder(name: str, folder: Path, record: Record) -> Files:
     try:
         results = json.loads((folder / RESULTS).read_text())
     except ValueError as error:
@@ -155,17 +153,17 @@ def pack(cells: Iterable[Cell], output: Path) -> Path:
     Raises:
         InputError: a file of theirs, or the archive, is damaged, or can't be written.
     """
-    folders = {cell.name: output / cell.name for cell in cells}
-    new = {name: folder for name, folder in folders.items() if finished_record(folder)}
     path = output / ARCHIVE
+    records = {cell.name: finished_record(output / cell.name) for cell in cells}
+    new = {name: record for name, record in records.items() if record}
 
     def write(file: IO[bytes]) -> None:
         with lzma.open(file, "wb") as compressed:
             for run in read_archive(path):
                 if run.name not in new:
                     compressed.write(_line(run))
-            for name, folder in new.items():
-                compressed.write(_line(_read_folder(name, folder)))
+            for name, record in new.items():
+                compressed.write(_line(_read_folder(name, output / name, record)))
 
     write_atomically(path, write)
     return path
