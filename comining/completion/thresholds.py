@@ -60,7 +60,8 @@ def _choose(evidence: Evidence, class_: int, wanted: float) -> Chosen:
         return Chosen(np.inf, np.nan, of_class.recall(np.inf))
     chances = calibrate(evidence, class_).chance(scores)
     expected = np.cumsum(chances) / np.arange(1, len(scores) + 1)
-    reached = np.flatnonzero(expected >= wanted)
+    is_last_of_equals = np.append(np.diff(scores) != 0, True)
+    reached = np.flatnonzero((expected >= wanted) & is_last_of_equals)
     if len(reached) == 0:
         return Chosen(np.inf, np.nan, of_class.recall(np.inf))
     last = reached[-1]
@@ -68,7 +69,7 @@ def _choose(evidence: Evidence, class_: int, wanted: float) -> Chosen:
 
 
 class Calibration(NamedTuple):
-    """The chance that a detection is right, by its score: sigmoid(slope * logit(score) + offset)."""
+    """The chance that a detection of score s is right: sigmoid(slope * logit(s) + offset)."""
 
     slope: float
     offset: float

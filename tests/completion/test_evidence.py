@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from comining.completion.evidence import ANNOTATED, NEW, WITHHELD, gather_evidence
+from comining.completion.evidence import ANNOTATED, NEW, WITHHELD, Evidence, gather_evidence
 from comining.completion.mining import new_boxes
 from comining.completion.result import advice, category_rows, summary
-from comining.completion.thresholds import Chosen, choose
+from comining.completion.thresholds import Chosen, calibrate, choose
 from comining.engine.miner import Mined
 
 
@@ -77,33 +77,58 @@ def test_unreadable_images_are_passed_over():
     assert len(evidence.found_at) == 0
 
 
-def of_scores(right_from, number=200):
-    """Evidence of one class: each annotated object is detected, rightly from a score on, and as
-    many new places are."""
-    scores = np.linspace(0.2, 0.99, number)
-    records, found = [], {}
-    for image_id, score in enumerate(scores.tolist()):
-        right = score >= right_from
-        records.append(record(image_id, [((0, 0, 10, 10), 0)]))
-        near = (0, 0, 10, 10) if right else (0, 0, 10, 4)
-        found[image_id] = mined((near, 0, score), ((50, 50, 60, 60), 0, score))
-    return gather_evidence(found, records)
+def of_chances(kind, chances, per_score=100):
+    """Evidence of one class: by score, so many of a hundred detections of a kind are right, and
+    there are as many new ones of the same scores."""
+    known = [(s, kind, k < chance * per_score) for s, chance in chances for k in range(per_score)]
+    new = [(s, NEW, False) for s, _ in chances for _ in range(per_score)]
+    scores, near, right = (np.array(x) for x in zip(*known, *new, strict=True))
+    number = len(scores)
+    return Evidence(
+        image_ids=np.zeros(number, dtype=int),
+        classes=np.zeros(number, dtype=int),
+        scores=scores,
+        boxes=np.zeros((number, 4)),
+        near=near,
+        right=right,
+        found_at=scores[near == WITHHELD],
+        withheld_classes=np.zeros((near == WITHHELD).sum(), dtype=int),
+    )
 
 
-def test_threshold_is_where_known_objects_show_the_wanted_precision():
-    (chosen,) = choose(of_scores(0.6), 1, 0.9)
-    # Of the detections near to objects that score t or more, (0.99 - 0.6) / (0.99 - t) are right,
-    # which is 0.9 at t = 0.557, less what speaks for nothing being right.
-    assert 0.55 < chosen.threshold < 0.63
-    assert chosen.precision >= 0.9
-    (strict,) = choose(of_scores(0.6), 1, 0.97)
-    assert strict.threshold >= chosen.threshold
+def test_chance_is_what_withheld_objects_show():
+    chances = [(0.2, 0.5), (0.5, 0.8), (0.8, 0.94)]  # their logits are 4 / 3 of a logit of 4
+    calibration = calibrate(of_chances(WITHHELD, chances), 0)
+    for score, chance in chances:
+        assert calibration.chance(np.array([score])) == pytest.approx([chance], abs=0.02)
+
+
+def test_added_is_as_much_as_is_expected_to_have_the_wanted_precision():
+    chances = [(0.2, 0.5), (0.5, 0.8), (0.8, 0.94)]
+    evidence = of_chances(WITHHELD, chances)
+    # All down to 0.5 have a mean of 0.87, those of 0.8 alone one of 0.94; all, 0.75.
+    for wanted, threshold, precision in ((0.7, 0.2, 0.74), (0.85, 0.5, 0.87), (0.9, 0.8, 0.94)):
+        (chosen,) = choose(evidence, 1, wanted)
+        assert chosen.threshold == threshold
+        assert chosen.precision == pytest.approx(precision, abs=0.02)
+        assert chosen.recall == np.mean([x[0] >= threshold for x in chances])
+
+
+def test_annotated_objects_count_less_than_withheld_ones():
+    """Their places were trained on: what they show may be too good."""
+    good = [(0.2, 0.8), (0.5, 0.95), (0.8, 1.0)]
+    believed = [
+        calibrate(of_chances(x, good), 0).chance(np.array([0.5])) for x in (WITHHELD, ANNOTATED)
+    ]
+    assert believed[0] == pytest.approx(0.95, abs=0.02)
+    assert 0.6 < believed[1] < 0.9
 
 
 def test_nothing_is_added_where_nothing_is_precise():
-    (chosen,) = choose(of_scores(1.0), 1, 0.5)
+    (chosen,) = choose(of_chances(WITHHELD, [(0.2, 0.0), (0.8, 0.1)]), 1, 0.5)
     assert chosen.threshold == np.inf
     assert np.isnan(chosen.precision)
+    assert chosen.recall == 0
 
 
 def test_only_new_boxes_from_the_threshold_on_are_added(evidence):
