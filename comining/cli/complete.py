@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from . import options
+from .running import restart_with_every_gpu
 
 
 @click.command()
@@ -47,6 +48,7 @@ def command(
     from comining.completion.result import advice, summary
     from comining.errors import PartialError
 
+    restart_with_every_gpu(device)
     done = complete(
         images,
         annotations,

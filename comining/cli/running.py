@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,20 @@ def run_and_show(
         shown = (f"{key} {value:.1f}" for key, value in values.items() if value is not None)
         click.echo(f"{name}: {', '.join(shown)}")
     click.echo(f"all that was logged: {folder / 'log.txt'}")
+
+
+def restart_with_every_gpu(device: str | None) -> None:
+    """Where several GPUs are to be used, become torchrun with this command in a process for each.
+
+    Args:
+        device: that was asked for; None or "cuda" for all GPUs there are.
+    """
+    import torch
+
+    number = torch.cuda.device_count()
+    if number > 1 and device in (None, "cuda") and "LOCAL_RANK" not in os.environ:
+        torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={number}"]
+        os.execv(sys.executable, [sys.executable, *torchrun, "-m", "comining", *sys.argv[1:]])
 
 
 def _tables(metrics: Mapping[str, Any], name: str = "") -> list[tuple[str, Mapping[str, Any]]]:

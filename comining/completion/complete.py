@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from detectron2.utils import comm
 
 from comining.annotations.completion import MINED
 from comining.engine import launch
@@ -120,12 +120,10 @@ def complete(
         resume=True,
         eval_only=False,
     )
-    folder = Folder(output)
-    with folder.make():
-        launch(_run, args)
-    if dry_run or not comm.is_main_process():
+    launch(_run, args)
+    if dry_run or int(os.environ.get("RANK", "0")) > 0:
         return None
-    return Completion(**read_result(folder))
+    return Completion(**read_result(Folder(output)))
 
 
 def _run(args: argparse.Namespace) -> None:
