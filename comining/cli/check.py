@@ -10,7 +10,7 @@ import click
 from . import options
 
 
-@click.command()
+@click.command(short_help="Tell what is wrong with annotations and images.")
 @click.argument("annotations", type=click.Path(path_type=Path))
 @options.images(required=False)
 @click.option("--no-decode", is_flag=True, help="Look whether images are there, not into them.")

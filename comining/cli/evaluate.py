@@ -10,7 +10,7 @@ from . import options
 from .running import run_and_show
 
 
-@click.command()
+@click.command(cls=options.WithSettings, short_help="Evaluate a trained detector.")
 @options.config
 @options.weights
 @options.output("Folder for all that is written. [default: the config's OUTPUT_DIR]", False)

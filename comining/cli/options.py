@@ -1,21 +1,43 @@
 """Options that several commands have, with the same names and meanings."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from comining.config_files import find_config
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def images(required: bool = True) -> Callable[[Command], Command]:
+def images(
+    required: bool = True, what: str = "Folder of the images."
+) -> Callable[[Command], Command]:
     return click.option(
         "--images",
         type=click.Path(file_okay=False, path_type=Path),
         required=required,
-        help="Folder of the images.",
+        help=what,
     )
+
+
+def coco_file(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
+    """A callback that tells what to do with a folder of annotation files."""
+    if value is not None and value.is_dir():
+        kinds = sorted({x.suffix for x in value.iterdir() if x.suffix in (".xml", ".txt")})
+        holds = f" of {' and '.join(kinds)} files" if kinds else ""
+        raise click.BadParameter(
+            f"{value} is a folder{holds}; this takes one COCO file (.json): convert it first, as "
+            "docs/your_data.md shows",
+            ctx,
+            parameter,
+        )
+    return value
 
 
 def annotations(required: bool = True) -> Callable[[Command], Command]:
@@ -23,7 +45,8 @@ def annotations(required: bool = True) -> Callable[[Command], Command]:
         "--annotations",
         type=click.Path(path_type=Path),
         required=required,
-        help="Annotation file or folder.",
+        callback=coco_file,
+        help="COCO file of the annotations.",
     )
 
 
@@ -31,10 +54,21 @@ def output(what: str, required: bool = True) -> Callable[[Command], Command]:
     return click.option("--output", type=click.Path(path_type=Path), required=required, help=what)
 
 
+def _no_empty_name(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+    if not value:
+        raise click.BadParameter("name the trained model", ctx, parameter)
+    return value
+
+
 config = click.option(
-    "--config", required=True, help="Config file, or the name of one of the package (hard_R50)."
+    "--config",
+    required=True,
+    callback=lambda _ctx, _parameter, value: find_config(value),
+    help="Config file, or the name of one of the package (hard_R50).",
 )
-weights = click.option("--weights", required=True, help="Weights of the trained model.")
+weights = click.option(
+    "--weights", required=True, callback=_no_empty_name, help="Weights of the trained model."
+)
 device = click.option("--device", help="cpu, cuda, cuda:1, ... [default: a GPU if there is one]")
 num_gpus = click.option(
     "--num-gpus", type=click.IntRange(1), default=1, show_default=True,
@@ -42,4 +76,41 @@ num_gpus = click.option(
 )  # fmt: skip
 quiet = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-settings = click.argument("settings", nargs=-1, metavar="[KEY VALUE]...")
+
+
+def batch_size(default: int) -> Callable[[Command], Command]:
+    return click.option(
+        "--batch-size", type=click.IntRange(1), default=default, show_default=True,
+        help="Images at a time, in each process.",
+    )  # fmt: skip
+
+
+class WithSettings(click.Command):
+    """A command with `settings`, whose values may begin with a minus: SEED -1."""
+
+    ignore_unknown_options = True
+
+
+def _no_options(
+    ctx: click.Context, parameter: click.Parameter, words: tuple[str, ...]
+) -> tuple[str, ...]:
+    for word in words:
+        if re.match(r"--?[a-zA-Z]", word):
+            known = [name for x in ctx.command.params for name in x.opts if name.startswith("-")]
+            name = word.partition("=")[0]
+            raise click.NoSuchOption(name, None, difflib.get_close_matches(name, known), ctx)
+    return words
+
+
+#: For a command of the class `WithSettings`.
+settings = click.argument("settings", nargs=-1, metavar="[KEY VALUE]...", callback=_no_options)
+
+
+def overrides(settings: Sequence[str], own: Mapping[str, Any]) -> list[str]:
+    """Keys and values in turn: the settings, then those of keys that have options of their own.
+
+    Args:
+        settings: keys and values in turn.
+        own: by key, None for the config's value.
+    """
+    return [*settings, *(str(x) for pair in own.items() if pair[1] is not None for x in pair)]

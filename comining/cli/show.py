@@ -9,7 +9,9 @@ import click
 from . import options
 
 
-@click.command()
+@click.command(
+    cls=options.WithSettings, short_help="Draw what a trained model mines on some images."
+)
 @options.config
 @options.weights
 @options.output("The picture, .png or .pdf.")
@@ -24,6 +26,6 @@ def command(
     from comining.completion.show import show_mined
     from comining.engine import load_config
 
-    cfg = load_config(config, [*settings, "MODEL.WEIGHTS", weights])
+    cfg = load_config(config, options.overrides(settings, {"MODEL.WEIGHTS": weights}))
     show_mined(cfg, output, num_images)
     click.echo(output)

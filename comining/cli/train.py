@@ -10,7 +10,7 @@ from . import options
 from .running import run_and_show
 
 
-@click.command()
+@click.command(cls=options.WithSettings, short_help="Train a detector, and evaluate it.")
 @options.config
 @options.output("Folder for all that is written. [default: the config's OUTPUT_DIR]", False)
 @click.option("--weights", help="Weights to begin with. [default: the config's]")
