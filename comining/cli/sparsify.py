@@ -15,8 +15,13 @@ from . import options
 
 @click.command(short_help="Leave out annotations, by a protocol.")
 @options.annotations()
-@click.option("--protocol", type=click.Choice([*PROTOCOLS, *omissions.PROTOCOLS]), required=True)
-@click.option("--seed", type=int, required=True)
+@click.option(
+    "--protocol",
+    type=click.Choice([*PROTOCOLS, *omissions.PROTOCOLS]),
+    required=True,
+    help="What is dropped.",
+)
+@click.option("--seed", type=int, required=True, help="Of the draws.")
 @options.output("The COCO file to write, in an existing folder.")
 @click.option(
     "--percent",

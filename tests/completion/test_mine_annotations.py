@@ -205,7 +205,7 @@ def killed(trained, tmp_path, monkeypatch):
         return mine(model, items, records, score_thresh)
 
     monkeypatch.setattr(mining_run, "mine_batch", killing)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(click.Abort):
         run(trained, output)
     monkeypatch.undo()
     (file,) = (tmp_path / "out.json.partial").glob("*.jsonl")
@@ -251,7 +251,7 @@ def test_run_that_was_killed_after_mining_goes_on(trained, completed, tmp_path, 
         raise KeyboardInterrupt
 
     monkeypatch.setattr(mine_annotations, "complete", kill)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(click.Abort):
         run(trained, tmp_path / "out.json")
     monkeypatch.setattr(mining_run, "mine_batch", kill)  # there is nothing left to mine
     monkeypatch.setattr(mine_annotations, "complete", complete)
