@@ -121,8 +121,7 @@ def own_data(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def own_overrides(own_data, tmp_path):
+def tiny_training(own_data: Path, output: Path) -> list[str]:
     """``KEY VALUE`` pairs that train a tiny model on the user's own data for two iterations."""
     entry = ["own", str(own_data / "annotations.json"), str(own_data / "images")]
     settings = {
@@ -140,9 +139,15 @@ def own_overrides(own_data, tmp_path):
         "INPUT.MIN_SIZE_TEST": 64,
         "SOLVER.IMS_PER_BATCH": 2,
         "SOLVER.MAX_ITER": 2,
-        "OUTPUT_DIR": str(tmp_path / "output"),
+        "OUTPUT_DIR": str(output),
     }
     return [str(word) for pair in settings.items() for word in pair]
+
+
+@pytest.fixture
+def own_overrides(own_data, tmp_path):
+    """The pairs of `tiny_training`."""
+    return tiny_training(own_data, tmp_path / "output")
 
 
 @pytest.fixture

@@ -40,7 +40,8 @@ class SparseFile(NamedTuple):
 
     def table(self) -> str:
         """Per category and in all."""
-        annotated, kept = (sum(x[place] for x in self.categories) for place in (1, 2))
+        annotated = sum(x.annotated for x in self.categories)
+        kept = sum(x.kept for x in self.categories)
         rows = [*self.categories, ("all", annotated, kept)]
         width = max(len("category"), *(len(name) for name, _, _ in rows))
         lines = [f"{'category':{width}}  annotations       kept  per cent"]

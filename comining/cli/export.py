@@ -7,11 +7,10 @@ from pathlib import Path
 import click
 
 from . import options
+from .settings import WithSettings, with_settings
 
 
-@click.command(
-    cls=options.WithSettings, short_help="Write a detector as an ONNX or TorchScript file."
-)
+@click.command(cls=WithSettings, short_help="Write a detector as an ONNX or TorchScript file.")
 @options.config
 @options.weights
 @options.output("The file to write.")
@@ -25,7 +24,7 @@ from . import options
     help="A picture with objects, to compare on. [default: the first of the config's data]",
 )
 @options.quiet
-@options.settings
+@with_settings
 def command(
     config: str,
     weights: str,

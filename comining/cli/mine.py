@@ -4,35 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from typing import Any
 
 import click
 
 from . import options
+from .settings import WithSettings, overrides, with_settings
+from .threshold import Threshold
 
 
-class Threshold(click.ParamType):
-    """``NAME=0.5``, or ``0.5`` with the name ""."""
-
-    name = "[NAME=]NUMBER"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, float]:
-        name, _, word = str(value).rpartition("=")
-        try:
-            number = float(word)
-        except ValueError:
-            number = math.nan
-        if not 0 <= number <= 1:
-            self.fail(f"{word!r} must be a number from 0 to 1", param, ctx)
-        return name, number
-
-
-@click.command(
-    cls=options.WithSettings, short_help="Add what a trained model mines to annotations."
-)
+@click.command(cls=WithSettings, short_help="Add what a trained model mines to annotations.")
 @options.config
 @options.weights
 @options.output("The COCO file to write.")
@@ -59,7 +40,7 @@ class Threshold(click.ParamType):
 @options.device
 @options.quiet
 @options.as_json
-@options.settings
+@with_settings
 def command(num_gpus: int, **given: Any) -> None:
     """Add what a trained model mines on a sparsely annotated data set to its annotations.
 
@@ -84,9 +65,9 @@ def _mine(args: argparse.Namespace) -> None:
     from comining.engine import load_config
     from comining.errors import PartialError
 
-    overrides = options.overrides(args.settings, {"MODEL.DEVICE": args.device})
+    changes = overrides(args.settings, {"MODEL.DEVICE": args.device})
     made = mine_annotations(
-        load_config(args.config, overrides),
+        load_config(args.config, changes),
         args.weights,
         args.output,
         dataset=args.dataset,
@@ -94,7 +75,7 @@ def _mine(args: argparse.Namespace) -> None:
         precision=args.precision,
         calibrate_on=args.calibrate_on,
         batch_size=args.batch_size,
-        record={"config": args.config, "overrides": overrides},
+        record={"config": args.config, "overrides": changes},
         quiet=args.quiet,
     )
     if made is None:

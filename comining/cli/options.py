@@ -1,10 +1,6 @@
 """Options that several commands have, with the same names and meanings."""
 
-from __future__ import annotations
-
-import difflib
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -83,34 +79,3 @@ def batch_size(default: int) -> Callable[[Command], Command]:
         "--batch-size", type=click.IntRange(1), default=default, show_default=True,
         help="Images at a time, in each process.",
     )  # fmt: skip
-
-
-class WithSettings(click.Command):
-    """A command with `settings`, whose values may begin with a minus: SEED -1."""
-
-    ignore_unknown_options = True
-
-
-def _no_options(
-    ctx: click.Context, parameter: click.Parameter, words: tuple[str, ...]
-) -> tuple[str, ...]:
-    for word in words:
-        if re.match(r"--?[a-zA-Z]", word):
-            known = [name for x in ctx.command.params for name in x.opts if name.startswith("-")]
-            name = word.partition("=")[0]
-            raise click.NoSuchOption(name, None, difflib.get_close_matches(name, known), ctx)
-    return words
-
-
-#: For a command of the class `WithSettings`.
-settings = click.argument("settings", nargs=-1, metavar="[KEY VALUE]...", callback=_no_options)
-
-
-def overrides(settings: Sequence[str], own: Mapping[str, Any]) -> list[str]:
-    """Keys and values in turn: the settings, then those of keys that have options of their own.
-
-    Args:
-        settings: keys and values in turn.
-        own: by key, None for the config's value.
-    """
-    return [*settings, *(str(x) for pair in own.items() if pair[1] is not None for x in pair)]

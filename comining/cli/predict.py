@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from . import options
+from .settings import overrides
 from .signals import end_as_if_interrupted
 
 
@@ -60,7 +61,7 @@ def command(
     end_as_if_interrupted()
     paths = find_inputs(inputs, output)
     words = [word for pair in settings for word in pair]
-    cfg = load_config(config, options.overrides(words, {"MODEL.DEVICE": device}))
+    cfg = load_config(config, overrides(words, {"MODEL.DEVICE": device}))
     register_from_config(cfg)
     broken = predict(
         cfg, weights, paths, output,

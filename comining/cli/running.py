@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from .options import overrides
+from .settings import overrides
 
 
 def run_and_show(

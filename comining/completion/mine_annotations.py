@@ -56,8 +56,9 @@ class MinedAnnotations(NamedTuple):
 
     def table(self) -> str:
         """Per category and in all."""
-        there, added = (sum(x[place] for x in self.categories) for place in (1, 2))
-        rows = [*self.categories, ("all", there, added, None)]
+        annotated = sum(x.annotated for x in self.categories)
+        added = sum(x.added for x in self.categories)
+        rows = [*self.categories, ("all", annotated, added, None)]
         return tabulate(rows, headers=["category", "annotated", "added", "score threshold"])
 
     def what_to_repair(self, output: Path) -> str:

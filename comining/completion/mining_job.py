@@ -98,7 +98,7 @@ class MiningJob:
         """By image id, what is added: from the score `least` of its class on, or all new."""
         ids = MetadataCatalog.get(self.names["images"]).thing_dataset_id_to_contiguous_id
         category_ids = sorted(ids, key=ids.__getitem__)
-        limits = [0] * len(category_ids)
+        limits = [0.0] * len(category_ids)
         if least is not None:
             limits = [np.inf if x is None else x for x in least]
         return {

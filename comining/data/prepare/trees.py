@@ -58,7 +58,7 @@ class TileSet:
 
     def add(self, photograph: Photograph, tile: Tile) -> None:
         """Cut one tile: its image file, image record and annotations."""
-        image = {
+        image: dict[str, Any] = {
             "id": len(self.images) + 1,
             "file_name": f"{photograph.name}_x{tile.x:04d}_y{tile.y:04d}.png",
             "width": tile.size,
