@@ -61,8 +61,8 @@ def parse_comining(words):
 
 @pytest.fixture
 def _files_of_the_pages(tmp_path, monkeypatch):
-    """The config that the reader has written is there, by whatever name."""
-    for name in ("my.yaml", "CONFIG"):
+    """What the reader has by then."""
+    for name in ("my.yaml", "CONFIG", "completed.json"):
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
 

@@ -4,8 +4,8 @@
 python tools/gallery.py completed.json --image-root images --output gallery.html
 
 ANNOTATIONS.json is in COCO format. Annotations with "origin": "mined" are mined and have a "score"
-from 0 to 1, as `comining mine` writes them; all others are annotated. A training saves
-none of what it mines: the page shows what the weights that `comining mine` was given, mostly
+from 0 to 1, as tools/mine_annotations.py writes them; all others are annotated. A training saves
+none of what it mines: the page shows what the weights that mine_annotations.py was given, mostly
 the final ones, mine on images that are not augmented.
 
 If the full original is known, by --full or because the file names it and it lies beside it,

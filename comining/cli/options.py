@@ -52,7 +52,7 @@ def output(what: str, required: bool = True) -> Callable[[Command], Command]:
 
 def _no_empty_name(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
     if not value:
-        raise click.BadParameter("name the trained model", ctx, parameter)
+        raise click.BadParameter("which model? Name its weights", ctx, parameter)
     return value
 
 

@@ -11,8 +11,7 @@ from detectron2.config import CfgNode
 from detectron2.utils import comm
 from tabulate import tabulate
 
-from comining.annotations.coco_file import read_json
-from comining.annotations.completion import complete, info_of
+from comining.annotations.completion import complete
 from comining.annotations.sparse import encode
 from comining.data import register_from_config
 from comining.engine.miner import SCORE_DIGITS, build_miner, why_nothing_is_mined
@@ -139,8 +138,7 @@ def mine_annotations(
             f"{weights}: {reason}. Or give --score-thresh, or --precision with --calibrate-on"
         )
     if comm.is_main_process():
-        before = read_json(job.files["images"])
-        info_of(before)  # better refused now than after mining
+        before = job.read_dataset()  # better refused now than after mining
     with PartialResults(output, job.settings(lowest, model.asks_mirror_image)) as results:
         unreadable = job.mine(model, results, lowest, batch_size, quiet)
         if not comm.is_main_process():

@@ -11,6 +11,8 @@ import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog
 
+from comining.annotations.coco_file import read_json
+from comining.annotations.completion import info_of
 from comining.data import check_datasets
 from comining.engine import Trainer
 from comining.engine.miner import Mined
@@ -50,6 +52,16 @@ class MiningJob:
         self.records = {key: DatasetCatalog.get(name) for key, name in self.names.items()}
         Trainer.check_categories(cfg, self.names.values())
         self.classes: list[str] = MetadataCatalog.get(dataset).thing_classes
+
+    def read_dataset(self) -> dict[str, Any]:
+        """What the mined annotations are added to.
+
+        Raises:
+            InputError: they can't be.
+        """
+        dataset = read_json(self.files["images"])
+        info_of(dataset)
+        return dataset
 
     def settings(self, lowest: float | None, asks_mirror_image: bool) -> dict[str, Any]:
         """What the result depends on, to tell whether a run goes on or is another one."""

@@ -195,7 +195,7 @@ def check_weights(weights: str, config_file: str | None = None) -> None:
     where = f"in {config_file or 'a config file'} or on the command line ('' for random ones)"
     by_option = config_file is None
     try:
-        is_missing = bool(weights) and not weights_file(weights).is_file()
+        path = weights_file(weights) if weights else None
     except (OSError, RuntimeError) as error:
         advice = (
             "name it with --weights" if by_option else f"set MODEL.WEIGHTS to its path, {where}"
@@ -204,6 +204,7 @@ def check_weights(weights: str, config_file: str | None = None) -> None:
             f"the weights {weights} can't be downloaded ({error}): fetch the file by other means "
             f"and {advice}"
         ) from error
-    if is_missing:
+    if path is not None and not path.is_file():
+        problem = "is a folder" if path.is_dir() else "does not exist"
         advice = "name another with --weights" if by_option else f"set MODEL.WEIGHTS {where}"
-        raise InputError(f"the weights file {weights} does not exist: {advice}")
+        raise InputError(f"the weights file {weights} {problem}: {advice}")

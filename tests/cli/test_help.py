@@ -79,7 +79,7 @@ def test_a_shell_is_offered_names_without_torch():
         (["predict", "a.jpg", "--wights", "x"], "--wights"),
         (["train", "--config", "demo", "--qiet"], "Did you mean '--quiet'?"),
         (["train", "--config", "dmo"], "error: dmo is neither a file nor the name of a config; "),
-        (["evaluate", "--config", "demo", "--weights", ""], "name the trained model"),
+        (["evaluate", "--config", "demo", "--weights", ""], "which model? Name its weights"),
         (["evaluate", "--config", "demo", "--weights", "gone.pth"], "name another with --weights"),
         (["export", "--config", "demo", "--weights", "gone.pth", "--output", "a"], "--weights"),
         (["export", "--config", "demo", "--weights", "a", "--output", "a", "--format", "h5"],
