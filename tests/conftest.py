@@ -5,6 +5,7 @@ import logging
 import os
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -53,6 +54,13 @@ def command_line():
         return CliRunner().invoke(main, [str(word) for word in words])
 
     return run
+
+
+def call_command(name: str, *words: object) -> None:
+    """Run ``comining NAME WORDS`` in this process; what it raises is raised."""
+    group = click.Context(main, **main.context_settings)
+    command = main.get_command(group, name)
+    command.main([str(word) for word in words], standalone_mode=False, parent=group)
 
 
 def write_images(folder: Path, number: int, size: int) -> list[dict]:

@@ -54,9 +54,10 @@ def parse(monkeypatch):
 
 def parse_comining(words):
     """The context of the command that ``comining WORDS`` would run."""
-    command = main.get_command(click.Context(main), words[0])
+    group = click.Context(main, **main.context_settings)
+    command = main.get_command(group, words[0])
     assert command, f"no command {words[0]}"
-    return command.make_context(words[0], words[1:])
+    return command.make_context(words[0], words[1:], group)
 
 
 @pytest.fixture

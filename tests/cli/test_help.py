@@ -16,10 +16,6 @@ ROOT = Path(__file__).parents[2]
 FORMER_NAMES = {"--config-file", "--image-root", "--input", "--num-workers", "--opts", "--out"}
 
 
-def get(name):
-    return main.get_command(click.Context(main), name)
-
-
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_help_fits_on_a_screen(option):
     done = CliRunner().invoke(main, [option], prog_name="comining", terminal_width=80)
@@ -36,11 +32,12 @@ def test_help_fits_on_a_screen(option):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_of_a_command(command_line, name):
     done = command_line(name, "-h")
-    assert done.exit_code == 0
+    assert done.exit_code == 0, done.output
     assert done.output.startswith(f"Usage: main {name} [OPTIONS]")
-    names = {word for x in get(name).params for word in x.opts}
+    options = main.get_command(click.Context(main, **main.context_settings), name).params
+    names = {word for x in options for word in x.opts}
     assert not names & FORMER_NAMES
-    for x in get(name).params:
+    for x in options:
         assert not isinstance(x, click.Option) or x.help
 
 
@@ -106,7 +103,9 @@ def test_wrong_use(command_line, tmp_path, monkeypatch, words, message):
 
 def test_a_setting_may_be_negative():
     words = ["--config", "demo", "--weights", "a", "--output", "b.png", "SEED", "-1"]
-    assert get("show").make_context("show", words).params["settings"] == ("SEED", "-1")
+    group = click.Context(main, **main.context_settings)
+    context = main.get_command(group, "show").make_context("show", words, group)
+    assert context.params["settings"] == ("SEED", "-1")
 
 
 def test_interruption_tells_how_to_go_on(command_line, monkeypatch, tmp_path):

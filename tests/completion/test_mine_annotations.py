@@ -11,11 +11,11 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from comining.annotations.completion import MINED, complete
-from comining.cli.mine import command
 from comining.completion import mine_annotations
 from comining.engine import mining_run
 from comining.engine.miner import Mined
 from comining.errors import InputError, PartialError
+from tests.conftest import call_command
 from tests.modeling.helpers import tiny_config, tiny_model
 
 SIZES = [(64, 48), (48, 64), (64, 48), (64, 48), (48, 64), (64, 48)]
@@ -66,7 +66,7 @@ def arguments(trained, output, *more):
 
 
 def run(trained, output, *more):
-    command.main(arguments(trained, output, *more), standalone_mode=False)
+    call_command("mine", *arguments(trained, output, *more))
     return json.loads(output.read_text())
 
 

@@ -12,13 +12,13 @@ from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 from PIL import Image
 
-from comining.cli.predict import command as predict
 from comining.data import pictures, register_from_config
 from comining.data.categories import find_categories
 from comining.data.pictures import find_inputs
 from comining.engine import Trainer, prediction
 from comining.errors import InputError, PartialError
 from comining.evaluation.drawing import COLOURS, draw
+from tests.conftest import call_command
 from tests.modeling.helpers import each_detector
 
 
@@ -36,8 +36,7 @@ def command(model, tmp_path):
     """Runs the command; returns the JSON that it wrote."""
 
     def run(*words):
-        words = ["--output", str(tmp_path / "found"), *model, *map(str, words)]
-        predict.main(words, standalone_mode=False)
+        call_command("predict", "--output", tmp_path / "found", *model, *words)
         return written(tmp_path)
 
     return run
