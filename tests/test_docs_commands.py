@@ -20,7 +20,7 @@ from comining.config_files import find_config
 from comining.engine import load_config
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "datasets" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def commands(page):
@@ -68,13 +68,13 @@ def _files_of_the_pages(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-ALL = [(page.name, x) for page in PAGES for x in commands(page)]
+ALL = [(str(page.relative_to(ROOT)), x) for page in PAGES for x in commands(page)]
 
 
 @pytest.mark.usefixtures("_files_of_the_pages")
 @pytest.mark.parametrize(("page", "command"), [x for x in ALL if "comining " in x[1]])
 def test_command_of_comining(page, command):
-    words = shlex.split(command, comments=True)
+    words = shlex.split(command.replace("$protocol", "hard"), comments=True)
     context = parse_comining(words[words.index("comining") + 1 :])
     load_config("", list(context.params.get("settings", [])))
     if study := context.params.get("study"):
@@ -87,7 +87,7 @@ def test_command(page, command, parse):
     # What is before belongs to python.
     words = words[next(i for i, x in enumerate(words) if x.endswith(".py")) :]
     if "/" not in words[0] and not (ROOT / words[0]).exists():
-        compile(script((ROOT / "docs" / page).read_text(), words[0]), words[0], "exec")
+        compile(script((ROOT / page).read_text(), words[0]), words[0], "exec")
         if len(words) == 1:
             return
         words[0] = "train_net.py"  # whose arguments those of a page take
