@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -31,9 +32,9 @@ settings.load_profile("busy")
 DEMOS = {"RetinaNet": "demo", "FCOS": "fcos_demo"}
 
 
-@pytest.fixture(autouse=True)
-def _same_registry_and_loggers_afterwards():
-    """What a test registers is unknown to the next one, and so is where it logs."""
+@contextmanager
+def same_registry_and_loggers_afterwards():
+    """What is registered within is unknown afterwards, and so is where it logs."""
     names = set(DatasetCatalog.list())
     loggers = [logging.getLogger(name) for name in ("comining", "detectron2", "fvcore")]
     states = [(logger.handlers[:], logger.propagate, logger.level) for logger in loggers]
@@ -44,6 +45,12 @@ def _same_registry_and_loggers_afterwards():
     for logger, (handlers, propagate, level) in zip(loggers, states, strict=True):
         logger.handlers[:], logger.propagate = handlers, propagate
         logger.setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def _same_registry_and_loggers_afterwards():
+    with same_registry_and_loggers_afterwards():
+        yield
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from PIL import Image
 
 from comining.cli import main
 from comining.engine import load_config
-from tests.conftest import CONFIGS, tiny_training
+from tests.conftest import CONFIGS, same_registry_and_loggers_afterwards, tiny_training
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,8 @@ def trained(own_data, tmp_path_factory):
     cfg = load_config(str(CONFIGS / "demo.yaml"), tiny_training(own_data, folder / "unused"))
     (folder / "my.yaml").write_text(cfg.dump())
     words = ["train", "--config", folder / "my.yaml", "--output", folder / "training", "SEED", "1"]
-    done = CliRunner().invoke(main, [str(word) for word in words])
+    with same_registry_and_loggers_afterwards():
+        done = CliRunner().invoke(main, [str(word) for word in words])
     assert done.exit_code == 0, done.output
     return folder, done
 
