@@ -9,7 +9,7 @@ import click
 from . import options
 
 
-@click.command()
+@click.command(short_help="Find the objects that half-finished annotations lack.")
 @click.argument("images", type=click.Path(file_okay=False, path_type=Path))
 @click.argument("annotations", type=click.Path(path_type=Path))
 @options.output("Folder for all that is written.")
