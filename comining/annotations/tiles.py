@@ -79,6 +79,27 @@ def lay_tiles(columns: range, rows: range, size: int, stride: int, cover: bool) 
     return [Tile(x, y, size) for y in starts(rows) for x in starts(columns)]
 
 
+def cover_evenly(width: int, height: int, size: int, overlap: int) -> list[Tile]:
+    """Cover a whole photograph with square tiles, row by row, as few as the overlap allows.
+
+    Args:
+        width, height: of the photograph. Where it is smaller than a tile, tiles reach beyond it on
+            the right or below, and nowhere else.
+        size: edge of a tile in pixels.
+        overlap: neighbours share at least so many pixels, 0 <= overlap < size. So a box whose edges
+            are no longer lies wholly inside one of the tiles.
+    """
+
+    def starts(length: int) -> list[int]:
+        room = length - size
+        if room <= 0:
+            return [0]
+        strides = -(-room // (size - overlap))
+        return [room * i // strides for i in range(strides + 1)]
+
+    return [Tile(x, y, size) for y in starts(height) for x in starts(width)]
+
+
 def boxes_in_tile(boxes: Boxes, tile: Tile, min_share: float = 0.5) -> TileBoxes:
     """Find and clip the boxes that a tile shows.
 

@@ -22,7 +22,13 @@ from .signals import end_as_if_interrupted
     help="Trainings at a time, which share the cores.",
 )
 @click.option("--report-only", is_flag=True, help="Train nothing; report what is finished.")
-def command(study: Path, output: Path, jobs: int, report_only: bool) -> None:
+@click.option(
+    "--pack",
+    is_flag=True,
+    help="Then put the finished runs into one file, runs.jsonl.xz, to use in place of their "
+    "folders.",
+)
+def command(study: Path, output: Path, jobs: int, report_only: bool, pack: bool) -> None:
     """Train several methods on several protocols with several seeds, and compare them.
 
     STUDY is a YAML file, described in docs, or the name of one of the package (studies/scenes). The
@@ -30,14 +36,21 @@ def command(study: Path, output: Path, jobs: int, report_only: bool) -> None:
     """
     from comining.config_files import find_config
     from comining.errors import InputError
+    from comining.studies import archive
     from comining.studies.plan import read_study
     from comining.studies.report import report, run_study
 
     end_as_if_interrupted()  # the study ends its trainings first
-    file = Path(find_config(str(study)))
+    if report_only and not output.is_dir():
+        raise InputError(f"--output {output}: no such folder, nothing to report")
+    planned = read_study(Path(find_config(str(study))))
+    failed = []
     if report_only:
-        if not output.is_dir():
-            raise InputError(f"--output {output}: no such folder, nothing to report")
-        report(read_study(file), output)
-    elif run_study(file, output, jobs):
+        report(planned, output)
+    else:
+        failed = run_study(planned, output, jobs)
+    if pack:
+        packed = archive.pack(planned.cells, output)
+        print(f"{packed}\nholds the finished runs; their folders may be deleted")
+    if failed:
         sys.exit(1)

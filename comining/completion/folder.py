@@ -35,6 +35,13 @@ class Folder:
         #: Less those that are withheld to measure by.
         self.training_annotations = self.path / "training.json"
         self.config = self.path / "config.yaml"
+        #: How large images are cut, or null if they are not.
+        self.tiling = self.path / "tiling.json"
+        #: What is trained on and mined then; as above, and the images.
+        self.tiles = self.path / "tiles"
+        self.tile_annotations = self.tiles / "annotations.json"
+        self.training_tiles = self.tiles / "training.json"
+        self.tile_images = self.tiles / "images"
         #: How long an iteration takes, once that was measured.
         self.pace = self.path / "pace.json"
         self.log = self.path / "log.txt"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,15 +38,19 @@ class Scale(NamedTuple):
     object_edge: float
 
 
-def make_plan(dataset: Mapping[str, Any], machine: Machine) -> list[Choice]:
+def make_plan(
+    dataset: Mapping[str, Any], machine: Machine, tiles: Mapping[str, Any] | None = None
+) -> list[Choice]:
     """The settings that follow from a data set and a machine, beside those of the base config.
 
     Args:
         dataset: in COCO format and sound, with at least one annotation.
         machine: what is trained on.
+        tiles: what `comining.completion.tiling` makes of the data set, if its images are cut.
     """
-    sizes = {x["id"]: (x["width"], x["height"]) for x in dataset["images"]}
-    objects = [x for x in dataset["annotations"] if not x.get("iscrowd")]
+    seen = dataset if tiles is None else tiles
+    sizes = {x["id"]: (x["width"], x["height"]) for x in seen["images"]}
+    objects = [x for x in seen["annotations"] if not x.get("iscrowd")]
     boxes = np.array([x["bbox"][2:] for x in objects], dtype=float)
     scale = choose_scale(np.array(list(sizes.values()), dtype=float), boxes, machine)
     factors = np.array([_factor(sizes[x["image_id"]], scale) for x in objects])
@@ -54,7 +58,7 @@ def make_plan(dataset: Mapping[str, Any], machine: Machine) -> list[Choice]:
         boxes * factors[:, None], np.array([x["category_id"] for x in objects])
     )
     return [
-        *_class_choices(dataset, objects),
+        *_class_choices(dataset),
         *_size_choices(scale),
         *_anchor_choices(anchors, machine),
         *_machine_choices(machine),
@@ -86,10 +90,8 @@ def _factor(size: tuple[int, int], scale: Scale) -> float:
     return min(scale.short_edge / min(size), scale.long_edge / max(size))
 
 
-def _class_choices(
-    dataset: Mapping[str, Any], objects: Sequence[Mapping[str, Any]]
-) -> list[Choice]:
-    number = Counter(x["category_id"] for x in objects)
+def _class_choices(dataset: Mapping[str, Any]) -> list[Choice]:
+    number = Counter(x["category_id"] for x in dataset["annotations"] if not x.get("iscrowd"))
     words = ", ".join(f"{x['name']} {number[x['id']]}" for x in dataset["categories"][:8])
     more = f" and {len(dataset['categories']) - 8} more" if len(dataset["categories"]) > 8 else ""
     why = f"the categories, with their annotated boxes: {words}{more}"

@@ -32,6 +32,8 @@ from .plan import make_plan
 from .report import write_report
 from .result import category_rows
 from .thresholds import choose
+from .tile_join import join, of_images
+from .tiling import Tiling, choose_tiling, read_tiling, tiles_of, write_tiles
 from .training import begin_anew, seconds_per_iteration, train_detector
 
 #: Fewer annotated boxes are all needed to train on: none is withheld.
@@ -96,21 +98,30 @@ class Work:
             )
             write_atomically(folder.training_annotations, lambda x: x.writelines(encode(sparse)))
         if not folder.config.exists():
+            tiling = choose_tiling(dataset, args.machine)
+            write_json(folder.tiling, tiling and tiling._asdict())
+            tiles = tiles_of(dataset, tiling) if tiling else None
             base = config_folder() / f"{args.machine.base}.yaml"
             text = config_text(
                 CfgNode.load_yaml_with_base(str(base)),
-                [*make_plan(dataset, args.machine), *self._own_choices()],
+                [*make_plan(dataset, args.machine, tiles), *self._own_choices(tiling)],
                 "The settings of this completion. Change any and give the same command again: the "
                 "training begins anew.",
             )
             write_atomically(folder.config, lambda file: file.write(text.encode()))
 
-    def _own_choices(self) -> list[Choice]:
+    def _own_choices(self, tiling: Tiling | None) -> list[Choice]:
+        folder = self.folder
         images = str(self.args.images.resolve())
-        register = [["training", str(self.folder.training_annotations.resolve()), images]]
+        register = [["training", str(folder.training_annotations.resolve()), images]]
+        why = "less the boxes that are withheld to measure by"
+        if tiling:
+            tiles, images = folder.training_tiles.resolve(), str(folder.tile_images.resolve())
+            register = [["whole", *register[0][1:]], ["training", str(tiles), images]]
+            why += f"; {tiling.why}"
         unknown = "what is in images without a box isn't known: they are mined, not trained on"
         return [
-            Choice("DATASETS.REGISTER", register, "less the boxes that are withheld to measure by"),
+            Choice("DATASETS.REGISTER", register, why),
             Choice("DATASETS.TRAIN", ["training"]),
             Choice("DATASETS.TEST", []),
             Choice("DATALOADER.FILTER_EMPTY_ANNOTATIONS", True, unknown),
@@ -123,6 +134,11 @@ class Work:
     def _detect(self) -> None:
         """Train, mine and write the results."""
         self.progress.at("measuring", 0)
+        tiling = read_tiling(self.folder)
+        uncut: dict[int, str] = {}
+        if tiling and comm.is_main_process():
+            uncut = write_tiles(self.folder, self.args.images, tiling)
+        comm.synchronize()
         cfg = self._setup()
         records = DatasetCatalog.get("training")
         if not self.folder.pace.exists():
@@ -142,6 +158,10 @@ class Work:
         )
         if comm.is_main_process():
             self.progress.at("reporting", 0)
+            if tiling:
+                tiles = read_json(self.folder.training_tiles)["images"]
+                records = DatasetCatalog.get("whole")
+                mined, unreadable = join(mined, tiles), uncut | of_images(unreadable, tiles)
             self._write(cfg, records, mined, unreadable)
 
     def _settings(self) -> Any:

@@ -33,13 +33,18 @@ BRANCHES = {"": ("original view", "-"), "_aug": ("second view", (0, (4, 1.5)))}
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The records of a training's ``metrics.json``, one per logged iteration, by iteration.
+    """The records of a training's ``metrics.json``, one per logged iteration: `by_iteration`.
 
-    Where a training was resumed, what it had logged beyond the checkpoint that it went on from is
-    left out. So is a line that can't be read, as a kill may leave one, with a warning.
+    Raises:
+        InputError: of `read_lines`.
+    """
+    return by_iteration(read_lines(folder))
 
-    A lower iteration alone is no resumption: detectron2 writes what was last logged some iterations
-    ago, say every ``VIS_PERIOD``, in a line of its own before or behind that of the losses.
+
+def read_lines(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a training's ``metrics.json``, as they were logged.
+
+    A line that can't be read, as a kill may leave one, is left out, with a warning.
 
     Raises:
         InputError: there is no such file, or nothing in it can be read.
@@ -51,24 +56,37 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
         lines = path.read_text(errors="replace").splitlines()
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror}") from error
-    records: dict[int, dict[str, Any]] = {}
-    last_losses = -1
-    damaged = []
-    for number, line in enumerate(lines, start=1):
-        record = _parse(line)
-        if record is None:
-            damaged.append(str(number))
-            continue
-        iteration = record["iteration"]
-        if "total_loss" in record:
-            if iteration <= last_losses:
-                records = {x: kept for x, kept in records.items() if x < iteration}
-            last_losses = iteration
-        records.setdefault(iteration, {}).update(record)
+    parsed = [_parse(line) for line in lines]
+    records = [record for record in parsed if record is not None]
+    damaged = [str(number) for number, record in enumerate(parsed, start=1) if record is None]
     if damaged and not records:
         raise InputError(f"{path} is damaged: no line of it is a record of a training")
     if damaged:
         print(f"warning: {path}: damaged lines left out: {', '.join(damaged)}", file=sys.stderr)
+    return records
+
+
+def by_iteration(lines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was logged, one record per iteration, in their order.
+
+    Where a training was resumed, what it had logged beyond the checkpoint that it went on from is
+    left out.
+
+    A lower iteration alone is no resumption: detectron2 writes what was last logged some iterations
+    ago, say every ``VIS_PERIOD``, in a line of its own before or behind that of the losses.
+
+    Args:
+        lines: of `read_lines`.
+    """
+    records: dict[int, dict[str, Any]] = {}
+    last_losses = -1
+    for line in lines:
+        iteration = line["iteration"]
+        if "total_loss" in line:
+            if iteration <= last_losses:
+                records = {x: kept for x, kept in records.items() if x < iteration}
+            last_losses = iteration
+        records.setdefault(iteration, {}).update(line)
     return [records[iteration] for iteration in sorted(records)]
 
 

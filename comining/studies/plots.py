@@ -14,8 +14,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from .cells import MINING, Run
 from .plan import Study
+from .results import MINING, Run
 from .table import Row
 
 TITLES = {

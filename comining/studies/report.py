@@ -26,6 +26,9 @@ closed' is (AP - AP of the control) / (AP of the control on the protocol named f
 control). What is said of mined boxes is the mean over the last tenth of the training of what was
 logged: of their number, medians of 20 iterations. The lowest precision is that of any entry of
 either branch's log, as soon as a hundred boxes were mined.
+
+With --pack the finished runs are put into one file, runs.jsonl.xz, as `comining.studies.archive`
+describes it. It does in place of their folders: to report, and to go on from.
 """
 
 from __future__ import annotations
@@ -34,11 +37,13 @@ import sys
 from pathlib import Path
 from textwrap import indent
 
-from .cells import LOG, check_unchanged, read_runs
-from .plan import Cell, Study, read_study
+from .cells import LOG
+from .plan import Cell, Study
 from .plots import plot_study
+from .results import read_runs
 from .runner import TRAIN, last_lines, run_cells
 from .table import make_rows, write_runs, write_table
+from .unchanged import check_unchanged
 
 
 def report(study: Study, output: Path) -> None:
@@ -74,11 +79,11 @@ def describe_failures(failed: list[Cell], output: Path) -> str:
     return "\n\n".join([*parts, f"error: failed: {names}; the same command tries again"])
 
 
-def run_study(file: Path, output: Path, jobs: int = 1) -> list[Cell]:
+def run_study(study: Study, output: Path, jobs: int = 1) -> list[Cell]:
     """Train what a study asks for and is not finished, then report.
 
     Args:
-        file: of the study.
+        study: of `read_study`.
         output: its folder.
         jobs: trainings at a time.
 
@@ -86,9 +91,8 @@ def run_study(file: Path, output: Path, jobs: int = 1) -> list[Cell]:
         The cells that failed, whose logs' last lines are printed to standard error.
 
     Raises:
-        InputError: the file or what it names can't be used.
+        InputError: what the study names can't be used.
     """
-    study = read_study(file)
     failed = run_cells(study.cells, output, jobs, (study.script,) if study.script else TRAIN)
     try:
         report(study, output)

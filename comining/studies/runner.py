@@ -7,32 +7,32 @@ import signal
 import subprocess
 import sys
 import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 
 import torch
 
 from comining.engine.folder_lock import lock_folder
 from comining.errors import InputError
 
+from .archive import find_finished
 from .cells import (
     LOG,
     RECORD,
     Record,
-    check_unchanged,
     code_version,
     data_files,
     data_version,
-    finished_record,
     has_checkpoint,
     read_record,
     write_record,
 )
 from .plan import Cell, settings_of, words
+from .progress import Progress
+from .unchanged import check_unchanged
 
 LOOK_EVERY = 0.2  # seconds
 SAVE_MINUTES_EVERY = 10.0  # seconds
@@ -87,9 +87,9 @@ def run_cells(
     threads = os.environ.get("OMP_NUM_THREADS", str(max(1, _cores() // jobs)))
     with _lock(output) as lock:
         check_unchanged(cells, output)
-        waiting = deque(cell for cell in cells if not finished_record(cell, output))
+        waiting = deque(cell for cell in cells if not find_finished(cell, output))
         _check_data(waiting)
-        progress = _Progress(cells, output, jobs)
+        progress = Progress(cells, output, jobs)
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
@@ -101,11 +101,13 @@ def run_cells(
                 time.sleep(LOOK_EVERY)
                 for one in _ended(running):
                     running.remove(one)
-                    succeeded = one.process.returncode == 0
-                    one.save(finished=succeeded)
-                    if not succeeded:
+                    code = one.process.returncode
+                    one.save(finished=code == 0)
+                    if code != 0:
                         failed.append(one.cell)
-                    progress.print(one, running, waiting)
+                    left = [(other.cell.method, other.minutes) for other in running]
+                    left += [(cell.method, 0.0) for cell in waiting]
+                    progress.print(one.cell, code, one.minutes, left)
         finally:
             with _uninterrupted():
                 _stop(running)
@@ -134,71 +136,6 @@ def _ended(running: list[_Running]) -> list[_Running]:
         if one not in ended and time.monotonic() - one.saved > SAVE_MINUTES_EVERY:
             one.save()
     return ended
-
-
-class _Progress:
-    """Counts finished cells and prints a line for each that ends."""
-
-    def __init__(self, cells: Sequence[Cell], output: Path, jobs: int) -> None:
-        self.total = len(cells)
-        self.jobs = jobs
-        self.minutes: dict[str, list[float]] = defaultdict(list)
-        waiting = []
-        for cell in cells:
-            record = finished_record(cell, output)
-            if record:
-                self.minutes[cell.method].append(record.minutes)
-            else:
-                waiting.append((cell.method, 0.0))
-        print(
-            f"{self.finished}/{self.total} cells are finished{self._outlook(waiting)}", flush=True
-        )
-
-    @property
-    def finished(self) -> int:
-        return sum(map(len, self.minutes.values()))
-
-    def print(self, ended: _Running, running: Iterable[_Running], waiting: Iterable[Cell]) -> None:
-        code = ended.process.returncode
-        if code == 0:
-            self.minutes[ended.cell.method].append(ended.minutes)
-        left = [(one.cell.method, one.minutes) for one in running]
-        left += [(cell.method, 0.0) for cell in waiting]
-        how = "finished" if code == 0 else f"FAILED with exit code {code}"
-        print(
-            f"{self.finished}/{self.total} {ended.cell.name} {how} after {ended.minutes:.1f} min"
-            f"{self._outlook(left)}",
-            flush=True,
-        )
-
-    def _outlook(self, left: Iterable[tuple[str, float]]) -> str:
-        minutes = minutes_left(self.minutes, left, self.jobs)
-        hours, rest = divmod(round(minutes or 0), 60)
-        return f"; about {hours} h {rest:02} min left" if minutes else ""
-
-
-def minutes_left(
-    finished: dict[str, list[float]], left: Iterable[tuple[str, float]], jobs: int
-) -> float | None:
-    """How long the rest of a study may take.
-
-    A cell is taken to need the mean time of the finished ones of its method, or of all if there are
-    none.
-
-    Args:
-        finished: by method, the minutes of its finished cells.
-        left: of each other cell, its method and the minutes it took so far.
-        jobs: how many run at a time.
-
-    Returns:
-        Minutes; None if no cell is finished.
-    """
-    everything = [value for values in finished.values() for value in values]
-    if not everything:
-        return None
-    needed = {method: fmean(values) for method, values in finished.items() if values}
-    usual = fmean(everything)
-    return sum(max(0.0, needed.get(method, usual) - so_far) for method, so_far in left) / jobs
 
 
 def last_lines(cell: Cell, output: Path, number: int = 8) -> str:

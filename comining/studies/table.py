@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from tabulate import tabulate
 
-from .cells import METRICS, Run
 from .plan import FULL, Study
+from .results import METRICS, Run
 
 #: Columns of the table: a heading, and the factor and digits that values are shown with.
 SHOWN = {

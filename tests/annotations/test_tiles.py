@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from comining.annotations.tiles import Tile, boxes_in_tile, cells_of, lay_tiles, regions_beside
+from comining.annotations.tiles import (
+    Tile,
+    boxes_in_tile,
+    cells_of,
+    cover_evenly,
+    lay_tiles,
+    regions_beside,
+)
 
 
 def test_regions_leave_a_gap_as_wide_as_what_straddles_the_split():
@@ -61,3 +70,31 @@ def test_tile_without_boxes():
 def test_box_belongs_to_the_cell_of_its_centre():
     boxes = np.array([(0, 0, 10, 10), (90, 0, 110, 10), (95, 190, 125, 230)])
     assert cells_of(boxes, 100) == [(0, 0), (0, 1), (2, 1)]
+
+
+def test_even_cover_shares_out_what_strides_leave():
+    # 270 - 100 = 170 pixels beyond the first tile are three strides of at most 70.
+    tiles = cover_evenly(270, 80, size=100, overlap=30)
+    assert tiles == [Tile(0, 0, 100), Tile(56, 0, 100), Tile(113, 0, 100), Tile(170, 0, 100)]
+
+
+@pytest.mark.parametrize(("width", "number"), [(40, 1), (100, 1), (101, 2), (170, 2), (171, 3)])
+def test_even_cover_has_as_few_tiles_as_the_overlap_allows(width, number):
+    assert len(cover_evenly(width, 100, size=100, overlap=30)) == number
+
+
+@given(
+    size=st.integers(10, 200),
+    extent=st.tuples(st.integers(1, 900), st.integers(1, 900)),
+    data=st.data(),
+)
+def test_every_box_no_longer_than_the_overlap_is_whole_in_a_tile(size, extent, data):
+    overlap = data.draw(st.integers(1, size - 1))
+    edges = [data.draw(st.integers(1, min(overlap, length))) for length in extent]
+    start = [data.draw(st.integers(0, n - edge)) for n, edge in zip(extent, edges, strict=True)]
+    box = np.array([*start, *np.add(start, edges)])
+    tiles = cover_evenly(*extent, size, overlap)
+    corners = np.array([(x.x, x.y) for x in tiles])
+    assert ((corners <= box[:2]) & (box[2:] <= corners + size)).all(1).any()
+    assert all(0 <= x.x <= max(0, extent[0] - size) for x in tiles)
+    assert all(0 <= x.y <= max(0, extent[1] - size) for x in tiles)

@@ -1,5 +1,6 @@
 """A study of tiny trainings."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,12 @@ def study_file(tmp_path):
 def study(study_file):
     """Makes the study of `study_file`."""
     return lambda **changes: read_study(study_file(**changes))
+
+
+@pytest.fixture
+def _own_signals():
+    """Handlers of signals that a test installs do not stay."""
+    before = {x: signal.getsignal(x) for x in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -13,8 +13,12 @@ import pytest
 
 from comining.errors import InputError
 from comining.studies import cells, runner
-from comining.studies.cells import LOG, RECORD, Record, read_record, read_runs, write_record
-from comining.studies.runner import minutes_left, run_cells
+from comining.studies.archive import find_finished
+from comining.studies.cells import LOG, RECORD, Record, read_record, write_record
+from comining.studies.progress import minutes_left
+from comining.studies.results import read_runs
+from comining.studies.runner import run_cells
+from comining.studies.unchanged import check_unchanged
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -299,12 +303,12 @@ def test_changed_annotations_stop_the_study(study, tmp_path):
         files[name].write_text("{}")
     files["val"].unlink()
     files["train"].unlink()
-    cells.check_unchanged(plan.cells, output)
+    check_unchanged(plan.cells, output)
     with pytest.raises(
         InputError, match=rf"file: {files['train']} of train, {files['val']} of val; make it"
     ):
         run_cells(plan.cells, output, 1, fake("well"))
-    finished = [cell for cell in plan.cells if cells.finished_record(cell, output)]
+    finished = [cell for cell in plan.cells if find_finished(cell, output)]
     assert run_cells(finished, output, 1, fake("well")) == []
 
 
@@ -482,15 +486,6 @@ def test_killed_study_goes_on(study, study_file, script, tmp_path):
     assert run_cells(planned, output, 1, fake("well")) == []
     assert log_of(planned[0], output).count("threads") == 1
     assert log_of(planned[1], output).endswith("resumed True\n")
-
-
-@pytest.fixture
-def _own_signals():
-    """Handlers of signals that a test installs do not stay."""
-    before = {x: signal.getsignal(x) for x in (signal.SIGTERM, signal.SIGHUP)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.mark.usefixtures("_own_signals")

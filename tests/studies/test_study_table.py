@@ -6,8 +6,8 @@ import math
 import pytest
 
 from comining.studies import plots
-from comining.studies.cells import METRICS, Run, at_end, lowest_precision, mining_curves
 from comining.studies.plots import mean_curve, plot_study
+from comining.studies.results import METRICS, Run, at_end, lowest_precision, mining_curves
 from comining.studies.table import Spread, gap_closed, make_rows, spread, write_runs, write_table
 
 PRECISION, PER_IMAGE = "comining/mined_precision", "comining/mined_per_image"
