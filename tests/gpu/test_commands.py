@@ -9,7 +9,7 @@ import pytest
 import torch
 from detectron2.engine import default_argument_parser
 
-import train_net
+from comining.engine.run import main
 from tests.conftest import CONFIGS, DEMOS, call_command
 from tests.gpu.fake_device import DEVICE, FakeDevice
 from tests.modeling.helpers import each_detector, tiny_config, tiny_model
@@ -36,7 +36,7 @@ def train(detector, overrides, *options, **settings):
     config = str(CONFIGS / f"{DEMOS[detector]}.yaml")
     args = default_argument_parser().parse_args(["--config-file", config, *options, *words])
     with FakeDevice() as device:
-        train_net.main(args)
+        main(args)
     assert device.refused == []
     assert any(wait.operation == "copy to the device" for wait in device.waits)
     return json.loads(Path(settings["OUTPUT_DIR"], "results.json").read_text())["bbox"]
