@@ -52,7 +52,7 @@ def test_links_lead_somewhere(page):
         ("[a](https://arxiv/abs/1)", ["https://arxiv/abs/1"]),
         ("[a](https://arxiv.org/abs /1)", ["https://arxiv.org/abs /1"]),
         ("[a]()", [""]),
-        ("python tools/plot_run.py; python tools/gone.py", ["tools/gone.py"]),
+        ("python tools/benchmark.py; python tools/gone.py", ["tools/gone.py"]),
         ("configs/demo.yaml, `configs/lazy/gone.py`, my.yaml", ["configs/lazy/gone.py"]),
     ],
 )

@@ -100,7 +100,7 @@ def main(argv: list[str] | None = None) -> None:
     ):
         command = commands.add_parser(name, help=text)
         command.set_defaults(function=function)
-        command.add_argument("dataset", type=Path, help="completed by tools/mine_annotations.py")
+        command.add_argument("dataset", type=Path, help="completed by `comining mine`")
         if function is back:
             command.add_argument(
                 "exported", type=Path, help="from Label Studio as JSON or from CVAT as COCO 1.0"

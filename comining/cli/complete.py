@@ -10,7 +10,7 @@ from . import options
 from .running import restart_with_every_gpu
 
 
-@click.command()
+@click.command(short_help="Find the objects that half-finished annotations lack.")
 @click.argument("images", type=click.Path(file_okay=False, path_type=Path))
 @click.argument("annotations", type=click.Path(path_type=Path))
 @options.output("Folder for all that is written.")

@@ -11,7 +11,7 @@ from . import options
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command(short_help="Look through mined boxes in the browser, and decide.")
 @click.argument("target", type=click.Path(exists=True, path_type=Path), metavar="DIR|FILE")
 @options.images(required=False)
 @click.option("--full", type=FILE, help="Full original of sparse annotations, to compare with.")

@@ -56,8 +56,8 @@ def _choose(evidence: Evidence, class_: int, wanted: float) -> Chosen:
     of_class = evidence.of_class(class_)
     scores = of_class.scores[(of_class.near == NEW) & (of_class.scores >= LOWEST)]
     scores = np.sort(scores)[::-1]
-    if len(scores) == 0:
-        return Chosen(np.inf, np.nan, of_class.recall(np.inf))
+    if len(scores) == 0:  # whatever the threshold, nothing is left out
+        return Chosen(LOWEST, np.nan, of_class.recall(LOWEST))
     chances = calibrate(evidence, class_).chance(scores)
     expected = np.cumsum(chances) / np.arange(1, len(scores) + 1)
     is_last_of_equals = np.append(np.diff(scores) != 0, True)

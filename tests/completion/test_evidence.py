@@ -69,7 +69,8 @@ def test_without_detections_and_objects():
     assert len(nothing.scores) == 0
     assert nothing.found(np.array([0.5])) is None
     (chosen,) = choose(nothing, 1, 0.9)
-    assert chosen.threshold == np.inf
+    assert np.isnan(chosen.precision)
+    assert np.isnan(chosen.recall)
 
 
 def test_unreadable_images_are_passed_over():

@@ -1,11 +1,8 @@
-"""The script on a small wheel made here, with its own two photographs."""
+"""Tiles from a small wheel made here, with its own two photographs."""
 
 import functools
 import hashlib
-import importlib.util
 import json
-import subprocess
-import sys
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -15,20 +12,10 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
+from comining.data.prepare import PREPARERS, trees
+from comining.data.prepare.trees import prepare_trees
+from comining.data.prepare.trees_wheel import SHA256, Photograph, Source
 from comining.errors import InputError
-
-SCRIPT = Path(__file__).parents[2] / "datasets" / "prepare_trees.py"
-
-
-def load_script():
-    spec = importlib.util.spec_from_file_location("prepare_trees", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["prepare_trees"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-trees = load_script()
 
 TILE = 128
 SIZES = {"near": (600, 400), "far": (560, 300)}
@@ -49,7 +36,7 @@ BOXES = {
     ],
     "far": [(30, 30, 60, 60), (70, 30, 100, 70), (60, 80, 90, 110), (450, 100, 490, 140)],
 }
-SOURCES = tuple(trees.Source(f"pkg/data/{name}", SPLIT) for name in BOXES)
+SOURCES = tuple(Source(f"pkg/data/{name}", SPLIT) for name in BOXES)
 
 
 def voc(boxes) -> str:
@@ -84,7 +71,7 @@ def wheel(tmp_path_factory) -> Path:
 def prepare(output: Path, wheel: Path, **settings) -> list[str]:
     sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
     settings = {"tile": TILE, "sha256": sha256, "sources": SOURCES, **settings}
-    return trees.prepare(output, wheel=wheel, **settings)
+    return prepare_trees(output, wheel, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +185,7 @@ def test_protocols_apply_to_the_cells_of_the_photographs(made):
 def test_crowns_that_can_not_be_kept_take_no_place(seed):
     """The first of two crowns of a cell is no candidate, say as it lies across the split."""
     boxes = np.array([[0, 0, 9, 9], [20, 20, 29, 29]])
-    photograph = trees.Photograph("near", None, boxes, np.array([1, 2]), SPLIT)
+    photograph = Photograph("near", None, boxes, np.array([1, 2]), SPLIT)
     assert trees.choose_crowns([photograph], {2}, TILE, "extreme", seed) == {2}
 
 
@@ -229,7 +216,7 @@ def test_same_bytes_again_and_another_seed_chooses_others(wheel, made, tmp_path)
 
 def test_complete_folder_needs_no_wheel(made, wheel):
     sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    lines = trees.prepare(made, tile=TILE, sha256=sha256, wheel=Path("gone"), sources=SOURCES)
+    lines = prepare_trees(made, Path("gone"), tile=TILE, sha256=sha256, sources=SOURCES)
     assert lines == [f"{made} is complete already: nothing to do"]
 
 
@@ -249,26 +236,28 @@ def test_unlabelled_tiles_stay(made):
 
 def test_wheel_with_another_hash_is_refused(wheel, tmp_path):
     with pytest.raises(InputError, match=r"pkg-1-py3-none-any\.whl: sha256 is .* expected 8c27"):
-        prepare(tmp_path / "trees", wheel, sha256=trees.SHA256)
+        prepare(tmp_path / "trees", wheel, sha256=SHA256)
     assert not any(tmp_path.iterdir())
 
 
 def test_missing_wheel_is_refused(tmp_path):
     with pytest.raises(InputError, match="no such file"):
-        trees.prepare(tmp_path / "trees", wheel=tmp_path / "gone.whl")
+        prepare_trees(tmp_path / "trees", tmp_path / "gone.whl")
 
 
 def test_no_network_is_told_with_a_way_out(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")  # pip then behaves as without any index
-    with pytest.raises(InputError, match=r"pip couldn't download deepforest==2\.1\.0.*\n.*--wheel"):
-        trees.prepare(tmp_path / "trees")
+    with pytest.raises(
+        InputError, match=r"pip couldn't download deepforest==2\.1\.0.*\n.*--source"
+    ):
+        prepare_trees(tmp_path / "trees")
     assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("tile", [0, 31, 129])
 def test_bad_tile_size_is_refused(tile, tmp_path):
     with pytest.raises(InputError, match=f"--tile {tile}"):
-        trees.prepare(tmp_path / "trees", tile=tile)
+        prepare_trees(tmp_path / "trees", tile=tile)
 
 
 def test_tile_larger_than_a_region_is_refused(wheel, tmp_path):
@@ -277,26 +266,15 @@ def test_tile_larger_than_a_region_is_refused(wheel, tmp_path):
     assert not any(tmp_path.iterdir())
 
 
-def test_command_takes_tile_and_seed(wheel, tmp_path, monkeypatch, capsys):
+def test_command_takes_tile_and_seed(wheel, tmp_path, monkeypatch, command_line):
     sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    ours = functools.partial(trees.prepare, sha256=sha256, sources=SOURCES)
-    monkeypatch.setattr(trees, "prepare", ours)
-    words = ["--output", tmp_path / "trees", "--tile", 64, "--seed", 5, "--wheel", wheel]
-    monkeypatch.setattr(sys, "argv", ["prepare_trees.py", *map(str, words)])
-    trees.main()
-    assert len(capsys.readouterr().out.splitlines()) == 8  # a line for each annotation file
+    ours = functools.partial(prepare_trees, sha256=sha256, sources=SOURCES)
+    monkeypatch.setitem(PREPARERS, "trees", ours)
+    words = ["--output", tmp_path / "trees", "--tile", 64, "--seed", 5, "--source", wheel]
+    done = command_line("prepare", "trees", *words)
+    assert done.exit_code == 0
+    assert len(done.stdout.splitlines()) == 8  # a line for each annotation file
     for name in ("train", "across_train"):
         dataset = read(tmp_path / "trees", f"{name}_hard.json")
         assert {image["width"] for image in dataset["images"]} == {64}
         assert dataset["info"]["sparse"]["seed"] == 5
-
-
-def test_command_ends_with_one_message_and_no_traceback(tmp_path):
-    (tmp_path / "some.whl").write_bytes(b"not it")
-    arguments = ["--output", tmp_path / "trees", "--wheel", tmp_path / "some.whl"]
-    done = subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True)
-    assert done.returncode != 0
-    *_, last = done.stderr.strip().splitlines()
-    assert last.startswith("error: ")
-    assert "some.whl: sha256 is" in last
-    assert "Traceback" not in done.stderr

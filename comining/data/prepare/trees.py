@@ -1,5 +1,4 @@
-#!/usr/bin/env python
-"""Tree crowns in aerial photographs, as COCO-format tiles: `prepare_trees.py --output FOLDER`.
+"""Tree crowns in aerial photographs, as COCO-format tiles.
 
 The two photographs of Yellowstone (0.1 m a pixel, every crown boxed) come with the Python package
 deepforest (MIT licence, https://github.com/weecology/DeepForest). Its wheel is taken from PyPI,
@@ -25,111 +24,27 @@ Rules:
 
 from __future__ import annotations
 
-import argparse
-import hashlib
-import subprocess
-import sys
 import tempfile
-import zipfile
-from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
-
-import numpy as np
-from PIL import Image
 
 from comining.annotations.sparse import content_hash, sparsify
 from comining.annotations.tiles import Tile, boxes_in_tile, cells_of, lay_tiles, regions_beside
 from comining.data.prepared_folder import is_prepared, preparing, write_json
 from comining.errors import InputError
 
-PACKAGE = "deepforest==2.1.0"
-SHA256 = "8c2798d8e9be7f0004b194fe207b76c1d9fff6e711b3db67b9508dcd5d00ae54"
-SPARSE_PROTOCOLS = ("hard", "extreme")
-
-
-@dataclass(frozen=True)
-class Source:
-    """A photograph in the wheel: `<path>.png` with its boxes in `<path>.xml`, and its split.
-
-    The columns below leave few crowns straddling and a little more than whole tiles of 256 px on
-    the right, for validation: 24 % and 22 % of the photographs' widths.
-    """
-
-    path: str
-    split_column: int
-
-
-SOURCES = (
-    Source("deepforest/data/2019_YELL_2_528000_4978000_image_crop2", split_column=1700),
-    Source("deepforest/data/2019_YELL_2_541000_4977000_image_crop", split_column=934),
+from .trees_wheel import (
+    PACKAGE,
+    SHA256,
+    SOURCES,
+    Photograph,
+    Source,
+    check_wheel,
+    download_wheel,
+    read_photographs,
 )
 
-
-@dataclass(frozen=True)
-class Photograph:
-    """A photograph with its crowns: boxes (N, 4) XYXY in pixels and their ids (N,)."""
-
-    name: str
-    image: Image.Image
-    boxes: np.ndarray
-    crown_ids: np.ndarray
-    split_column: int
-
-
-def download_wheel(folder: Path) -> Path:
-    """Download the pinned wheel with pip, from whatever index pip is set up to use."""
-    requirements = folder / "requirements.txt"
-    requirements.write_text(f"{PACKAGE} --hash=sha256:{SHA256}\n")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
-    command += ["--require-hashes", "--disable-pip-version-check", "--quiet", "--retries", "2"]
-    command += ["-r", str(requirements), "-d", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise InputError(
-            f"pip couldn't download {PACKAGE}: ...{' '.join(done.stderr.split())[-400:]}\n"
-            "Check the network, or bring the wheel from a machine that has one "
-            f"(`pip download --no-deps {PACKAGE}`) and pass it with --wheel"
-        )
-    return next(folder.glob("*.whl"))
-
-
-def check_wheel(wheel: Path, sha256: str) -> None:
-    """Refuse a wheel that isn't the pinned file."""
-    if not wheel.is_file():
-        raise InputError(f"{wheel}: no such file; --wheel takes the wheel of {PACKAGE}")
-    found = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    if found != sha256:
-        raise InputError(
-            f"{wheel}: sha256 is {found}, expected {sha256}; take the wheel of {PACKAGE} from PyPI"
-        )
-
-
-def read_photographs(wheel: Path, sources: tuple[Source, ...]) -> list[Photograph]:
-    """Read photographs and boxes; crown ids count from 1 through all photographs."""
-    photographs: list[Photograph] = []
-    first_id = 1
-    with zipfile.ZipFile(wheel) as archive:
-        for source in sources:
-            image = Image.open(BytesIO(archive.read(f"{source.path}.png"))).convert("RGB")
-            boxes = _read_boxes(archive.read(f"{source.path}.xml"))
-            ids = np.arange(first_id, first_id + len(boxes))
-            first_id += len(boxes)
-            name = Path(source.path).name
-            photographs.append(Photograph(name, image, boxes, ids, source.split_column))
-    return photographs
-
-
-def _read_boxes(xml: bytes) -> np.ndarray:
-    """Read a Pascal VOC annotation file, to (N, 4) XYXY."""
-    sides = ("xmin", "ymin", "xmax", "ymax")
-    boxes = [
-        [int(box.findtext(side, "")) for side in sides]
-        for box in ElementTree.fromstring(xml).iter("bndbox")
-    ]
-    return np.array(boxes).reshape(-1, 4)
+SPARSE_PROTOCOLS = ("hard", "extreme")
 
 
 class TileSet:
@@ -143,7 +58,7 @@ class TileSet:
 
     def add(self, photograph: Photograph, tile: Tile) -> None:
         """Cut one tile: its image file, image record and annotations."""
-        image = {
+        image: dict[str, Any] = {
             "id": len(self.images) + 1,
             "file_name": f"{photograph.name}_x{tile.x:04d}_y{tile.y:04d}.png",
             "width": tile.size,
@@ -273,11 +188,12 @@ def _summary(name: str, coco: dict[str, Any]) -> str:
     )
 
 
-def prepare(
+def prepare_trees(
     output: Path,
+    source: Path | None = None,
+    *,
     tile: int = 256,
     seed: int = 0,
-    wheel: Path | None = None,
     sha256: str = SHA256,
     sources: tuple[Source, ...] = SOURCES,
 ) -> list[str]:
@@ -285,9 +201,9 @@ def prepare(
 
     Args:
         output: folder to make; one that holds anything else is refused.
+        source: the wheel; None downloads it.
         tile: edge of the tiles in pixels, even.
         seed: of the sparse protocols.
-        wheel: a wheel at hand; None downloads it.
         sha256: that the wheel must have.
         sources: the two photographs in the wheel.
 
@@ -299,32 +215,13 @@ def prepare(
     """
     if tile < 32 or tile % 2:
         raise InputError(f"--tile {tile}: must be an even number of pixels, at least 32")
-    source = {"source": PACKAGE, "sha256": sha256, "tile": tile}
-    recipe = {"made_by": "prepare_trees", "version": 1, **source, "seed": seed}
+    origin = {"source": PACKAGE, "sha256": sha256, "tile": tile}
+    recipe = {"made_by": "prepare_trees", "version": 1, **origin, "seed": seed}
     if is_prepared(output, recipe):
         return [f"{output} is complete already: nothing to do"]
     with tempfile.TemporaryDirectory() as temporary:
-        wheel = wheel or download_wheel(Path(temporary))
+        wheel = source or download_wheel(Path(temporary))
         check_wheel(wheel, sha256)
         photographs = read_photographs(wheel, sources)
     with preparing(output, recipe) as folder:
-        return write_tiles(photographs, folder, tile, seed, source)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--output", type=Path, required=True, help="folder to make")
-    parser.add_argument("--tile", type=int, default=256, help="edge of the tiles in pixels")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the sparse protocols")
-    parser.add_argument("--wheel", type=Path, help=f"the wheel of {PACKAGE}, if it is at hand")
-    options = parser.parse_args()
-    try:
-        print("\n".join(prepare(options.output, options.tile, options.seed, options.wheel)))
-    except (InputError, OSError) as error:
-        sys.exit(f"error: {error}")
-
-
-if __name__ == "__main__":
-    main()
+        return write_tiles(photographs, folder, tile, seed, origin)

@@ -1,12 +1,9 @@
-"""The tool that completes a data set, with a tiny model that is sure of some boxes."""
+"""Adding what is mined to a data set, with a tiny model that is sure of some boxes."""
 
 import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 
-import mine_annotations
+import click
 import numpy as np
 import pytest
 import torch
@@ -14,12 +11,13 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from comining.annotations.completion import MINED, complete
+from comining.completion import mine_annotations
 from comining.engine import mining_run
 from comining.engine.miner import Mined
-from comining.errors import InputError
+from comining.errors import InputError, PartialError
+from tests.conftest import call_command
 from tests.modeling.helpers import tiny_config, tiny_model
 
-ROOT = Path(__file__).parents[2]
 SIZES = [(64, 48), (48, 64), (64, 48), (64, 48), (48, 64), (64, 48)]
 #: Ids of the data set's own, in another order than its list.
 CATEGORY_IDS = (7, 3, 5)
@@ -62,13 +60,13 @@ def trained(tmp_path_factory):
 
 def arguments(trained, output, *more):
     return [
-        "--config-file", str(trained / "config.yaml"), "--weights", str(trained / "model.pth"),
+        "--config", str(trained / "config.yaml"), "--weights", str(trained / "model.pth"),
         "--output", str(output), *map(str, more),
     ]  # fmt: skip
 
 
 def run(trained, output, *more):
-    mine_annotations.main(mine_annotations.parse_args(arguments(trained, output, *more)))
+    call_command("mine", *arguments(trained, output, *more))
     return json.loads(output.read_text())
 
 
@@ -191,19 +189,11 @@ def test_what_another_rule_has_found_is_not_gone_on_with(trained, killed):
         run(trained, killed)
 
 
-def test_two_processes(trained, completed, tmp_path):
-    output = tmp_path / "out.json"
-    done = subprocess.run(
-        [sys.executable, "tools/mine_annotations.py", *arguments(trained, output), "--num-gpus=2"],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert json.loads(output.read_text()) == completed
+def test_two_processes(trained, completed, tmp_path, capfd):
+    assert run(trained, tmp_path / "out.json", "--num-gpus", 2) == completed
     assert os.listdir(tmp_path) == ["out.json"]
-    assert ["all", "6", str(len(added(completed)))] in map(str.split, done.stdout.splitlines())
+    rows = list(map(str.split, capfd.readouterr().out.splitlines()))
+    assert ["all", "6", str(len(added(completed)))] in rows
 
 
 def test_of_a_completed_file_the_new_boxes_alone_count_as_added(trained, tmp_path, capsys):
@@ -233,7 +223,7 @@ def killed(trained, tmp_path, monkeypatch):
         return mine(model, items, records, score_thresh)
 
     monkeypatch.setattr(mining_run, "mine_batch", killing)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(click.Abort):
         run(trained, output)
     monkeypatch.undo()
     (file,) = (tmp_path / "out.json.partial").glob("*.jsonl")
@@ -279,7 +269,7 @@ def test_run_that_was_killed_after_mining_goes_on(trained, completed, tmp_path, 
         raise KeyboardInterrupt
 
     monkeypatch.setattr(mine_annotations, "complete", kill)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(click.Abort):
         run(trained, tmp_path / "out.json")
     monkeypatch.setattr(mining_run, "mine_batch", kill)  # there is nothing left to mine
     monkeypatch.setattr(mine_annotations, "complete", complete)
@@ -470,7 +460,7 @@ def test_unreadable_images_get_nothing_until_they_are_repaired(
     # The wide images are 11, 13, 14 and 16: one of each two can't be read.
     options = ("--dataset", "damaged", "--batch-size", 2, "DATASETS.REGISTER", str(entry))
     output = tmp_path / "out.json"
-    with pytest.raises(InputError, match=r"but for 2 images .* same command again") as error:
+    with pytest.raises(PartialError, match=r"but for 2 images .* same command again") as error:
         run(trained, output, *options)
     _, *lines = str(error.value).splitlines()
     for line, name in zip(lines, ("11", "16"), strict=True):
@@ -562,7 +552,24 @@ def test_calibration_data_are_never_overwritten(trained, tmp_path):
 
 
 @pytest.mark.parametrize("word", ["1.1", "class 3=-1", "much", "class 3=", "nan"])
-def test_bad_score_threshold(trained, tmp_path, capsys, word):
-    with pytest.raises(SystemExit):
+def test_bad_score_threshold(trained, tmp_path, word):
+    with pytest.raises(click.BadParameter, match="must be a number from 0 to 1") as error:
         run(trained, tmp_path / "out.json", f"--score-thresh={word}")
-    assert "argument --score-thresh" in capsys.readouterr().err
+    assert error.value.param.name == "score_thresh"
+
+
+def test_json_for_scripts(trained, completed, tmp_path, capsys):
+    run(trained, tmp_path / "out.json", "--json")
+    told = json.loads(capsys.readouterr().out)
+    assert told["output"] == str(tmp_path / "out.json")
+    new = [x["category_id"] for x in added(completed)]
+    assert told["categories"] == [
+        {"name": f"class {i}", "annotated": 6 * (i == 5), "added": new.count(i),
+         "score_thresh": 0.3}
+        for i in CATEGORY_IDS
+    ]  # fmt: skip
+
+
+def test_quiet(trained, tmp_path, capsys):
+    run(trained, tmp_path / "out.json", "--quiet")
+    assert capsys.readouterr() == ("", "")

@@ -1,12 +1,10 @@
-"""The command that makes sparsely annotated files."""
+"""``comining sparsify``."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 import random
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -15,18 +13,7 @@ from PIL import Image
 
 from comining.annotations.sparse import make_sparse
 
-ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "datasets" / "make_sparse_coco.py"
-
-
-def load_script():
-    spec = importlib.util.spec_from_file_location("make_sparse_coco", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-script = load_script()
+OLD_SCRIPT = Path(__file__).parents[2] / "datasets" / "make_sparse_coco.py"
 
 
 @pytest.fixture
@@ -50,28 +37,40 @@ def full(tmp_path, dataset):
     return path
 
 
-def run(full, output, *more, protocol="hard"):
-    args = ["--input", full, "--protocol", protocol, "--seed", 1, "--output", output, *more]
-    script.main([str(arg) for arg in args])
+@pytest.fixture
+def run(command_line):
+    """Runs the command."""
+
+    def run(full, output, *more, protocol="hard"):
+        words = ["--annotations", full, "--protocol", protocol, "--seed", 1, "--output", output]
+        return command_line("sparsify", *words, *more)
+
+    return run
 
 
-def refusal(capsys, *args, **options):
+@pytest.fixture
+def refusal(run):
     """The message with which the command refuses; it must write nothing else."""
-    with pytest.raises(SystemExit) as caught:
-        run(*args, **options)
-    assert caught.value.code not in (0, None)
-    return f"{caught.value.code}{capsys.readouterr().err}"
+
+    def refusal(*args, **options):
+        done = run(*args, **options)
+        assert done.exit_code == 2
+        assert done.stdout == ""
+        return done.stderr
+
+    return refusal
 
 
-def test_writes_the_sparse_data_set(full, dataset, tmp_path):
+def test_writes_the_sparse_data_set(full, dataset, tmp_path, run):
     run(full, tmp_path / "out.json")
     expected = make_sparse(dataset, "hard", seed=1, file_name="full.json")
     assert json.loads((tmp_path / "out.json").read_text()) == expected
 
 
-def test_summary(full, tmp_path, capsys):
-    run(full, tmp_path / "out.json", "--percent", "100", protocol="miss")
-    assert capsys.readouterr().out.splitlines() == [
+def test_summary(full, tmp_path, run):
+    done = run(full, tmp_path / "out.json", "--percent", "100", protocol="miss")
+    assert done.exit_code == 0
+    assert done.stdout.splitlines() == [
         "category   annotations       kept  per cent",
         "tabby cat            3          0       0.0",
         "dog                  2          0       0.0",
@@ -82,7 +81,7 @@ def test_summary(full, tmp_path, capsys):
     ]
 
 
-def test_same_bytes_whatever_the_order(full, dataset, tmp_path):
+def test_same_bytes_whatever_the_order(full, dataset, tmp_path, run):
     run(full, tmp_path / "one.json")
     random.Random(0).shuffle(dataset["annotations"])
     dataset["images"].reverse()
@@ -92,32 +91,42 @@ def test_same_bytes_whatever_the_order(full, dataset, tmp_path):
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "other.json").read_bytes()
 
 
-def test_records_the_name_of_the_input_on_request(full, tmp_path):
+def test_records_the_name_of_the_input_on_request(full, tmp_path, run):
     run(full, tmp_path / "out.json", "--record-name")
     record = json.loads((tmp_path / "out.json").read_text())["info"]["sparse"]
     assert record["input"] == "full.json"
 
 
-def test_works_as_a_command(full, tmp_path):
-    def command(protocol, output):
-        paths = ["--input", full, "--output", output]
-        return subprocess.run(
-            [sys.executable, SCRIPT, *paths, "--protocol", protocol, "--seed", "1"],
-            env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.getenv('PYTHONPATH', '')}"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+def test_json_for_scripts(full, tmp_path, run):
+    done = run(full, tmp_path / "out.json", "--percent", "100", "--json", protocol="miss")
+    assert json.loads(done.stdout) == {
+        "output": str(tmp_path / "out.json"),
+        "categories": [
+            {"name": "tabby cat", "annotated": 3, "kept": 0},
+            {"name": "dog", "annotated": 2, "kept": 0},
+        ],
+        "crowds": 1,
+    }
+    assert run(full, tmp_path / "out.json", "--quiet").output == ""
 
-    done = command("extreme", tmp_path / "out.json")
-    assert done.returncode == 0, done.stderr
+
+@pytest.mark.parametrize("words", [("--input", "{full}"), ("--input={full}",)])
+def test_former_script(full, tmp_path, monkeypatch, words):
+    words = [word.format(full=full) for word in words]
+    words += ["--protocol", "extreme", "--seed", "1", "--output", str(tmp_path / "out.json")]
+    monkeypatch.setattr(sys, "argv", [str(OLD_SCRIPT), *words])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(OLD_SCRIPT), run_name="__main__")
+    assert end.value.code == 0
     kept = json.loads((tmp_path / "out.json").read_text())["annotations"]
     assert sorted(a["image_id"] for a in kept if not a["iscrowd"]) == [1, 2]
 
-    refused = command("extreme", full)
-    assert refused.returncode != 0
-    assert "is the input file" in refused.stderr
-    assert "Traceback" not in refused.stderr
+
+def test_a_folder_of_annotation_files_is_told_what_to_do(tmp_path, refusal):
+    (tmp_path / "voc").mkdir()
+    (tmp_path / "voc" / "a.xml").touch()
+    error = refusal(tmp_path / "voc", tmp_path / "out.json")
+    assert "voc is a folder of .xml files; this takes one COCO file" in " ".join(error.split())
 
 
 @pytest.mark.parametrize(
@@ -131,47 +140,47 @@ def test_works_as_a_command(full, tmp_path):
     ],
     ids=["cut", "empty", "binary", "deep", "digits"],
 )
-def test_refuses_what_is_not_json(full, tmp_path, capsys, content, message):
+def test_refuses_what_is_not_json(full, tmp_path, refusal, content, message):
     full.write_bytes(content)
-    error = refusal(capsys, full, tmp_path / "out.json")
+    error = refusal(full, tmp_path / "out.json")
     assert message in error
     assert str(full) in error
     assert not (tmp_path / "out.json").exists()
 
 
-def test_refuses_broken_records_by_id(full, dataset, tmp_path, capsys):
+def test_refuses_broken_records_by_id(full, dataset, tmp_path, refusal):
     dataset["annotations"][2]["image_id"] = 77
     full.write_text(json.dumps(dataset))
-    error = refusal(capsys, full, tmp_path / "out.json")
+    error = refusal(full, tmp_path / "out.json")
     assert "full.json" in error
     assert "1 annotations of an image that is missing: 7" in error
     assert not (tmp_path / "out.json").exists()
 
 
-def test_reads_a_byte_order_mark(full, tmp_path):
+def test_reads_a_byte_order_mark(full, tmp_path, run):
     full.write_bytes(b"\xef\xbb\xbf" + full.read_bytes())
     run(full, tmp_path / "out.json")
     assert (tmp_path / "out.json").exists()
 
 
-def test_refuses_the_input_as_output(full, tmp_path, capsys):
+def test_refuses_the_input_as_output(full, tmp_path, refusal):
     before = full.read_bytes()
     (tmp_path / "link.json").symlink_to(full)
-    assert "is the input file" in refusal(capsys, full, full)
-    assert "is the input file" in refusal(capsys, full, tmp_path / "link.json")
+    assert "is the input file" in refusal(full, full)
+    assert "is the input file" in refusal(full, tmp_path / "link.json")
     assert full.read_bytes() == before
 
 
-def test_refuses_outputs_that_cannot_be(full, tmp_path, capsys):
-    assert "doesn't exist" in refusal(capsys, full, tmp_path / "none" / "out.json")
-    assert "is a folder" in refusal(capsys, full, tmp_path)
+def test_refuses_outputs_that_cannot_be(full, tmp_path, refusal):
+    assert "doesn't exist" in refusal(full, tmp_path / "none" / "out.json")
+    assert "is a folder" in refusal(full, tmp_path)
 
 
-def test_refuses_a_missing_input(tmp_path, capsys):
-    assert "none.json" in refusal(capsys, tmp_path / "none.json", tmp_path / "out.json")
+def test_refuses_a_missing_input(tmp_path, refusal):
+    assert "none.json" in refusal(tmp_path / "none.json", tmp_path / "out.json")
 
 
-def test_images_count_for_what_is_hard_to_see(full, dataset, tmp_path):
+def test_images_count_for_what_is_hard_to_see(full, dataset, tmp_path, run):
     for image in dataset["images"]:
         image.update(width=9, height=9)
         Image.new("RGB", (9, 9)).save(tmp_path / image["file_name"])
@@ -182,9 +191,9 @@ def test_images_count_for_what_is_hard_to_see(full, dataset, tmp_path):
     assert "low_contrast" in sparse["info"]["sparse"]["parameters"]["features"]
 
 
-def test_refuses_wrong_settings(full, tmp_path, capsys):
+def test_refuses_wrong_settings(full, tmp_path, refusal):
     out = tmp_path / "out.json"
-    assert "only for 'miss'" in refusal(capsys, full, out, "--percent", "50")
-    assert "0 to 100" in refusal(capsys, full, out, "--percent", "101", protocol="miss")
-    assert "only for 'hard-to-see'" in refusal(capsys, full, out, "--images", tmp_path)
-    assert "invalid choice" in refusal(capsys, full, out, protocol="some")
+    assert "only for 'miss'" in refusal(full, out, "--percent", "50")
+    assert "0 to 100" in refusal(full, out, "--percent", "101", protocol="miss")
+    assert "only for 'hard-to-see'" in refusal(full, out, "--images", tmp_path)
+    assert "'some' is not one of" in refusal(full, out, protocol="some")

@@ -4,8 +4,8 @@ import struct
 import sys
 
 import av
+import click
 import numpy as np
-import predict
 import pytest
 import torch
 from detectron2.modeling import build_model
@@ -16,8 +16,9 @@ from comining.data import pictures, register_from_config
 from comining.data.categories import find_categories
 from comining.data.pictures import find_inputs
 from comining.engine import Trainer, prediction
-from comining.errors import InputError
+from comining.errors import InputError, PartialError
 from comining.evaluation.drawing import COLOURS, draw
+from tests.conftest import call_command
 from tests.modeling.helpers import each_detector
 
 
@@ -27,17 +28,15 @@ def model(own_config, tmp_path):
     torch.manual_seed(0)
     torch.save({"model": build_model(own_config).state_dict()}, tmp_path / "model.pth")
     (tmp_path / "my.yaml").write_text(own_config.dump())
-    return ["--config-file", str(tmp_path / "my.yaml"), "--weights", str(tmp_path / "model.pth")]
+    return ["--config", str(tmp_path / "my.yaml"), "--weights", str(tmp_path / "model.pth")]
 
 
 @pytest.fixture
-def command(model, monkeypatch, tmp_path):
+def command(model, tmp_path):
     """Runs the command; returns the JSON that it wrote."""
 
     def run(*words):
-        words = ["--output", str(tmp_path / "found"), *model, *map(str, words)]
-        monkeypatch.setattr(sys, "argv", ["predict.py", *words])
-        predict.main()
+        call_command("predict", "--output", tmp_path / "found", *model, *words)
         return written(tmp_path)
 
     return run
@@ -153,10 +152,10 @@ def test_broken_inputs_are_named_and_the_others_done(command, tmp_path):
     (tmp_path / "in" / "cut.png").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "in" / "text.jpg").write_text("no image")
     (tmp_path / "in" / "text.mp4").write_text("no video")
-    with pytest.raises(SystemExit) as end:
+    with pytest.raises(PartialError) as error:
         command(tmp_path / "in")
-    head, *lines = end.value.code.splitlines()
-    assert head == "error: 3 of 5 inputs can't be read:"
+    head, *lines = str(error.value).splitlines()
+    assert head == "3 of 5 inputs can't be read:"
     for line, name in zip(lines, ("cut.png", "text.jpg", "text.mp4"), strict=True):
         assert line.startswith(f"  {tmp_path / 'in' / name}: ")
     assert [image["file_name"] for image in written(tmp_path)["images"]] == ["a.jpg", "z.png"]
@@ -185,9 +184,8 @@ def test_interrupted_run_keeps_what_is_done(command, monkeypatch, tmp_path, caps
             return read(path, image_format)
 
         monkeypatch.setattr(pictures, "read_image", reading)
-        with pytest.raises(SystemExit) as end:
+        with pytest.raises(click.Abort):
             command(*paths)
-        assert end.value.code == 130
 
     interrupt_at(0)
     assert not partial.exists()
@@ -260,7 +258,7 @@ def test_sound_has_no_pictures(tmp_path):
 
 def test_missing_video_library_is_named(command, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(SystemExit, match=r"^error: .*: pip install av$"):
+    with pytest.raises(InputError, match=r": pip install av$"):
         command(save_video(tmp_path / "clip.mp4", frames=1))
     assert command(save_image(tmp_path / "image.png"))["images"]
 
@@ -340,36 +338,48 @@ def test_classes_have_the_names_of_the_test_data(own_config, own_data, tmp_path)
 
 def test_options_for_the_config(command, own_data):
     found = command(
-        own_data / "images", "--score-thresh", 0, "--opts", "TEST.DETECTIONS_PER_IMAGE", 3
+        own_data / "images", "--score-thresh", 0, "--set", "TEST.DETECTIONS_PER_IMAGE", 3
     )
     assert [x["image_id"] for x in found["annotations"]] == [1] * 3 + [2] * 3 + [3] * 3 + [4] * 3
 
 
 def test_without_a_gpu_the_model_is_on_the_cpu(command, tmp_path):
     image = save_image(tmp_path / "image.png")
-    assert command(image, "--opts", "MODEL.DEVICE", "cuda")["images"]
+    assert command(image, "--set", "MODEL.DEVICE", "cuda")["images"]
 
 
 def test_other_number_of_classes_is_refused(command, own_config, own_data, tmp_path):
     own_config.DATASETS.TEST = own_config.DATASETS.TRAIN = ["coco_2017_val"]
     (tmp_path / "my.yaml").write_text(own_config.dump())
-    with pytest.raises(SystemExit, match=r"^error: .* have 80 categories, but its model has 2 cl"):
+    with pytest.raises(InputError, match=r" have 80 categories, but its model has 2 cl"):
         command(own_data / "images")
 
 
 def test_missing_weights_are_named(command, tmp_path):
     (tmp_path / "model.pth").unlink()
-    with pytest.raises(SystemExit, match=r"^error: the weights file .*model\.pth does not exist"):
+    with pytest.raises(
+        InputError, match=r"^the weights file .*th does not exist: .* with --weights$"
+    ):
         command(save_image(tmp_path / "image.png"))
 
 
 @pytest.mark.parametrize(
     "option", [("--score-thresh", 1.5), ("--every", 0), ("--batch-size", 0), ("--weights", "")]
 )
-def test_options_out_of_range(option, command, capsys, tmp_path):
-    with pytest.raises(SystemExit):
+def test_options_out_of_range(option, command, tmp_path):
+    with pytest.raises(click.BadParameter) as error:
         command(save_image(tmp_path / "image.png"), *option)
-    assert f"{option[0]}" in capsys.readouterr().err.splitlines()[-1]
+    assert error.value.param.opts == [option[0]]
+
+
+def test_json_for_scripts(command, capsys, tmp_path):
+    (tmp_path / "text.jpg").write_text("no image")
+    with pytest.raises(PartialError):
+        command(save_image(tmp_path / "a.png"), tmp_path / "text.jpg", "--json")
+    told = json.loads(capsys.readouterr().out)
+    assert told["predictions"] == str(tmp_path / "found" / "predictions.json")
+    (line,) = told["unreadable"]
+    assert line.startswith(f"{tmp_path / 'text.jpg'}: ")
 
 
 def found_objects(boxes, classes, scores):
