@@ -13,7 +13,7 @@ from .config_text import Choice
 from .machine import Machine
 
 #: The median object is to have an edge of this many network pixels, if the budget allows.
-WANTED_EDGE = 28.0
+WANTED_EDGE = 24.0
 COCO_WEIGHTS = "detectron2://COCO-Detection/retinanet_R_50_FPN_3x/190397829/model_final_5bd44e.pkl"
 #: Network pixels of an image, at most: on a CPU and on a GPU.
 MAX_PIXELS = {"cpu": 56_000, "cuda": 1_066_400}

@@ -33,6 +33,8 @@ from .pace import CHECKPOINTS, choose_pace
 from .plan import make_plan
 from .report import write_report
 from .result import category_rows
+from .review_files import find_review
+from .reviewing import MANY_IMAGES, Shown, write_page
 from .thresholds import choose
 from .tile_join import join, of_images
 from .tiling import Tiling, choose_tiling, read_tiling, tiles_of, write_tiles
@@ -50,6 +52,8 @@ FORMATS = {
     "openimages": "Open Images",
     "label_studio": "Label Studio",
 }
+#: The longest edge of a picture of the review page, in pixels.
+THUMBNAIL = 256
 #: More that was repaired or left out is in the log.
 MAX_NOTES = 6
 #: Fewer annotated boxes are all needed to train on: none is withheld.
@@ -251,6 +255,15 @@ class Work:
             },
         )
         write_report(self.folder, self.args.images, completed, rows, unreadable, recall)
+        self._write_review(len(completed["images"]))
+
+    def _write_review(self, num_images: int) -> None:
+        review = find_review(self.folder.path, None)
+        size = THUMBNAIL if num_images < MANY_IMAGES else None
+        try:
+            write_page(review, Shown(), self.folder.review, size)
+        except InputError as error:  # an image without a thumbnail ends no completion
+            self.progress.note(f"no {self.folder.review}: {error}")
 
 
 def _share_withheld(number: int) -> float:

@@ -29,7 +29,7 @@ def settings(data, machine=CPU):
 @pytest.mark.parametrize(
     ("size", "edge", "short"),
     [
-        ((640, 480), 100, 136),  # objects get 28 network pixels, sides are multiples of 8
+        ((640, 480), 100, 112),  # objects get 24 network pixels, sides are multiples of 8
         ((50, 50), 10, 96),  # enlarged by 2 at most
         ((2000, 2000), 20, 240),  # as large as a CPU can afford
         ((60, 60), 60, 64),  # never below 64
