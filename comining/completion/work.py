@@ -28,6 +28,7 @@ from comining.output_file import write_atomically
 from .config_text import Choice, config_text, replaced
 from .evidence import gather_evidence
 from .folder import Folder, write_json
+from .machine import with_weights
 from .mining import mine, new_boxes
 from .pace import CHECKPOINTS, choose_pace
 from .plan import make_plan
@@ -125,13 +126,14 @@ class Work:
             )
             write_atomically(folder.training_annotations, lambda x: x.writelines(encode(sparse)))
         if not folder.config.exists():
-            tiling = choose_tiling(dataset, args.machine)
+            machine = with_weights(args.machine)
+            tiling = choose_tiling(dataset, machine)
             write_json(folder.tiling, tiling and tiling._asdict())
             tiles = tiles_of(dataset, tiling) if tiling else None
-            base = config_folder() / f"{args.machine.base}.yaml"
+            base = config_folder() / f"{machine.base}.yaml"
             text = config_text(
                 CfgNode.load_yaml_with_base(str(base)),
-                [*make_plan(dataset, args.machine, tiles), *self._own_choices(tiling)],
+                [*make_plan(dataset, machine, tiles), *self._own_choices(tiling)],
                 "The settings of this completion. Change any and give the same command again: the "
                 "training begins anew.",
             )
