@@ -1,4 +1,4 @@
-"""The pages of the documentation: what they hold, how long they are, and the example that they give."""
+"""The pages of the documentation: how long they are, what they hold, and their example."""
 
 import json
 import re
