@@ -15,12 +15,17 @@ from PIL import Image
 
 from comining.annotations.check import check_images, note_unlisted
 from comining.annotations.coco_file import read_coco
-from comining.cli import demo, main
+from comining.cli import COMMANDS, demo, main
 from comining.config_files import find_config
 from comining.engine import load_config
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "datasets" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "datasets" / "README.md",
+    *sorted((ROOT / "docs").glob("**/*.md")),
+]
 
 
 def commands(page):
@@ -63,8 +68,9 @@ def parse_comining(words):
 @pytest.fixture
 def _files_of_the_pages(tmp_path, monkeypatch):
     """What the reader has by then."""
-    for name in ("my.yaml", "CONFIG", "completed.json"):
+    for name in ("my.yaml", "CONFIG", "completed.json", "exported.json", "decisions.jsonl"):
         (tmp_path / name).touch()
+    (tmp_path / "completed").mkdir()
     monkeypatch.chdir(tmp_path)
 
 
@@ -103,9 +109,8 @@ def test_commands_are_found():
     text = "\n".join(command for _, command in ALL)
     for words in ("python train_net.py", "python tools/benchmark.py", "-m comining train"):
         assert words in text
-    for name in ("accept", "check", "evaluate", "export", "mine", "plot", "predict", "prepare",
-                 "review", "show", "sparsify", "study", "train"):  # fmt: skip
-        assert f"comining {name} " in text
+    for name in COMMANDS:
+        assert f"comining {name}" in text
 
 
 def test_wrong_option_is_found():
@@ -154,7 +159,7 @@ def test_script_that_appends_images(tmp_path, monkeypatch):
     }
     (tmp_path / "mydata" / "train.json").write_text(json.dumps(before))
     monkeypatch.chdir(tmp_path)
-    exec(script((ROOT / "docs" / "your_data.md").read_text(), "add_images.py"), {})
+    exec(script((ROOT / "docs" / "own_config.md").read_text(), "add_images.py"), {})
     dataset, report = read_coco("mydata/train_all.json", folder)
     check_images(dataset["images"], folder, report)
     note_unlisted(dataset["images"], folder, report)

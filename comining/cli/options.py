@@ -29,7 +29,7 @@ def coco_file(ctx: click.Context, parameter: click.Parameter, value: Path | None
         holds = f" of {' and '.join(kinds)} files" if kinds else ""
         raise click.BadParameter(
             f"{value} is a folder{holds}; this takes one COCO file (.json): convert it first, as "
-            "docs/your_data.md shows. `comining complete` takes it as it is",
+            "docs/own_config.md shows. `comining complete` takes it as it is",
             ctx,
             parameter,
         )
