@@ -129,7 +129,7 @@ class _Assembly:
 
     def source(self, unlisted: int) -> Source:
         categories = self._categories()
-        ids = {x["name"]: x["id"] for x in categories}
+        ids = {None: None, **{x["name"]: x["id"] for x in categories}}
         taken = {shape.record["id"] for _, shape, _ in self.shapes if "id" in shape.record}
         free = (x for x in count(1) if x not in taken)
         annotations, refs = [], {}
@@ -161,7 +161,8 @@ class _Assembly:
     def _categories(self) -> list[dict[str, Any]]:
         declared = self.document.categories
         known = {x["name"] for x in declared}
-        found = sorted({shape.label for _, shape, _ in self.shapes} - known)
+        labels = {shape.label for _, shape, _ in self.shapes if shape.label is not None}
+        found = sorted(labels - known)
         start = max((x["id"] for x in declared), default=0) + 1
         categories = [*declared, *({"id": i, "name": x} for i, x in enumerate(found, start))]
         if not categories:
