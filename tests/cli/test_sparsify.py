@@ -75,7 +75,7 @@ def test_summary(full, tmp_path, run):
         "tabby cat            3          0       0.0",
         "dog                  2          0       0.0",
         "all                  5          0       0.0",
-        "crowd annotations, all kept: 1",
+        "crowd annotations kept: 1",
         "images without annotations other than crowds: 3 of 3 (1 before)",
         f"written to {tmp_path / 'out.json'}",
     ]
