@@ -72,7 +72,7 @@ def known_of(dataset: Mapping[str, Any]) -> Known:
     Args:
         dataset: as `read_coco` or `read_repaired` returns it, without errors.
     """
-    default = _default(dataset)
+    default = default_of(dataset)
     everything = frozenset(x["id"] for x in dataset["categories"])
     regions: defaultdict[Any, list[Region]] = defaultdict(list)
     annotated: defaultdict[Any, set[int]] = defaultdict(set)
@@ -93,6 +93,12 @@ def known_of(dataset: Mapping[str, Any]) -> Known:
         absent[id_] = frozenset(image.get(ABSENT, ()))
         is_stated = is_stated or not image.keys().isdisjoint(LISTS)
     return Known(exhaustive, absent, dict(regions), is_stated)
+
+
+def default_of(dataset: Mapping[str, Any]) -> Any:
+    """The ``exhaustive_category_ids`` of images without a list of their own; None without such."""
+    info = dataset.get("info")
+    return info.get(EXHAUSTIVE) if isinstance(info, Mapping) else None
 
 
 def repair_known(dataset: dict[str, Any], report: Report) -> None:
@@ -127,7 +133,7 @@ def check_known(dataset: Mapping[str, Any], report: Report) -> None:
     """
     annotations = dataset.get("annotations", [])
     regions = sum(map(is_region, annotations))
-    default = _default(dataset)
+    default = default_of(dataset)
     stated = [x for x in dataset["images"] if not x.keys().isdisjoint(LISTS)]
     if stated or default is not None:
         ids = {x["id"] for x in dataset["categories"]}
@@ -194,11 +200,6 @@ def known_after_review(
             image = {**image, ABSENT: absent}
         images.append(image)
     return images
-
-
-def _default(dataset: Mapping[str, Any]) -> Any:
-    info = dataset.get("info")
-    return info.get(EXHAUSTIVE) if isinstance(info, Mapping) else None
 
 
 def _repaired(

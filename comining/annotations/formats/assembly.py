@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from comining.annotations.known import EXHAUSTIVE, default_of
 from comining.errors import InputError
 
 from .document import Document, Entry, Ref, Shape
@@ -34,8 +35,10 @@ def assemble(document: Document, folder: ImageFolder, listed_only: bool) -> Sour
     for entry, name in zip(entries, names, strict=True):
         assembly.add_listed(entry, name)
     unlisted = [] if listed_only else sorted(set(folder.names) - set(names))
+    # The default of a file, where it has one, is none of images that the file doesn't list.
+    record = {} if default_of(document.top_level()) is None else {EXHAUSTIVE: []}
     for name in unlisted:
-        assembly.add_image(name, folder.size(name), {})
+        assembly.add_image(name, folder.size(name), dict(record))
     return assembly.source(len(unlisted))
 
 
