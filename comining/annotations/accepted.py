@@ -31,8 +31,9 @@ def apply_decisions(
 
     A mined box that was accepted, changed or not, keeps its id and loses ``score`` and ``origin``:
     it is an annotation like the others. What was rejected is gone. A box that was moved loses its
-    ``segmentation``, which no longer fits. Finished images have ``finished`` true and all categories
-    in ``exhaustive_category_ids``. What was drawn or accepted is no longer absent from its image.
+    ``segmentation``, which no longer fits. Finished images have ``finished`` true, and all
+    categories in ``exhaustive_category_ids``. What was drawn or accepted is no longer absent from
+    its image.
 
     Args:
         dataset: in COCO format, completed and `numbered`; it isn't changed.

@@ -172,7 +172,9 @@ def joined_lists(images: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def known_after_review(
-    dataset: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]], finished: Collection[int] = ()
+    dataset: Mapping[str, Any],
+    annotations: Sequence[Mapping[str, Any]],
+    finished: Collection[int] = (),
 ) -> list[dict[str, Any]]:
     """The images of a data set, with what is known of them after a review.
 
@@ -221,9 +223,7 @@ def _repaired(
     return repaired
 
 
-def _unlisted(
-    images: Iterable[Mapping[str, Any]], default: Any, ids: set[int]
-) -> Iterator[str]:
+def _unlisted(images: Iterable[Mapping[str, Any]], default: Any, ids: set[int]) -> Iterator[str]:
     if default not in (None, ALL):
         yield from (f"'info': {x}" for x in sorted(set(default) - ids))
     for image in images:

@@ -142,22 +142,11 @@ def make_sparse(
     if exhaustive_share:
         record["exhaustive_share"] = float(exhaustive_share)
     part = _without_images(dataset, complete)
-    looked_through = None
-    if protocol in verified.PROTOCOLS:
-        looked_through = verified.verify(
-            part, protocol, seed=seed, share=_share(percent),
-            sources=verified.SOURCES if sources is None else sources,
-        )  # fmt: skip
-        record["parameters"] = looked_through.parameters
-        omitted = _not_looked_for(part["annotations"], looked_through)
-    elif protocol in omissions.PROTOCOLS:
-        omitted, record["parameters"] = omissions.omit(
-            part, protocol, seed=seed, share=_share(percent), image_root=image_root
-        )
-    else:
-        kept = sparsify(part["annotations"], protocol, seed=seed, percent=percent)
-        pairs = zip(part["annotations"], kept, strict=True)
-        omitted = {annotation["id"] for annotation, keep in pairs if not keep}
+    omitted, parameters, looked_through = _choose(
+        part, protocol, seed=seed, percent=percent, image_root=image_root, sources=sources
+    )
+    if parameters is not None:
+        record["parameters"] = parameters
     dataset = verified.marked(dataset, omitted, complete, looked_through)
     info = dict(dataset.get("info") or {})
     if record_name:
@@ -170,6 +159,31 @@ def make_sparse(
         "images": _sorted_by_id(dataset["images"]),
         "annotations": _sorted_by_id([x for x in dataset["annotations"] if x["id"] not in omitted]),
     }
+
+
+def _choose(
+    dataset: dict[str, Any],
+    protocol: str,
+    *,
+    seed: int,
+    percent: float | None,
+    image_root: Path | None,
+    sources: int | None,
+) -> tuple[set[int], dict[str, Any] | None, verified.Verified | None]:
+    """The ids to omit, what `info` records of it, and for what images were looked through."""
+    annotations, share = dataset["annotations"], _share(percent)
+    if protocol in omissions.PROTOCOLS:
+        omitted, parameters = omissions.omit(
+            dataset, protocol, seed=seed, share=share, image_root=image_root
+        )
+        return omitted, parameters, None
+    if protocol in verified.PROTOCOLS:
+        number = verified.SOURCES if sources is None else sources
+        chosen = verified.verify(dataset, protocol, seed=seed, share=share, sources=number)
+        return _not_looked_for(annotations, chosen), chosen.parameters, chosen
+    kept = sparsify(annotations, protocol, seed=seed, percent=percent)
+    pairs = zip(annotations, kept, strict=True)
+    return {annotation["id"] for annotation, keep in pairs if not keep}, None, None
 
 
 def _without_images(dataset: dict[str, Any], ids: Collection[int]) -> dict[str, Any]:

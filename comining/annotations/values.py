@@ -10,7 +10,7 @@ import math
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from .report import Report, short
@@ -128,9 +128,12 @@ def read_flag(value: Any) -> Any:
     return _FLAGS.get(value.strip().lower(), UNUSABLE) if isinstance(value, str) else UNUSABLE
 
 
-def is_region(annotation: dict[str, Any]) -> bool:
+def is_region(annotation: Mapping[str, Any]) -> bool:
     """Whether an annotation is a region to ignore, not an object."""
-    return any(read_flag(annotation.get(flag, 0)) == 1 for flag in _REGION_FLAGS)
+    for flag in _REGION_FLAGS:  # a loop, as files hold millions
+        if flag in annotation and read_flag(annotation[flag]) == 1:
+            return True
+    return False
 
 
 def read_id(value: Any) -> Any:

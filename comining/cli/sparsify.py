@@ -76,8 +76,9 @@ def command(
     some of the categories that it shows (a percentage is dropped) and as many others, as in LVIS;
     or for the categories of the source that it comes from, each source having its own.
 
-    Crowd annotations stay, except of categories that were not looked for. The same seed and content give the same file, byte for byte, whatever
-    the order of the input's annotations and its file's name (but with --record-name).
+    Crowd annotations stay, except of categories that were not looked for. The same seed and content
+    give the same file, byte for byte, whatever the order of the input's annotations and its file's
+    name (but with --record-name).
     """
     from comining.annotations.sparse_file import make_sparse_file
 

@@ -145,7 +145,9 @@ class TestRegions:
         assert "error: 1 annotations have no usable 'ignore': it must be 0 or 1 (1: " in str(report)
 
     def test_a_polygon_is_taken_by_its_box(self, known):
-        region = annotation(ignore=1, segmentation=[[10, 5, 30, 5, 20, 25], [40, 10, 45, 10, 45, 12]])
+        region = annotation(
+            ignore=1, segmentation=[[10, 5, 30, 5, 20, 25], [40, 10, 45, 10, 45, 12]]
+        )
         del region["bbox"]
         assert known(None, [region]).regions == {1: [Region([10, 5, 35, 20], 3)]}
 

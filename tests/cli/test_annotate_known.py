@@ -59,9 +59,7 @@ def test_absent_and_a_name_with_a_comma(run):
 
 def test_table(run, tmp_path):
     table = tmp_path / "known.csv"
-    table.write_text(
-        'image,exhaustive,absent\nday1/a.jpg,"car,bus",\n2,all,car\nday2/a.jpg,,bus\n'
-    )
+    table.write_text('image,exhaustive,absent\nday1/a.jpg,"car,bus",\n2,all,car\nday2/a.jpg,,bus\n')
     assert run("--csv", table) == {
         1: {"exhaustive_category_ids": [3, 5]},
         2: {"exhaustive_category_ids": [3, 5, 8], "neg_category_ids": [3]},
@@ -112,7 +110,10 @@ def test_not_exhaustive_is_not_made_exhaustive(run, file):
     ("table", "message"),
     [
         ("image\n1\n", "has the columns image; it needs image, and exhaustive or absent or both"),
-        ("image,absent\nc.jpg,car\n", "line 2 names the image 'c.jpg', which the annotations don't"),
+        (
+            "image,absent\nc.jpg,car\n",
+            "line 2 names the image 'c.jpg', which the annotations don't",
+        ),
         ("image,absent\n1,bus\n2,lorry\n", "line 3: no category is called lorry"),
         ("image,absent\n1\n", "line 2 has 1 columns"),
     ],

@@ -106,7 +106,9 @@ def test_what_is_known_of_images_in_classes(own_data, tmp_path):
         first.update(exhaustive_category_ids="all")
         second.update(exhaustive_category_ids=[7], neg_category_ids=[3])
         region = {"image_id": second["id"], "bbox": [1, 2, 3, 4], "ignore": 1}
-        dataset["annotations"] = [x for x in dataset["annotations"] if x["image_id"] != second["id"]]
+        dataset["annotations"] = [
+            x for x in dataset["annotations"] if x["image_id"] != second["id"]
+        ]
         dataset["annotations"] += [
             {**region, "id": 901, "category_id": 7}, {**region, "id": 902, "category_id": None}
         ]  # fmt: skip
@@ -128,7 +130,7 @@ def test_contradictions_stop_before_training(own_data, tmp_path):
         dataset["images"][0]["neg_category_ids"] = [3]
 
     register("own", changed(own_data, tmp_path, change))
-    with pytest.raises(InputError, match="own can't be used.*\n.*neg_category_ids says is not in"):
+    with pytest.raises(InputError, match="neg_category_ids says is not in the image"):
         DatasetCatalog.get("own")
 
 

@@ -153,7 +153,10 @@ def test_a_false_positive(regions, image, expected):
 @pytest.mark.parametrize(("absent", "expected"), [([1], 50), ([2], 100)])
 def test_a_false_positive_in_another_image(absent, expected):
     ground_truth = {
-        "images": [{"id": 1, "exhaustive_category_ids": [1]}, {"id": 2, "neg_category_ids": absent}],
+        "images": [
+            {"id": 1, "exhaustive_category_ids": [1]},
+            {"id": 2, "neg_category_ids": absent},
+        ],
         "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9]}],
         "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
     }

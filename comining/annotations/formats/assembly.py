@@ -36,7 +36,7 @@ def assemble(document: Document, folder: ImageFolder, listed_only: bool) -> Sour
         assembly.add_listed(entry, name)
     unlisted = [] if listed_only else sorted(set(folder.names) - set(names))
     # The default of a file, where it has one, is none of images that the file doesn't list.
-    record = {} if default_of(document.top_level()) is None else {EXHAUSTIVE: []}
+    record: dict[str, Any] = {} if default_of(document.top_level()) is None else {EXHAUSTIVE: []}
     for name in unlisted:
         assembly.add_image(name, folder.size(name), dict(record))
     return assembly.source(len(unlisted))
