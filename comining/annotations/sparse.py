@@ -125,12 +125,7 @@ def make_sparse(
             the share is out of range.
     """
     percent = _checked_percent(protocol, percent)
-    if image_root is not None and protocol != "hard-to-see":
-        raise InputError(f"images have no meaning for '{protocol}', only for 'hard-to-see'")
-    if sources is not None and protocol != "class-subsets":
-        raise InputError(f"sources have no meaning for '{protocol}', only for 'class-subsets'")
-    if not 0 <= exhaustive_share <= 1:
-        raise InputError(f"the exhaustive share must be within 0 to 1, not {exhaustive_share}")
+    _check_options(protocol, image_root, exhaustive_share, sources)
     dataset = repair_dataset(dataset, file_name)
     record: dict[str, Any] = {
         "protocol": protocol,
@@ -244,6 +239,17 @@ def encode(dataset: Mapping[str, Any]) -> Iterator[bytes]:
         else:
             yield encoder.encode(value).encode()
     yield b"}"
+
+
+def _check_options(
+    protocol: str, image_root: Path | None, exhaustive_share: float, sources: int | None
+) -> None:
+    if image_root is not None and protocol != "hard-to-see":
+        raise InputError(f"images have no meaning for '{protocol}', only for 'hard-to-see'")
+    if sources is not None and protocol != "class-subsets":
+        raise InputError(f"sources have no meaning for '{protocol}', only for 'class-subsets'")
+    if not 0 <= exhaustive_share <= 1:
+        raise InputError(f"the exhaustive share must be within 0 to 1, not {exhaustive_share}")
 
 
 def _checked_percent(protocol: str, percent: float | None) -> float | None:

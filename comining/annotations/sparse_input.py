@@ -125,8 +125,9 @@ def _annotation_errors(
             yield f"annotations without '{key}' (integer)"
         elif annotation[key] not in known:
             yield f"annotations of {what}"
-    if type(annotation.get("iscrowd", 0)) is not int or annotation.get("iscrowd", 0) not in (0, 1):
-        yield "annotations whose 'iscrowd' is not 0 or 1"
+    for key in ("iscrowd", "ignore"):
+        if type(annotation.get(key, 0)) is not int or annotation.get(key, 0) not in (0, 1):
+            yield f"annotations whose {key!r} is not 0 or 1"
     box = annotation.get("bbox")
     if not (isinstance(box, list) and len(box) == 4 and all(type(x) in (int, float) for x in box)):
         yield "annotations without 'bbox' (four numbers: x, y, width, height)"

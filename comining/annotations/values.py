@@ -130,10 +130,7 @@ def read_flag(value: Any) -> Any:
 
 def is_region(annotation: Mapping[str, Any]) -> bool:
     """Whether an annotation is a region to ignore, not an object."""
-    for flag in _REGION_FLAGS:  # a loop, as files hold millions
-        if flag in annotation and read_flag(annotation[flag]) == 1:
-            return True
-    return False
+    return 1 in [read_flag(annotation[flag]) for flag in _REGION_FLAGS if flag in annotation]
 
 
 def read_id(value: Any) -> Any:
