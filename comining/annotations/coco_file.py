@@ -12,7 +12,7 @@ from typing import Any
 from comining.errors import InputError
 
 from .boxes import sound_annotations
-from .image_files import is_leftover, leads_outside, missing_files
+from .image_files import is_leftover, leads_outside, missing_files, named_by_address
 from .known import check_known, repair_known
 from .regions import mark_regions
 from .repeats import merge_categories, merge_images
@@ -59,10 +59,10 @@ def read_repaired(
     """Read an annotation file with all of its annotations, in the form of COCO's format.
 
     Ids, sizes, coordinates and ``iscrowd`` that stand for a number, such as "7", 7.0 or false,
-    become that number. Regions to ignore become crowds with a box, as `mark_regions` says. What the
-    file says besides, as `comining.annotations.known` tells, must make sense. Categories of the
-    same id and name become one, and so do images of the same file and size, with the annotations
-    of all.
+    become that number. Images of LVIS are named as `named_by_address` says. Regions to ignore
+    become crowds with a box, as `mark_regions` says. What the file says besides, as
+    `comining.annotations.known` tells, must make sense. Categories of the same id and name become
+    one, and so do images of the same file and size, with the annotations of all.
 
     Args:
         json_file: in COCO format.
@@ -84,7 +84,9 @@ def read_repaired(
     for key in ("images", "annotations", "categories"):
         records = _list(dataset, key, report)
         setattr(report, f"num_{key}", len(records))
-        if key == "annotations":
+        if key == "images":
+            records = named_by_address(records, report)
+        elif key == "annotations":
             records = mark_regions(records)
         usable[key] = repair_records(records, key, report, names_as_ids=names_as_ids)[1]
     categories = merge_categories(usable["categories"], report)

@@ -82,6 +82,17 @@ class TestMeaning:
         assert found.exhaustive == {1: {3}, 2: {8}}
         assert found.absent == {1: {8}, 2: set()}
 
+    def test_images_of_lvis_are_named_by_their_address(self, read):
+        named = image(9, coco_url="http://images.cocodataset.org/val2017/000000000009.jpg")
+        del named["file_name"]
+        data, report = read(dataset([named, image(1, coco_url="http://x.org/a/b.jpg")]))
+        assert [x["file_name"] for x in data["images"]] == ["val2017/000000000009.jpg", "1.jpg"]
+        assert "repaired: 1 images have no 'file_name': that of their 'coco_url' taken (9)" in str(
+            report
+        )
+        report = read(dataset([{**named, "coco_url": "http://x.org/../a.jpg"}]))[1]
+        assert "error: 1 file names lead outside the image folder (../a.jpg)" in str(report)
+
     @pytest.mark.parametrize("default", ["all", [3, 5, 8]])
     def test_default_of_the_file(self, known, default):
         images = [
