@@ -28,7 +28,7 @@ class SparseFile(NamedTuple):
 
     Attributes:
         categories: in the order of their ids.
-        crowds: all kept.
+        crowds: those that are kept.
         images: their number.
         images_without: those without annotations other than crowds, before and after.
     """
@@ -49,7 +49,7 @@ class SparseFile(NamedTuple):
             share = f"{100 * left / number:8.1f}" if number else f"{'-':>8}"
             lines.append(f"{name:{width}}  {number:11d}  {left:9d}  {share}")
         before, after = self.images_without
-        lines.append(f"crowd annotations, all kept: {self.crowds}")
+        lines.append(f"crowd annotations kept: {self.crowds}")
         lines.append(
             f"images without annotations other than crowds: {after} of {self.images} "
             f"({before} before)"
@@ -66,6 +66,8 @@ def make_sparse_file(
     percent: float | None = None,
     images: Path | None = None,
     record_name: bool = False,
+    exhaustive_share: float = 0,
+    sources: int | None = None,
 ) -> SparseFile:
     """Write a sparsely annotated version of a COCO file.
 
@@ -75,6 +77,7 @@ def make_sparse_file(
         protocol, seed, percent: of `make_sparse`.
         images: folder of the images, for "hard-to-see": contrast counts, too.
         record_name: let the output name the input file, so that what was withheld can be shown.
+        exhaustive_share, sources: of `make_sparse`.
 
     Raises:
         InputError: something can't be used, or the output not be written.
@@ -90,6 +93,8 @@ def make_sparse_file(
             file_name=annotations.name,
             record_name=record_name,
             image_root=images,
+            exhaustive_share=exhaustive_share,
+            sources=sources,
         )
         write_atomically(output, lambda file: file.writelines(encode(sparse)))
         return _count(full, sparse)
@@ -118,7 +123,7 @@ def _count(full: Mapping[str, Any], sparse: Mapping[str, Any]) -> SparseFile:
             CategoryCounts(x["name"], *(counts[x["id"]] for counts in by_category))
             for x in sorted(full["categories"], key=lambda category: category["id"])
         ],
-        len(full["annotations"]) - len(before),
+        len(sparse["annotations"]) - len(after),
         len(full["images"]),
         (without[0], without[1]),
     )

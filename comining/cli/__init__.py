@@ -19,6 +19,7 @@ COMMANDS = (
     "review",
     "accept",
     "check",
+    "annotate-known",
     "sparsify",
     "prepare",
     "train",

@@ -41,5 +41,5 @@ def command(
         click.echo(report)
     if report.is_fatal:
         sys.exit(1)
-    if not quiet:
+    if not quiet and not as_json:
         click.echo("  training can use it")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from comining.annotations import omissions
+from comining.annotations import omissions, verified
 from comining.annotations.sparse import PROTOCOLS
 
 from . import options
@@ -17,7 +17,7 @@ from . import options
 @options.annotations()
 @click.option(
     "--protocol",
-    type=click.Choice([*PROTOCOLS, *omissions.PROTOCOLS]),
+    type=click.Choice([*PROTOCOLS, *omissions.PROTOCOLS, *verified.PROTOCOLS]),
     required=True,
     help="What is dropped.",
 )
@@ -26,7 +26,19 @@ from . import options
 @click.option(
     "--percent",
     type=float,
-    help="What is dropped, 0 to 100; not for easy, hard, extreme and keep1. [default: 50]",
+    help="What is dropped, 0 to 100; not for easy, hard, extreme, keep1 and class-subsets. "
+    "[default: 50]",
+)
+@click.option(
+    "--exhaustive-share",
+    type=float,
+    default=0,
+    help="Share of the images, 0 to 1, that is left complete and marked so. [default: 0]",
+)
+@click.option(
+    "--sources",
+    type=int,
+    help=f"For class-subsets: how many data sets are put together. [default: {verified.SOURCES}]",
 )
 @options.images(False, "Folder of the images, for hard-to-see: contrast counts, too.")
 @click.option(
@@ -42,6 +54,8 @@ def command(
     seed: int,
     output: Path,
     percent: float | None,
+    exhaustive_share: float,
+    sources: int | None,
     images: Path | None,
     record_name: bool,
     quiet: bool,
@@ -58,14 +72,20 @@ def command(
     rest of an image, of later images more; all of a category in some images; much in some images
     and little in others.
 
-    Crowd annotations stay. The same seed and content give the same file, byte for byte, whatever
-    the order of the input's annotations and its file's name (but with --record-name).
+    federated and class-subsets also write what is known of each image: it was looked through for
+    some of the categories that it shows (a percentage is dropped) and as many others, as in LVIS;
+    or for the categories of the source that it comes from, each source having its own.
+
+    Crowd annotations stay, except of categories that were not looked for. The same seed and content
+    give the same file, byte for byte, whatever the order of the input's annotations and its file's
+    name (but with --record-name).
     """
     from comining.annotations.sparse_file import make_sparse_file
 
     made = make_sparse_file(
         annotations, output, protocol,
         seed=seed, percent=percent, images=images, record_name=record_name,
+        exhaustive_share=exhaustive_share, sources=sources,
     )  # fmt: skip
     if as_json:
         rows = [x._asdict() for x in made.categories]

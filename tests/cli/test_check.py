@@ -46,6 +46,7 @@ def test_json_for_scripts(command_line, reported):
     assert done.exit_code == 1
     assert json.loads(done.stdout) == {
         "json_file": "a.json", "num_images": 3, "num_annotations": 4, "num_categories": 2,
+        "known": {},
         "findings": [
             {"severity": "error", "text": "images are broken", "offenders": list(range(9))}
         ],

@@ -75,7 +75,7 @@ def test_summary(full, tmp_path, run):
         "tabby cat            3          0       0.0",
         "dog                  2          0       0.0",
         "all                  5          0       0.0",
-        "crowd annotations, all kept: 1",
+        "crowd annotations kept: 1",
         "images without annotations other than crowds: 3 of 3 (1 before)",
         f"written to {tmp_path / 'out.json'}",
     ]
@@ -197,3 +197,26 @@ def test_refuses_wrong_settings(full, tmp_path, refusal):
     assert "0 to 100" in refusal(full, out, "--percent", "101", protocol="miss")
     assert "only for 'hard-to-see'" in refusal(full, out, "--images", tmp_path)
     assert "'some' is not one of" in refusal(full, out, protocol="some")
+
+
+def test_what_is_known_is_written(full, tmp_path, run):
+    """Of three images one stays complete; the other two come from sources of one category each."""
+    options = ["--exhaustive-share", 0.34, "--sources", 2]
+    done = run(full, tmp_path / "out.json", *options, protocol="class-subsets")
+    assert done.exit_code == 0
+    made = json.loads((tmp_path / "out.json").read_text())
+    known = sorted(tuple(x["exhaustive_category_ids"]) for x in made["images"])
+    assert known == [(1,), (1, 2), (2,)]
+    number = sum(x["iscrowd"] for x in made["annotations"])
+    assert f"crowd annotations kept: {number}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--exhaustive-share", 2], "the exhaustive share must be within 0 to 1"),
+        (["--sources", 2], "sources have no meaning for 'hard'"),
+    ],
+)
+def test_options_that_make_no_sense(full, tmp_path, refusal, options, message):
+    assert message in refusal(full, tmp_path / "out.json", *options)
