@@ -12,11 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from comining.annotations.decisions import numbered
+from comining.annotations.decisions import read_decisions
 from comining.output_file import check_output
 
 from .gallery import write_gallery
 from .gallery_data import gallery_data, read_completed
+from .proposals import read_proposals, with_proposals
 from .review_files import ReviewFiles
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ def serve(
 
     dataset = read_completed(review.completed, review.images)
     data = _page_data(dataset, review, shown)
-    log = DecisionLog(review.decisions, numbered(dataset))
+    log = DecisionLog(review.decisions, with_proposals(dataset, read_proposals(review.proposals)))
     try:
         running = Running(ReviewServer(review.title, data, review.images, log), port)
         say(running.url)
@@ -98,12 +99,22 @@ def write_page(review: ReviewFiles, shown: Shown, output: Path, thumbnail_size: 
 
 
 def _page_data(dataset: dict[str, Any], review: ReviewFiles, shown: Shown) -> dict[str, Any]:
-    data = gallery_data(dataset, review.completed, shown.full)
-    if shown.sample is None:
-        return data
-    from .sample import with_sample
+    """Of a sample, what may be added is shown, else what was and what was decided about."""
+    proposals = read_proposals(review.proposals)
+    all_of_them = with_proposals(dataset, proposals)
+    if shown.sample is not None:
+        from .sample import note_sample, with_sample
 
-    return with_sample(data, shown.sample, shown.seed)
+        data = gallery_data(all_of_them, review.completed, shown.full)
+        data = with_sample(data, shown.sample, shown.seed)
+        if proposals:
+            note_sample(review.sample, data["sample"]["ids"])
+        return data
+    decided: set[int | str] = set()
+    if review.decisions.is_file():
+        decided = set(read_decisions(review.decisions, all_of_them).outcomes())
+    shown_of_them = with_proposals(dataset, proposals, decided)
+    return gallery_data(shown_of_them, review.completed, shown.full)
 
 
 def _has_display() -> bool:
