@@ -53,7 +53,7 @@ class Missing(NamedTuple):
             return ""
         if not self.withheld:
             return "no box was kept aside to measure by"
-        return f"only {self.found} of {self.withheld} boxes kept aside were found: too few"
+        return f"too few of the {self.withheld} boxes kept aside were found ({self.found})"
 
 
 class _Estimate(NamedTuple):

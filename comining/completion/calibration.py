@@ -45,7 +45,7 @@ class Calibration(NamedTuple):
         Returns:
             (`DRAWS`,) numbers in 0..M.
         """
-        scores, counts = np.unique(scores, return_counts=True)
+        scores, counts = np.unique(scores.round(3), return_counts=True)
         drawn = generator.multivariate_normal((self.slope, self.offset), self.covariance, DRAWS)
         slopes, offsets = drawn[:, :1].clip(0), drawn[:, 1:]
         chances = _sigmoid(slopes * _logit(scores) + offsets)
