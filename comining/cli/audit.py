@@ -14,6 +14,11 @@ ASSUMED = (
     "is hard to see, so take it for a lower bound."
 )
 
+LOWER = (
+    "what is missing scores lower than what was kept aside. It may be harder to see, so that there "
+    "is more of it, or partly no object: `comining review` with --sample tells how much."
+)
+
 
 @click.command(short_help="Estimate how many objects annotations lack.")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
@@ -35,7 +40,8 @@ def command(folder: Path, as_json: bool) -> None:
 
     rows = audit_folder(folder, lambda text: click.echo(text, err=True))
     if as_json:
-        click.echo(json.dumps([x._asdict() for x in rows], ensure_ascii=False, indent=1))
+        objects = [{**x._asdict(), "why_unknown": x.why_unknown} for x in rows]
+        click.echo(json.dumps(objects, ensure_ascii=False, indent=1))
         return
 
     from tabulate import tabulate
@@ -52,5 +58,8 @@ def command(folder: Path, as_json: bool) -> None:
     for x in rows:
         if x.why_unknown:
             click.echo(f"{x.name}: {x.why_unknown}")
+    differing = [x.name for x in rows if not x.is_consistent and x.name != "all"]
+    if differing:
+        click.echo(f"{', '.join(differing)}: {LOWER}")
     if any(x.missing is not None for x in rows):
         click.echo(ASSUMED)

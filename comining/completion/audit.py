@@ -36,6 +36,9 @@ class Missing(NamedTuple):
         found: how many of these were found.
         missing: how many others are expected to be there; None if that can't be told.
         low, high: between these, the number is expected with a probability of 90 %.
+        is_consistent: whether detections of high scores alone tell about the same number. If not,
+            new ones score lower than those on withheld objects: either what is missing is harder
+            to see, and there is more of it, or some of it is none.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Missing(NamedTuple):
     missing: float | None = None
     low: float | None = None
     high: float | None = None
+    is_consistent: bool = True
 
     @property
     def why_unknown(self) -> str:
@@ -57,9 +61,10 @@ class Missing(NamedTuple):
 
 
 class _Estimate(NamedTuple):
-    """The number, and (DRAWS,) such as the evidence allows."""
+    """The number, and (DRAWS,) such as the evidence allows; how many withheld objects it is by."""
 
     missing: float
+    found: int
     possible: np.ndarray
 
 
@@ -112,19 +117,22 @@ def audit(evidence: Evidence, names: Sequence[str], annotated: Sequence[int]) ->
         of_class = evidence.of_class(class_)
         found = int((of_class.found_at >= THRESHOLDS[0]).sum())
         row = Missing(name, int(number), len(of_class.found_at), found)
-        estimate = _estimate(of_class, calibrate(evidence, class_), generator)
-        if estimate is not None:
-            low, high = _interval(estimate.possible)
-            row = row._replace(missing=estimate.missing, low=low, high=high)
-            possible.append(estimate.possible)
+        estimates = _estimates(of_class, calibrate(evidence, class_), generator)
+        if estimates:
+            best = min(estimates, key=_uncertainty)
+            low, high = _interval(best.possible)
+            row = row._replace(
+                missing=best.missing, low=low, high=high, is_consistent=_agree(estimates)
+            )
+            possible.append(best.possible)
         rows.append(row)
     return [*rows, _total(rows, possible)] if len(possible) > 1 else rows
 
 
-def _estimate(
+def _estimates(
     of_class: Evidence, calibration: Calibration, generator: np.random.Generator
-) -> _Estimate | None:
-    """The least uncertain one; None if too few withheld objects are found for any."""
+) -> list[_Estimate]:
+    """From the lowest threshold on, up to where too few withheld objects are found."""
     is_right_on_withheld = (of_class.near == WITHHELD) & of_class.right
     is_open = of_class.is_proposal & (of_class.decided == UNDECIDED)
     is_confirmed = of_class.is_proposal & (of_class.decided != UNDECIDED) & of_class.right
@@ -144,9 +152,16 @@ def _estimate(
         right = calibration.possible_right(open_scores, generator) + confirmed
         expected = calibration.chance(open_scores).sum() + confirmed
         estimates.append(
-            _Estimate(float(expected * withheld / on_withheld), right / (per_found * shares))
+            _Estimate(float(expected * withheld / on_withheld), found, right / (per_found * shares))
         )
-    return min(estimates, key=_uncertainty, default=None)
+    return estimates
+
+
+def _agree(estimates: Sequence[_Estimate]) -> bool:
+    """Whether the upper half of what is found tells no other number than all of it."""
+    lowest = estimates[0]
+    upper_half = [x for x in estimates if x.found >= lowest.found / 2][-1]
+    return _interval(upper_half.possible)[1] >= _interval(lowest.possible)[0]
 
 
 def _uncertainty(estimate: _Estimate) -> float:
@@ -166,4 +181,5 @@ def _total(rows: Sequence[Missing], possible: Sequence[np.ndarray]) -> Missing:
         field: sum(getattr(x, field) for x in known)
         for field in ("annotated", "withheld", "found", "missing")
     }
-    return Missing(name="all", low=low, high=high, **sums)
+    agree = all(x.is_consistent for x in known)
+    return Missing(name="all", low=low, high=high, is_consistent=agree, **sums)
