@@ -58,7 +58,7 @@ def command(folder: Path, as_json: bool) -> None:
     for x in rows:
         if x.why_unknown:
             click.echo(f"{x.name}: {x.why_unknown}")
-    differing = [x.name for x in rows if not x.is_consistent and x.name != "all"]
+    differing = [x.name for x in rows if not x.is_consistent]
     if differing:
         click.echo(f"{', '.join(differing)}: {LOWER}")
     if any(x.missing is not None for x in rows):

@@ -30,7 +30,7 @@ class Missing(NamedTuple):
     """Objects of a category that are not annotated.
 
     Attributes:
-        name: of the category; "all" for the sum of those that can be told.
+        name: of the category; of the sum, "all" or, of those that can be told, "all but unknown".
         annotated: how many objects are annotated.
         withheld: how many of them were kept from the training.
         found: how many of these were found.
@@ -181,5 +181,5 @@ def _total(rows: Sequence[Missing], possible: Sequence[np.ndarray]) -> Missing:
         field: sum(getattr(x, field) for x in known)
         for field in ("annotated", "withheld", "found", "missing")
     }
-    agree = all(x.is_consistent for x in known)
-    return Missing(name="all", low=low, high=high, is_consistent=agree, **sums)
+    name = "all" if len(known) == len(rows) else "all but unknown"
+    return Missing(name=name, low=low, high=high, **sums)
