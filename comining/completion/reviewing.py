@@ -7,12 +7,11 @@ import os
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from comining.annotations.decisions import read_decisions
 from comining.output_file import check_output
 
 from .gallery import write_gallery
@@ -62,9 +61,10 @@ def serve(
     from .server import ReviewServer, Running
 
     dataset = read_completed(review.completed, review.images)
-    data = _page_data(dataset, review, shown)
     log = DecisionLog(review.decisions, with_proposals(dataset, read_proposals(review.proposals)))
     try:
+        decided = {x["id"] for x in log.after(0) if "id" in x}
+        data = _page_data(dataset, review, shown, decided)
         running = Running(ReviewServer(review.title, data, review.images, log), port)
         say(running.url)
         if open_browser and _has_display():
@@ -98,23 +98,25 @@ def write_page(review: ReviewFiles, shown: Shown, output: Path, thumbnail_size: 
     write_gallery(output, review.title, data, review.images, thumbnail_size)
 
 
-def _page_data(dataset: dict[str, Any], review: ReviewFiles, shown: Shown) -> dict[str, Any]:
-    """Of a sample, what may be added is shown, else what was and what was decided about."""
+def _page_data(
+    dataset: dict[str, Any],
+    review: ReviewFiles,
+    shown: Shown,
+    decided: Collection[int | str] = (),
+) -> dict[str, Any]:
+    """For a sample, all that may be added is shown, else what was and what is ``decided``."""
     proposals = read_proposals(review.proposals)
-    all_of_them = with_proposals(dataset, proposals)
-    if shown.sample is not None:
-        from .sample import note_sample, with_sample
-
-        data = gallery_data(all_of_them, review.completed, shown.full)
-        data = with_sample(data, shown.sample, shown.seed)
-        if proposals:
-            note_sample(review.sample, data["sample"]["ids"])
+    wanted = decided if shown.sample is None else None
+    dataset = with_proposals(dataset, proposals, wanted)
+    data = gallery_data(dataset, review.completed, shown.full)
+    if shown.sample is None:
         return data
-    decided: set[int | str] = set()
-    if review.decisions.is_file():
-        decided = set(read_decisions(review.decisions, all_of_them).outcomes())
-    shown_of_them = with_proposals(dataset, proposals, decided)
-    return gallery_data(shown_of_them, review.completed, shown.full)
+    from .sample import note_sample, with_sample
+
+    data = with_sample(data, shown.sample, shown.seed)
+    if proposals:
+        note_sample(review.sample, data["sample"]["ids"])
+    return data
 
 
 def _has_display() -> bool:
