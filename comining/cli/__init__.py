@@ -15,6 +15,7 @@ from comining.errors import InputError, PartialError
 #: In the order of ``comining --help``; each stands in the module of its name.
 COMMANDS = (
     "complete",
+    "audit",
     "mine",
     "review",
     "accept",

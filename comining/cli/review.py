@@ -46,7 +46,8 @@ def command(
 
     DIR is what `comining complete` wrote; a FILE in COCO format, some of whose annotations have
     "origin": "mined", needs --images. Each decision is saved at once, to DIR/decisions.jsonl or
-    FILE.decisions.jsonl; the same command goes on later. `comining accept` applies them.
+    FILE.decisions.jsonl; the same command goes on later. `comining accept` applies them. With
+    --sample, N of all that may be added are judged: `comining complete` then goes by them.
 
     \b
     comining review completed/
@@ -81,6 +82,8 @@ def command(
     else:
         number = reviewing.serve(review, shown, port, _tell_address, not no_browser)
         click.echo(f"\ndecisions in {review.decisions}: {number}; `comining accept` applies them")
+        if sample is not None and review.proposals is not None and review.proposals.exists():
+            click.echo("the same `comining complete` chooses by them what is added")
 
 
 def _tell_address(url: str) -> None:

@@ -27,16 +27,17 @@ from comining.output_file import write_atomically
 
 from .config_text import Choice, config_text, replaced
 from .evidence import gather_evidence
+from .evidence_file import new_boxes, proposal_ids, with_decisions, write_evidence
 from .folder import Folder, write_json
 from .machine import with_weights
-from .mining import mine, new_boxes
+from .mining import mine
 from .pace import CHECKPOINTS, choose_pace
 from .plan import make_plan
 from .report import write_report
 from .result import category_rows
 from .review_files import find_review
 from .reviewing import MANY_IMAGES, Shown, write_page
-from .thresholds import choose
+from .thresholds import choose, is_added
 from .tile_join import join, of_images
 from .tiling import Tiling, choose_tiling, read_tiling, tiles_of, write_tiles
 from .training import begin_anew, seconds_per_iteration, train_detector
@@ -234,16 +235,20 @@ class Work:
     ) -> None:
         ids = MetadataCatalog.get("training").thing_dataset_id_to_contiguous_id
         category_ids = sorted(ids, key=ids.__getitem__)
-        evidence = gather_evidence(mined, records)
-        chosen = choose(evidence, len(category_ids), self.args.precision)
         dataset = read_json(self.folder.annotations)
+        evidence = gather_evidence(mined, records)
+        write_evidence(self.folder, evidence, dataset, category_ids)
+        evidence = with_decisions(evidence, self.folder, dataset, self.progress.note)
+        chosen = choose(evidence, len(category_ids), self.args.precision)
         rows = category_rows(dataset, evidence, chosen, category_ids)
         record = {
             "weights": str(self.folder.best_weights),
             "precision": self.args.precision,
             "score_thresh": {row["name"]: row["threshold"] for row in rows},
         }
-        completed = add_mined(dataset, new_boxes(evidence, chosen, category_ids), record)
+        added = is_added(evidence, [x.threshold for x in chosen])
+        new = new_boxes(evidence, added, proposal_ids(evidence, dataset), category_ids)
+        completed = add_mined(dataset, new, record)
         args = self.args
         source = self.folder.read_source(args.images, args.annotations, args.listed_only)
         self.folder.write_completed(source, completed)

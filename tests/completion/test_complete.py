@@ -110,6 +110,28 @@ def test_missing_boxes_are_added_and_what_was_there_stays(planned, monkeypatch):
     assert (output / "log.txt").stat().st_size > 1000
 
 
+def test_after_a_review_the_same_command_goes_by_it(planned, monkeypatch):
+    arguments, _ = planned
+    output = arguments[2]
+    monkeypatch.setattr(work, "mine", found_on_every_image)
+    complete(*arguments, device="cpu")
+    weights = (output / "training" / "model_final.pth").stat().st_mtime_ns
+    proposals = json.loads((output / "proposals.json").read_text())
+    lines = [
+        {"key": f"k{x['id']}", "action": "reject", "image_id": x["image_id"], "id": x["id"],
+         "was": x["bbox"], "time": "2026-03-01T12:00:00Z"}
+        for x in proposals[:4]
+    ]  # fmt: skip
+    (output / "decisions.jsonl").write_text("".join(f"{json.dumps(x)}\n" for x in lines))
+    done = complete(*arguments, device="cpu")
+    added = [x["id"] for x in done.dataset["annotations"] if x.get("origin") == "mined"]
+    assert added == [x["id"] for x in proposals[4:]]
+    (output / "sample.json").write_text(json.dumps([x["id"] for x in proposals[:4]]))
+    done = complete(*arguments, device="cpu")
+    assert done.categories[1]["added"] == 0  # all of a sample was wrong
+    assert (output / "training" / "model_final.pth").stat().st_mtime_ns == weights
+
+
 def test_interrupted_training_goes_on_and_finished_work_is_not_done_again(planned, monkeypatch):
     arguments, _ = planned
     tell = work.Progress.at
