@@ -93,8 +93,9 @@ def _end(error: Exception | str, code: int) -> NoReturn:
     options_metavar="[-h] [--version]",
     subcommand_metavar="COMMAND ...",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit code: 0; 1 if what is named failed; 2 for wrong use or unusable input.",
 )
 @click.version_option(package_name="comining")
 def main() -> None:
-    """Detect objects, learning from images in which only some of them are boxed."""
+    """Detect objects, learning from images in which only some of them are boxed.
+    Exit code: 0; 1 if what is named failed; 2 for wrong use or unusable input.
+    """
