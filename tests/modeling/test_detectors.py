@@ -216,7 +216,7 @@ class TestWeights:
 
         seen = []
         plain, silent = losses(self.annotated), losses(self.annotated, background=none)
-        shapes = {"RetinaNet": 9, "FCOS": 1}[detector]
+        shapes = {"RetinaNet": 2, "FCOS": 1}[detector]
         assert seen == [
             ((2, shapes, NUM_CLASSES, 64 // stride, 96 // stride), False) for stride in (8, 16, 32)
         ]
