@@ -140,7 +140,7 @@ class TestConfig:
             assert not method.crosswise
 
     def test_unknown(self):
-        with pytest.raises(InputError, match="METHOD is 'adaptive'; .* Adaptive, Ignoring"):
+        with pytest.raises(InputError, match=r"METHOD is 'adaptive'; .* Adaptive, Ignoring"):
             tiny_model("MODEL.COMINING.METHOD", "adaptive")
 
 
