@@ -17,7 +17,7 @@ DOCS_STAMP := $(VENV)/.set-up-docs
 setup: $(STAMP)
 
 demo: setup
-	$(BIN)/python tools/demo.py
+	$(BIN)/comining demo --output output/demo
 
 # One process a core, each with a thread of its own.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile

@@ -38,7 +38,7 @@ CONFIG_PACKAGES = [
 # Evaluation by pycocotools takes many times longer.
 FAST_REQUIREMENTS = ["faster-coco-eval>=1.6,<2"]
 
-# tools/predict.py reads videos with PyAV.
+# `comining predict` reads videos with PyAV.
 VIDEO_REQUIREMENTS = ["av>=14.2"]
 
 # `comining export` writes ONNX files with these.

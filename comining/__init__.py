@@ -14,6 +14,7 @@ __all__ = [
     "CoMiningFCOS",
     "CoMiningRetinaNet",
     "add_comining_config",
+    "complete",
     "register_coco",
 ]
 
@@ -35,6 +36,10 @@ if "_COMINING_COMPLETE" not in _os.environ:
 
 
 def __getattr__(name: str) -> _Any:
+    if name == "complete" and _missing is None:
+        from .completion import complete  # only where it is asked for: it imports much
+
+        return complete
     if name in __all__:
         raise ImportError(
             f"comining.{name} needs detectron2, which can't be imported ({_missing}): "

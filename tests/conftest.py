@@ -3,8 +3,10 @@
 import json
 import logging
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -30,9 +32,9 @@ settings.load_profile("busy")
 DEMOS = {"RetinaNet": "demo", "FCOS": "fcos_demo"}
 
 
-@pytest.fixture(autouse=True)
-def _same_registry_and_loggers_afterwards():
-    """What a test registers is unknown to the next one, and so is where it logs."""
+@contextmanager
+def same_registry_and_loggers_afterwards():
+    """What is registered within is unknown afterwards, and so is where it logs."""
     names = set(DatasetCatalog.list())
     loggers = [logging.getLogger(name) for name in ("comining", "detectron2", "fvcore")]
     states = [(logger.handlers[:], logger.propagate, logger.level) for logger in loggers]
@@ -45,6 +47,12 @@ def _same_registry_and_loggers_afterwards():
         logger.setLevel(level)
 
 
+@pytest.fixture(autouse=True)
+def _same_registry_and_loggers_afterwards():
+    with same_registry_and_loggers_afterwards():
+        yield
+
+
 @pytest.fixture
 def command_line():
     """Runs ``comining WORDS`` in this process."""
@@ -53,6 +61,13 @@ def command_line():
         return CliRunner().invoke(main, [str(word) for word in words])
 
     return run
+
+
+def call_command(name: str, *words: object) -> None:
+    """Run ``comining NAME WORDS`` in this process; what it raises is raised."""
+    group = click.Context(main, **main.context_settings)
+    command = main.get_command(group, name)
+    command.main([str(word) for word in words], standalone_mode=False, parent=group)
 
 
 def write_images(folder: Path, number: int, size: int) -> list[dict]:
@@ -121,8 +136,7 @@ def own_data(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def own_overrides(own_data, tmp_path):
+def tiny_training(own_data: Path, output: Path) -> list[str]:
     """``KEY VALUE`` pairs that train a tiny model on the user's own data for two iterations."""
     entry = ["own", str(own_data / "annotations.json"), str(own_data / "images")]
     settings = {
@@ -140,9 +154,15 @@ def own_overrides(own_data, tmp_path):
         "INPUT.MIN_SIZE_TEST": 64,
         "SOLVER.IMS_PER_BATCH": 2,
         "SOLVER.MAX_ITER": 2,
-        "OUTPUT_DIR": str(tmp_path / "output"),
+        "OUTPUT_DIR": str(output),
     }
     return [str(word) for pair in settings.items() for word in pair]
+
+
+@pytest.fixture
+def own_overrides(own_data, tmp_path):
+    """The pairs of `tiny_training`."""
+    return tiny_training(own_data, tmp_path / "output")
 
 
 @pytest.fixture

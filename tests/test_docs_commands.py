@@ -9,22 +9,29 @@ import subprocess
 import sys
 from pathlib import Path
 
-import demo
+import click
 import pytest
 from PIL import Image
 
 from comining.annotations.check import check_images, note_unlisted
 from comining.annotations.coco_file import read_coco
+from comining.cli import COMMANDS, demo, main
+from comining.config_files import find_config
 from comining.engine import load_config
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "datasets" / "README.md",
+    *sorted((ROOT / "docs").glob("**/*.md")),
+]
 
 
 def commands(page):
-    """The command lines of a page that start Python programs."""
+    """The command lines of a page that start programs of the project."""
     text = re.sub(r"\\\n *", "", page.read_text())
-    return re.findall(r"^ *((?:srun )?(?:python|torchrun) .*)$", text, re.M)
+    return re.findall(r"^ *((?:srun )?(?:python|torchrun|comining) .*)$", text, re.M)
 
 
 class Parsed(Exception):
@@ -40,13 +47,9 @@ def parse(monkeypatch):
         raise Parsed(parse_args(self, args, namespace))
 
     def parse(words):
-        name, run = words[0], runpy.run_path
-        if name == "-m":
-            words, run = words[1:], runpy.run_module
-            monkeypatch.delitem(sys.modules, words[0], raising=False)
         monkeypatch.setattr(sys, "argv", words)
         with pytest.raises(Parsed) as parsed:
-            run(words[0], run_name="__main__")
+            runpy.run_path(words[0], run_name="__main__")
         return parsed.value.args[0]
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", and_stop)
@@ -54,15 +57,43 @@ def parse(monkeypatch):
     return parse
 
 
-@pytest.mark.parametrize(
-    ("page", "command"), [(page.name, x) for page in PAGES for x in commands(page)]
-)
+def parse_comining(words):
+    """The context of the command that ``comining WORDS`` would run."""
+    group = click.Context(main, **main.context_settings)
+    command = main.get_command(group, words[0])
+    assert command, f"no command {words[0]}"
+    return command.make_context(words[0], words[1:], group)
+
+
+@pytest.fixture
+def _files_of_the_pages(tmp_path, monkeypatch):
+    """What the reader has by then."""
+    for name in ("my.yaml", "CONFIG", "completed.json", "exported.json", "decisions.jsonl"):
+        (tmp_path / name).touch()
+    (tmp_path / "completed").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+
+ALL = [(str(page.relative_to(ROOT)), x) for page in PAGES for x in commands(page)]
+
+
+@pytest.mark.usefixtures("_files_of_the_pages")
+@pytest.mark.parametrize(("page", "command"), [x for x in ALL if "comining " in x[1]])
+def test_command_of_comining(page, command):
+    words = shlex.split(command.replace("$protocol", "hard"), comments=True)
+    context = parse_comining(words[words.index("comining") + 1 :])
+    load_config("", list(context.params.get("settings", [])))
+    if study := context.params.get("study"):
+        assert str(study) == "study.yaml" or find_config(str(study))
+
+
+@pytest.mark.parametrize(("page", "command"), [x for x in ALL if "comining " not in x[1]])
 def test_command(page, command, parse):
     words = shlex.split(command, comments=True)
-    # What is before belongs to python, srun or torchrun.
-    words = words[next(i for i, x in enumerate(words) if x == "-m" or x.endswith(".py")) :]
-    if words[0] != "-m" and "/" not in words[0] and not (ROOT / words[0]).exists():
-        compile(script((ROOT / "docs" / page).read_text(), words[0]), words[0], "exec")
+    # What is before belongs to python.
+    words = words[next(i for i, x in enumerate(words) if x.endswith(".py")) :]
+    if "/" not in words[0] and not (ROOT / words[0]).exists():
+        compile(script((ROOT / page).read_text(), words[0]), words[0], "exec")
         if len(words) == 1:
             return
         words[0] = "train_net.py"  # whose arguments those of a page take
@@ -75,11 +106,17 @@ def test_command(page, command, parse):
 
 
 def test_commands_are_found():
-    text = "\n".join(x for page in PAGES for x in commands(page))
-    for program in ("train_net.py", "comining.annotations.check", "datasets/make_scenes.py"):
-        assert program in text
-    for tool in ("plot_run", "show_mined", "mine_annotations", "review", "predict"):
-        assert f"python tools/{tool}.py " in text
+    text = "\n".join(command for _, command in ALL)
+    for words in ("python train_net.py", "python tools/benchmark.py", "-m comining train"):
+        assert words in text
+    for name in COMMANDS:
+        assert f"comining {name}" in text
+
+
+def test_wrong_option_is_found():
+    for words in (["train", "--config-file", "demo"], ["mine", "--config", "demo"], ["gone"]):
+        with pytest.raises((click.UsageError, AssertionError)):
+            parse_comining(words)
 
 
 def script(page, name):
@@ -88,28 +125,22 @@ def script(page, name):
     return code
 
 
-def test_commands_of_the_demo(parse, tmp_path, monkeypatch, capsys):
+def test_commands_of_the_demo(command_line, tmp_path, monkeypatch):
     asked = []
 
     def run(command, **_):
-        asked.append(command[command.index("-W") + 2 :])
+        asked.append(command[command.index("comining") + 1 :])
         return subprocess.CompletedProcess(command, 0)
 
-    (tmp_path / "output" / "demo").mkdir(parents=True)
+    (tmp_path / "training").mkdir()
     results = {"bbox": {"AP": 12.34, "AP50": None}}
-    (tmp_path / "output" / "demo" / "results.json").write_text(json.dumps(results))
-    with monkeypatch.context() as patch:
-        patch.setattr(demo, "ROOT", tmp_path)
-        patch.setattr(demo.subprocess, "run", run)
-        demo.demo()
-    assert "AP 12.3, AP50 0.0" in capsys.readouterr().out
-    scripts = [words[0] for words in asked]
-    assert scripts == [
-        "datasets/make_scenes.py", "train_net.py", "tools/show_mined.py", "tools/plot_run.py"
-    ]  # fmt: skip
+    (tmp_path / "training" / "results.json").write_text(json.dumps(results))
+    monkeypatch.setattr(demo.subprocess, "run", run)
+    done = command_line("demo", "--output", tmp_path)
+    assert "AP 12.3, AP50 0.0" in done.stdout
+    assert [words[0] for words in asked] == ["prepare", "train", "show", "plot"]
     for words in asked:
-        options = parse(words)
-        load_config(getattr(options, "config_file", ""), getattr(options, "opts", []))
+        parse_comining(words)
 
 
 def test_script_that_appends_images(tmp_path, monkeypatch):
@@ -128,7 +159,7 @@ def test_script_that_appends_images(tmp_path, monkeypatch):
     }
     (tmp_path / "mydata" / "train.json").write_text(json.dumps(before))
     monkeypatch.chdir(tmp_path)
-    exec(script((ROOT / "docs" / "your_data.md").read_text(), "add_images.py"), {})
+    exec(script((ROOT / "docs" / "own_config.md").read_text(), "add_images.py"), {})
     dataset, report = read_coco("mydata/train_all.json", folder)
     check_images(dataset["images"], folder, report)
     note_unlisted(dataset["images"], folder, report)

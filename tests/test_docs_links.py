@@ -1,4 +1,7 @@
-"""Links of the documentation, without a network: `make docs` checks those between its own pages."""
+"""Links of the documentation and paths that it names, without a network.
+
+`make docs` checks those between its own pages.
+"""
 
 import re
 from pathlib import Path
@@ -7,11 +10,18 @@ from urllib.parse import urlsplit
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "datasets" / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
-LINK = re.compile(r"\]\(([^)]*)\)|<(https?:[^>]*)>")
-#: Commands and configs of the project.
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    ROOT / "datasets" / "README.md",
+    *sorted(ROOT.glob("docs/**/*.md")),
+]
+LINK = re.compile(r"\]\(([^)]*)\)|<(https?:[^>]*)>|^\[[^\]]+\]: (.*)$", re.M)
+#: What is named by a reference, to be found at the end of the page.
+REFERENCE = re.compile(r"\[[^\]\"]+\]\[([^\]\"]+)\]")
+#: Commands, configs, and files and folders of the project between backticks.
 NAMED = re.compile(
     r"(?:(?<=python )(?:datasets|tools)/[\w/]+|(?<![\w./-])configs/[\w./-]+)\.(?:py|yaml)"
+    r"|(?<=`)(?:comining|tests|tools|docs|configs)/(?:[\w./]*(?:\.\w+|/))?(?=`)"
 )
 
 
@@ -19,6 +29,7 @@ def problems(text: str, folder: Path) -> list[str]:
     """The links of a Markdown text in a folder that lead nowhere, as far as can be told here."""
     links = ["".join(found) for found in LINK.findall(text)]
     bad = [link for link in links if not (is_address(link) or is_local(link, folder))]
+    bad += [name for name in REFERENCE.findall(text) if f"\n[{name}]: " not in text]
     return bad + [name for name in NAMED.findall(text) if not (ROOT / name).exists()]
 
 
@@ -52,7 +63,10 @@ def test_links_lead_somewhere(page):
         ("[a](https://arxiv/abs/1)", ["https://arxiv/abs/1"]),
         ("[a](https://arxiv.org/abs /1)", ["https://arxiv.org/abs /1"]),
         ("[a]()", [""]),
-        ("python tools/plot_run.py; python tools/gone.py", ["tools/gone.py"]),
+        ("python tools/benchmark.py; python tools/gone.py", ["tools/gone.py"]),
+        ("[a][b], [c][d]\n\n[b]: docs/training.md", ["d"]),
+        ("[a][b]\n\n[b]: docs/gone.md", ["docs/gone.md"]),
+        ("`comining/modeling/losses.py`, `comining/gone.py`", ["comining/gone.py"]),
         ("configs/demo.yaml, `configs/lazy/gone.py`, my.yaml", ["configs/lazy/gone.py"]),
     ],
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 from .completion import MINED, info_of
 from .decisions import Decisions, Outcome
+from .known import known_after_review
 
 #: What `apply_decisions` counts, beside what became of the boxes that were not reviewed.
 COUNTS = (
@@ -30,7 +31,9 @@ def apply_decisions(
 
     A mined box that was accepted, changed or not, keeps its id and loses ``score`` and ``origin``:
     it is an annotation like the others. What was rejected is gone. A box that was moved loses its
-    ``segmentation``, which no longer fits. Finished images have ``finished`` true.
+    ``segmentation``, which no longer fits. Finished images have ``finished`` true, and all
+    categories in ``exhaustive_category_ids``. What was drawn or accepted is no longer absent from
+    its image.
 
     Args:
         dataset: in COCO format, completed and `numbered`; it isn't changed.
@@ -59,9 +62,10 @@ def apply_decisions(
             annotations.append(_reviewed(annotation, outcome))
     drawn = list(_drawn(outcomes, dataset["annotations"]))
     counts["drawn"] = len(drawn)
-    images = [{**x, "finished": True} if x["id"] in finished else x for x in dataset["images"]]
+    annotations += drawn
     info = {**info_of(dataset), "reviewed": dict(counts)}
-    return {**dataset, "info": info, "images": images, "annotations": annotations + drawn}
+    images = known_after_review(dataset, annotations, finished)
+    return {**dataset, "info": info, "images": images, "annotations": annotations}
 
 
 def _what_became(is_mined: bool, outcome: Outcome) -> str:

@@ -34,7 +34,7 @@ def sound_annotations(
     """
     boxes = np.array([x["bbox"] for x in annotations], dtype=np.float64).reshape(-1, 4)
     sizes = {x["id"]: (x["width"], x["height"]) for x in images}
-    known = {x["id"] for x in categories}
+    known = {None, *(x["id"] for x in categories)}  # regions to ignore may be of all
 
     def name(rows: np.ndarray) -> list[Any]:
         return [label(annotations[i], i) for i in np.flatnonzero(rows).tolist()]

@@ -12,7 +12,9 @@ from typing import Any
 from comining.errors import InputError
 
 from .boxes import sound_annotations
-from .image_files import is_leftover, leads_outside, missing_files
+from .image_files import is_leftover, leads_outside, missing_files, named_by_address
+from .known import check_known, repair_known
+from .regions import mark_regions
 from .repeats import merge_categories, merge_images
 from .report import Report
 from .values import repair_info, repair_records
@@ -33,12 +35,13 @@ def read_coco(
 
     Args:
         json_file: in COCO format. Of annotations, ``image_id``, ``category_id`` and ``bbox`` are
-            read, and ``id``, ``iscrowd`` and ``area`` where there are any.
+            read, and ``id``, ``iscrowd``, ``ignore`` and ``area`` where there are any.
         image_root: folder of the images; without it, files are not looked for.
 
     Returns:
         ``images``, ``annotations`` and ``categories``, sound if the report has no error, and the
-        report. What an error was found in is left out as far as that goes.
+        report. Only crowds, which are regions to ignore, may have the ``category_id`` None: they
+        are of all categories. What an error was found in is left out as far as that goes.
 
     Raises:
         InputError: the file is missing, no JSON, or no object.
@@ -56,8 +59,10 @@ def read_repaired(
     """Read an annotation file with all of its annotations, in the form of COCO's format.
 
     Ids, sizes, coordinates and ``iscrowd`` that stand for a number, such as "7", 7.0 or false,
-    become that number. Categories of the same id and name become one, and so do images of the same
-    file and size, with the annotations of all.
+    become that number. Images of LVIS are named as `named_by_address` says. Regions to ignore
+    become crowds with a box, as `mark_regions` says. What the file says besides, as
+    `comining.annotations.known` tells, must make sense. Categories of the same id and name become
+    one, and so do images of the same file and size, with the annotations of all.
 
     Args:
         json_file: in COCO format.
@@ -79,21 +84,28 @@ def read_repaired(
     for key in ("images", "annotations", "categories"):
         records = _list(dataset, key, report)
         setattr(report, f"num_{key}", len(records))
+        if key == "images":
+            records = named_by_address(records, report)
+        elif key == "annotations":
+            records = mark_regions(records)
         usable[key] = repair_records(records, key, report, names_as_ids=names_as_ids)[1]
     categories = merge_categories(usable["categories"], report)
     _check_categories(categories, report)
-    images, annotations = merge_images(usable["images"], usable["annotations"], report)
+    repaired = {**dataset, "images": usable["images"], "categories": categories}
+    repair_info(repaired, report)
+    repair_known(repaired, report)
+    images, annotations = merge_images(repaired["images"], usable["annotations"], report)
     report.add("error", "image ids occur twice", repeated(x["id"] for x in images))
     report.add(
         "note",
         "annotation ids occur twice: training does not mind, but no sparse version can be made",
         repeated(x["id"] for x in annotations if "id" in x),
     )
-    repaired = {**dataset, "images": images, "categories": categories}
+    repaired["images"] = images
     # Images to be evaluated elsewhere come without annotations.
     if repaired.pop("annotations", None) is not None:
         repaired["annotations"] = annotations
-    repair_info(repaired, report)
+    check_known(repaired, report)
     return repaired, report
 
 

@@ -51,13 +51,14 @@ def complete(
 ) -> dict[str, Any]:
     """Add mined boxes to a data set.
 
-    What is there stays as it is. An added annotation has a new id, ``bbox`` clipped to its image
-    and rounded to hundredths of a pixel, ``area``, ``iscrowd`` 0, ``score`` and ``origin`` "mined".
-    Boxes without area inside their image are left out.
+    What is there stays as it is. An added annotation has the id of its box or a new one, ``bbox``
+    clipped to its image and rounded to hundredths of a pixel, ``area``, ``iscrowd`` 0, ``score``
+    and ``origin`` "mined". Boxes without area inside their image are left out.
 
     Args:
         dataset: in COCO format; it isn't changed.
-        mined: by image id, boxes with ``category_id``, ``score`` and ``box``, XYXY in pixels.
+        mined: by image id, boxes with ``category_id``, ``score``, ``box``, XYXY in pixels, and,
+            all or none of them, an ``id`` that is new to the data set.
         record: what ``info["mined"]`` will hold. If the input has one of an earlier completion,
             that will stand under its ``input_mined``.
 
@@ -78,7 +79,7 @@ def complete(
                 continue
             annotations.append(
                 {
-                    "id": next_id,
+                    "id": found.get("id", next_id),
                     "image_id": image["id"],
                     "category_id": found["category_id"],
                     "bbox": [left, top, width, height],

@@ -55,6 +55,29 @@ def is_leftover(file_name: str) -> bool:
     return os.path.basename(file_name).startswith("._")
 
 
+def named_by_address(images: list[Any], report: Report) -> list[Any]:
+    """Give images of LVIS, which have no ``file_name``, that of their ``coco_url``.
+
+    Args:
+        images: as a file has them; they aren't changed.
+        report: gets which were named.
+
+    Returns:
+        The images. A name is the last folder of the address and what follows:
+        "train2017/000000000009.jpg".
+    """
+    named, ids = [], []
+    for image in images:
+        if isinstance(image, dict) and "file_name" not in image:
+            address = image.get("coco_url")
+            if isinstance(address, str):
+                image = {**image, "file_name": "/".join(address.split("/")[-2:])}
+                ids.append(image.get("id"))
+        named.append(image)
+    report.add("repaired", "images have no 'file_name': that of their 'coco_url' taken", ids)
+    return named
+
+
 def missing_files(names: Iterable[str], root: Path) -> list[str]:
     """The names that no file in ``root`` has. Every folder is listed once: that takes less than a
     look at each of a hundred thousand files."""

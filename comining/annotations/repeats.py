@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .known import joined_lists
 from .report import NUM_NAMED, Report
 
 #: Two boxes of one category whose IoU is at least this are taken for the same object.
@@ -115,10 +116,13 @@ def _joined(
     """The first image of each group in place of all, which is what annotations refer to."""
     first_id: dict[int, int] = {}
     others: set[int] = set()
+    lists: dict[int, dict[str, Any]] = {}
     for first, *more in groups:
+        lists[id(first)] = joined_lists([first, *more])
         first_id.update((x["id"], first["id"]) for x in more)
         others.update(map(id, more))
-    return [x for x in images if id(x) not in others], [
+    left = [{**x, **lists.get(id(x), {})} for x in images if id(x) not in others]
+    return left, [
         {**x, "image_id": first_id[x["image_id"]]} if x["image_id"] in first_id else x
         for x in annotations
     ]

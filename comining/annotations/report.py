@@ -36,12 +36,17 @@ class Finding:
 
 @dataclass
 class Report:
-    """What the check of an annotation file found."""
+    """What the check of an annotation file found.
+
+    Attributes:
+        known: how much the file says besides its boxes, such as "regions to ignore".
+    """
 
     json_file: str
     num_images: int = 0
     num_annotations: int = 0
     num_categories: int = 0
+    known: dict[str, int] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
     def add(self, severity: str, text: str, offenders: Iterable[Any]) -> None:
@@ -59,11 +64,14 @@ class Report:
         return any(finding.severity == "error" for finding in self.findings)
 
     def __str__(self) -> str:
-        head = (
-            f"{self.json_file}: {self.num_images} images, {self.num_annotations} annotations, "
-            f"{self.num_categories} categories"
-        )
-        return "\n  ".join([head, *map(str, self.findings)])
+        counts = {
+            "images": self.num_images,
+            "annotations": self.num_annotations,
+            "categories": self.num_categories,
+            **self.known,
+        }
+        numbers = ", ".join(f"{number} {what}" for what, number in counts.items())
+        return "\n  ".join([f"{self.json_file}: {numbers}", *map(str, self.findings)])
 
 
 def short(value: Any) -> str:

@@ -15,6 +15,7 @@ from comining.errors import InputError
 
 from .completion import MINED, info_of
 from .exchange_boxes import ReviewedBox
+from .known import known_after_review
 
 #: A box that comes back is the same as before if no edge has moved by more than this, in pixels.
 #: CVAT rounds to hundredths.
@@ -52,9 +53,10 @@ def apply_review(
     """
     category_ids = {x["name"]: x["id"] for x in dataset["categories"]}
     counts = Counter(dict.fromkeys(COUNTS, 0))
-    annotations = []
+    # No tool shows regions that are to be ignored for all categories.
+    annotations = [x for x in dataset["annotations"] if x["category_id"] is None]
     new = []
-    of_image = by_image(dataset["annotations"])
+    of_image = by_image([x for x in dataset["annotations"] if x["category_id"] is not None])
     for image in dataset["images"]:
         before = of_image[image["id"]]
         boxes = reviewed.get(image["id"])
@@ -91,7 +93,8 @@ def apply_review(
              "area": area, "iscrowd": 0}
         )  # fmt: skip
     info = {**info_of(dataset), "reviewed": dict(counts)}
-    return {**dataset, "info": info, "annotations": annotations}, dict(counts)
+    images = known_after_review(dataset, annotations)
+    return {**dataset, "info": info, "images": images, "annotations": annotations}, dict(counts)
 
 
 def _is_same(

@@ -32,6 +32,8 @@ def cvat_dataset(dataset: Mapping[str, Any]) -> dict[str, Any]:
     new_ids = {x["id"]: number for number, x in enumerate(dataset["categories"], 1)}
     annotations = []
     for x in numbered(dataset["annotations"]):
+        if x["category_id"] is None:  # a region to ignore, of all categories: CVAT has no such
+            continue
         annotation = {
             "id": x["id"],
             "image_id": x["image_id"],

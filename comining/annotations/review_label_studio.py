@@ -33,7 +33,8 @@ def label_studio_tasks(dataset: Mapping[str, Any], image_url: str) -> list[dict[
     weights = mined.get("weights") if isinstance(mined, Mapping) else None
     tasks = []
     for image in dataset["images"]:
-        annotations = of_image[image["id"]]
+        # A region to ignore may be of all categories; Label Studio has no such label.
+        annotations = [x for x in of_image[image["id"]] if x["category_id"] is not None]
         scores = [x["score"] for x in annotations if x.get("origin") == MINED]
         prediction = {
             "model_version": str(weights or "annotated"),

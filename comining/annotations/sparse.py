@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from math import floor
 from operator import itemgetter
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from comining.errors import InputError
 
-from . import omissions
+from . import omissions, verified
 from .draws import draw
 from .sparse_input import repair_dataset
 
@@ -70,7 +70,7 @@ def sparsify(
     Raises:
         InputError: an unknown protocol, or a percentage that is out of range or has no meaning.
     """
-    share = Fraction(str(_checked_percent(protocol, percent) or 0)) / 100
+    share = _share(_checked_percent(protocol, percent))
     if protocol not in _PROTOCOLS:
         raise InputError(f"'{protocol}' looks at images, too: use `make_sparse`")
     group_of, num_kept = _PROTOCOLS[protocol]
@@ -95,6 +95,8 @@ def make_sparse(
     file_name: str,
     record_name: bool = False,
     image_root: Path | None = None,
+    exhaustive_share: float = 0,
+    sources: int | None = None,
 ) -> dict[str, Any]:
     """Make the sparsely annotated version of a COCO data set.
 
@@ -102,40 +104,46 @@ def make_sparse(
     `info["sparse"]` records `protocol`, `percent` (None where it has no meaning), `seed`, for
     omissions as people make them also `parameters` and, of the full original, `input_sha256`
     (`content_hash`) and, if wanted, `input` (its file's name). If the input is a sparse version
-    itself, its own record stands under `input_sparse`.
+    itself, its own record stands under `input_sparse`. What the input says to be known of its
+    images (`comining.annotations.known`) is kept as far as it is still true.
 
     Args:
         dataset: a COCO data set; it isn't changed.
-        protocol: one of `PROTOCOLS` or `omissions.PROTOCOLS`.
+        protocol: one of `PROTOCOLS`, `omissions.PROTOCOLS` or `verified.PROTOCOLS`.
         seed: any integer.
-        percent: to drop, 0 to 100; not for *easy*, *hard*, *extreme* and *keep1*. None means 50.
+        percent: to drop, 0 to 100; not for *easy*, *hard*, *extreme*, *keep1* and *class-subsets*.
+            None means 50.
         file_name: names the file that `dataset` was read from, without folders, in errors.
         record_name: whether `info` names it too, so that `withheld_annotations` finds it.
         image_root: folder of the images, for *hard-to-see* only.
+        exhaustive_share: 0 to 1: of that share of the images (rounded down) nothing is dropped, and
+            they say so. The protocol is applied to the others alone.
+        sources: for *class-subsets* only, at least 2. None means `verified.SOURCES`.
 
     Raises:
-        InputError: as for `sparsify`, `repair_dataset` and `omissions.omit`.
+        InputError: as for `sparsify`, `repair_dataset`, `omissions.omit` and `verified.verify`, or
+            the share is out of range.
     """
     percent = _checked_percent(protocol, percent)
-    if image_root is not None and protocol != "hard-to-see":
-        raise InputError(f"images have no meaning for '{protocol}', only for 'hard-to-see'")
+    _check_options(protocol, image_root, exhaustive_share, sources)
     dataset = repair_dataset(dataset, file_name)
-    annotations = _sorted_by_id(dataset["annotations"])
-    info = dict(dataset.get("info") or {})
     record: dict[str, Any] = {
         "protocol": protocol,
         "percent": percent,
         "seed": seed,
         "input_sha256": content_hash(dataset),
     }
-    if protocol in omissions.PROTOCOLS:
-        share = Fraction(str(percent)) / 100
-        omitted, record["parameters"] = omissions.omit(
-            dataset, protocol, seed=seed, share=share, image_root=image_root
-        )
-        kept = [annotation["id"] not in omitted for annotation in annotations]
-    else:
-        kept = sparsify(annotations, protocol, seed=seed, percent=percent)
+    complete = verified.complete_images(dataset, exhaustive_share, seed)
+    if exhaustive_share:
+        record["exhaustive_share"] = float(exhaustive_share)
+    part = _without_images(dataset, complete)
+    omitted, parameters, looked_through = _choose(
+        part, protocol, seed=seed, percent=percent, image_root=image_root, sources=sources
+    )
+    if parameters is not None:
+        record["parameters"] = parameters
+    dataset = verified.marked(dataset, omitted, complete, looked_through)
+    info = dict(dataset.get("info") or {})
     if record_name:
         record["input"] = file_name
     if "sparse" in info:
@@ -144,8 +152,57 @@ def make_sparse(
         **dataset,
         "info": {**info, "sparse": record},
         "images": _sorted_by_id(dataset["images"]),
-        "annotations": [a for a, keep in zip(annotations, kept, strict=True) if keep],
+        "annotations": _sorted_by_id([x for x in dataset["annotations"] if x["id"] not in omitted]),
     }
+
+
+def _choose(
+    dataset: dict[str, Any],
+    protocol: str,
+    *,
+    seed: int,
+    percent: float | None,
+    image_root: Path | None,
+    sources: int | None,
+) -> tuple[set[int], dict[str, Any] | None, verified.Verified | None]:
+    """The ids to omit, what `info` records of it, and for what images were looked through."""
+    annotations, share = dataset["annotations"], _share(percent)
+    if protocol in omissions.PROTOCOLS:
+        omitted, parameters = omissions.omit(
+            dataset, protocol, seed=seed, share=share, image_root=image_root
+        )
+        return omitted, parameters, None
+    if protocol in verified.PROTOCOLS:
+        number = verified.SOURCES if sources is None else sources
+        chosen = verified.verify(dataset, protocol, seed=seed, share=share, sources=number)
+        return _not_looked_for(annotations, chosen), chosen.parameters, chosen
+    kept = sparsify(annotations, protocol, seed=seed, percent=percent)
+    pairs = zip(annotations, kept, strict=True)
+    return {annotation["id"] for annotation, keep in pairs if not keep}, None, None
+
+
+def _without_images(dataset: dict[str, Any], ids: Collection[int]) -> dict[str, Any]:
+    return {
+        **dataset,
+        "images": [x for x in dataset["images"] if x["id"] not in ids],
+        "annotations": [x for x in dataset["annotations"] if x["image_id"] not in ids],
+    }
+
+
+def _not_looked_for(
+    annotations: Sequence[Mapping[str, Any]], looked_through: verified.Verified
+) -> set[int]:
+    """The ids of the annotations of other categories, crowds too."""
+    return {
+        x["id"]
+        for x in annotations
+        if x["category_id"] is not None
+        and x["category_id"] not in looked_through.exhaustive[x["image_id"]]
+    }
+
+
+def _share(percent: float | None) -> Fraction:
+    return Fraction(str(percent or 0)) / 100
 
 
 def content_hash(dataset: Mapping[str, Any]) -> str:
@@ -184,17 +241,28 @@ def encode(dataset: Mapping[str, Any]) -> Iterator[bytes]:
     yield b"}"
 
 
+def _check_options(
+    protocol: str, image_root: Path | None, exhaustive_share: float, sources: int | None
+) -> None:
+    if image_root is not None and protocol != "hard-to-see":
+        raise InputError(f"images have no meaning for '{protocol}', only for 'hard-to-see'")
+    if sources is not None and protocol != "class-subsets":
+        raise InputError(f"sources have no meaning for '{protocol}', only for 'class-subsets'")
+    if not 0 <= exhaustive_share <= 1:
+        raise InputError(f"the exhaustive share must be within 0 to 1, not {exhaustive_share}")
+
+
 def _checked_percent(protocol: str, percent: float | None) -> float | None:
     """The percentage that a protocol uses; None where it has no meaning."""
-    known = (*PROTOCOLS, *omissions.PROTOCOLS)
+    known = (*PROTOCOLS, *omissions.PROTOCOLS, *verified.PROTOCOLS)
     if protocol not in known:
         raise InputError(f"unknown protocol '{protocol}': choose one of {', '.join(known)}")
-    with_percentage = ("miss", *omissions.PROTOCOLS)
+    with_percentage = ("miss", *omissions.PROTOCOLS, "federated")
     if protocol not in with_percentage:
         if percent is not None:
             raise InputError(
-                f"a percentage has no meaning for '{protocol}', only for 'miss' and for omissions "
-                f"as people make them ({', '.join(omissions.PROTOCOLS)})"
+                f"a percentage has no meaning for '{protocol}', only for 'miss', 'federated' and "
+                f"omissions as people make them ({', '.join(omissions.PROTOCOLS)})"
             )
         return None
     if percent is None:

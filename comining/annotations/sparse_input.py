@@ -9,9 +9,11 @@ from typing import Any
 
 from comining.errors import InputError
 
+from .known import check_known, repair_known
+from .regions import mark_regions
 from .repeats import merge_categories, merge_images
 from .report import Report
-from .values import repair_info, repair_records
+from .values import is_region, repair_info, repair_records
 
 
 def repair_dataset(dataset: Any, file_name: str) -> dict[str, Any]:
@@ -26,19 +28,21 @@ def repair_dataset(dataset: Any, file_name: str) -> dict[str, Any]:
     """
     check_lists(dataset, file_name)
     report = Report(file_name)
-    repaired = dict(dataset)
+    repaired = {**dataset, "annotations": mark_regions(dataset["annotations"])}
     repair_info(repaired, report)
     is_usable = True
     for key in ("images", "annotations", "categories"):
         # What can't be read is told by `check_dataset`, which needs less of a record.
-        repaired[key], usable = repair_records(dataset[key], key, Report(file_name))
+        repaired[key], usable = repair_records(repaired[key], key, Report(file_name))
         is_usable &= len(usable) == len(repaired[key])
+    repair_known(repaired, report)
     if is_usable:
         repaired["categories"] = merge_categories(repaired["categories"], report)
         repaired["images"], repaired["annotations"] = merge_images(
             repaired["images"], repaired["annotations"], report
         )
     check_dataset(repaired, file_name)
+    check_known(repaired, report)
     if report.is_fatal:
         raise InputError(str(report))
     return repaired
@@ -115,12 +119,15 @@ def _annotation_errors(
         ("image_id", image_ids, "an image that is missing"),
         ("category_id", category_ids, "a category that is missing"),
     ):
+        if key == "category_id" and annotation.get(key, 0) is None and is_region(annotation):
+            continue
         if type(annotation.get(key)) is not int:
             yield f"annotations without '{key}' (integer)"
         elif annotation[key] not in known:
             yield f"annotations of {what}"
-    if type(annotation.get("iscrowd", 0)) is not int or annotation.get("iscrowd", 0) not in (0, 1):
-        yield "annotations whose 'iscrowd' is not 0 or 1"
+    for key in ("iscrowd", "ignore"):
+        if type(annotation.get(key, 0)) is not int or annotation.get(key, 0) not in (0, 1):
+            yield f"annotations whose {key!r} is not 0 or 1"
     box = annotation.get("bbox")
     if not (isinstance(box, list) and len(box) == 4 and all(type(x) in (int, float) for x in box)):
         yield "annotations without 'bbox' (four numbers: x, y, width, height)"

@@ -10,7 +10,7 @@ import math
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from .report import Report, short
@@ -26,6 +26,8 @@ LARGEST_AREA = 1e10
 
 _WHOLE = re.compile(r"\s*[+-]?[0-9]{1,20}(\.0*)?\s*")
 _NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
+#: What makes an annotation a region to ignore; the last two are Open Images'.
+_REGION_FLAGS = ("iscrowd", "ignore", "IsGroupOf", "isgroupof")
 _FLAGS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 
 
@@ -74,6 +76,8 @@ def repair_records(
         for name, read, kind, is_optional in fields:
             value = record.get(name)
             if value is None and is_optional and name not in record:
+                continue
+            if value is None and name == "category_id" and _is_of_all_categories(record):
                 continue
             meant = read(value)
             if meant is value:
@@ -124,6 +128,11 @@ def read_flag(value: Any) -> Any:
     return _FLAGS.get(value.strip().lower(), UNUSABLE) if isinstance(value, str) else UNUSABLE
 
 
+def is_region(annotation: Mapping[str, Any]) -> bool:
+    """Whether an annotation is a region to ignore, not an object."""
+    return 1 in [read_flag(annotation[flag]) for flag in _REGION_FLAGS if flag in annotation]
+
+
 def read_id(value: Any) -> Any:
     """The number that an id stands for or, if it is a name, the name."""
     number = _read_whole(value)
@@ -133,6 +142,10 @@ def read_id(value: Any) -> Any:
 def is_usable_area(value: Any) -> bool:
     """Whether it is a positive number, and none that COCO's evaluation ignores as too large."""
     return type(value) in (int, float) and 0 < value <= LARGEST_AREA
+
+
+def _is_of_all_categories(record: dict[str, Any]) -> bool:
+    return "category_id" in record and is_region(record)
 
 
 def _is_finite(value: float) -> bool:
@@ -226,6 +239,7 @@ _FIELDS = {
         _Field("category_id", _read_whole, _WHOLE_KIND),
         _Field("bbox", _read_box, "a list of four numbers: x, y, width and height"),
         _Field("iscrowd", read_flag, "0 or 1", is_optional=True),
+        _Field("ignore", read_flag, "0 or 1", is_optional=True),
         _Field("score", _read_score, "a number, or missing", is_optional=True),
     ],
 }

@@ -15,17 +15,32 @@ from comining.errors import InputError, PartialError
 #: In the order of ``comining --help``; each stands in the module of its name.
 COMMANDS = (
     "complete",
+    "audit",
+    "mine",
     "review",
     "accept",
     "check",
+    "annotate-known",
+    "sparsify",
+    "prepare",
     "train",
     "evaluate",
+    "predict",
+    "export",
     "show",
     "plot",
     "study",
     "demo",
     "install-detectron2",
 )
+_GOES_ON = "the same command goes on from here"
+#: By command, how to go on after an interruption.
+_AFTER_INTERRUPTION = {
+    "complete": _GOES_ON,
+    "mine": _GOES_ON,
+    "study": _GOES_ON,
+    "train": "--resume goes on from the last checkpoint",
+}
 
 
 class Commands(click.Group):
@@ -38,6 +53,10 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         return importlib.import_module(f"comining.cli.{cmd_name.replace('-', '_')}").command
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        # The usage tells the two options; all the rest is to fit on one screen.
+        self.format_commands(ctx, formatter)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args[0] not in COMMANDS and not args[0].startswith("-"):
@@ -59,7 +78,8 @@ class Commands(click.Group):
                 raise
             _end("this needs detectron2; `comining install-detectron2` installs it", 2)
         except KeyboardInterrupt:
-            print("\ninterrupted: the same command goes on from here", file=sys.stderr)
+            hint = _AFTER_INTERRUPTION.get(ctx.invoked_subcommand or "")
+            print("\ninterrupted" + (f": {hint}" if hint else ""), file=sys.stderr)
             sys.exit(130)
 
 
@@ -69,15 +89,12 @@ def _end(error: Exception | str, code: int) -> NoReturn:
 
 
 @click.group(
-    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=Commands,
+    options_metavar="[-h] [--version]",
+    subcommand_metavar="COMMAND ...",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit code: 0; 1 if what is named failed; 2 for wrong use or unusable input.",
 )
 @click.version_option(package_name="comining")
 def main() -> None:
-    """Detectors from images in which only some of the objects are boxed, and the missing boxes.
-
-    \b
-    comining complete photos/ half_annotated.json --output completed/
-
-    The exit code is 0, 1 if what is named failed, or 2 for wrong use and for input that can't be
-    used.
-    """
+    """Detect objects, learning from images in which only some of them are boxed."""

@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from . import options
+from .running import restart_with_every_gpu
 
 
-@click.command()
+@click.command(short_help="Find the objects that half-finished annotations lack.")
 @click.argument("images", type=click.Path(file_okay=False, path_type=Path))
 @click.argument("annotations", type=click.Path(path_type=Path))
 @options.output("Folder for all that is written.")
@@ -44,9 +45,10 @@ def command(
     from tabulate import tabulate
 
     from comining.completion import complete
-    from comining.completion.result import advice, summary
+    from comining.completion.result import advice, interval_text, summary
     from comining.errors import PartialError
 
+    restart_with_every_gpu(device)
     done = complete(
         images,
         annotations,
@@ -64,10 +66,17 @@ def command(
         return
     if not quiet:
         rows = [
-            (x["name"], x["annotated"], x["added"], x["precision"], x["threshold"])
+            (
+                x["name"],
+                x["annotated"],
+                x["added"],
+                x["precision"],
+                interval_text(x),
+                x["threshold"],
+            )
             for x in done.categories[:10]
         ]
-        head = ("category", "annotated", "added", "expected right", "from score")
+        head = ("category", "annotated", "added", "expected right", "90 %", "from score")
         click.echo(tabulate(rows, head, floatfmt=".2f"))
         number = sum(x["annotated"] for x in done.categories)
         click.echo(summary(len(done.dataset["images"]), number, done.categories, done.recall))

@@ -12,7 +12,7 @@ import click
 from . import options
 
 
-@click.command()
+@click.command(short_help="Try it all on generated scenes, in some minutes.")
 @options.output("Folder for all that is written.")
 def command(output: Path) -> None:
     """Make scenes, train on half of their annotations, evaluate, and show what was mined."""

@@ -8,9 +8,10 @@ import click
 
 from . import options
 from .running import run_and_show
+from .settings import WithSettings, with_settings
 
 
-@click.command()
+@click.command(cls=WithSettings, short_help="Evaluate a trained detector.")
 @options.config
 @options.weights
 @options.output("Folder for all that is written. [default: the config's OUTPUT_DIR]", False)
@@ -18,7 +19,7 @@ from .running import run_and_show
 @options.num_gpus
 @options.quiet
 @options.as_json
-@options.settings
+@with_settings
 def command(
     config: str,
     weights: str,

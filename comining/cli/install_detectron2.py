@@ -16,7 +16,7 @@ from comining.installation.detectron2 import (
 )
 
 
-@click.command()
+@click.command(short_help="Install detectron2, which no package index has.")
 @click.option(
     "--route",
     type=click.Choice(ROUTES),

@@ -6,16 +6,34 @@ from typing import Any, TypeVar
 
 import click
 
+from comining.config_files import find_config
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def images(required: bool = True) -> Callable[[Command], Command]:
+def images(
+    required: bool = True, what: str = "Folder of the images."
+) -> Callable[[Command], Command]:
     return click.option(
         "--images",
         type=click.Path(file_okay=False, path_type=Path),
         required=required,
-        help="Folder of the images.",
+        help=what,
     )
+
+
+def coco_file(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
+    """A callback that tells what to do with a folder of annotation files."""
+    if value is not None and value.is_dir():
+        kinds = sorted({x.suffix for x in value.iterdir() if x.suffix in (".xml", ".txt")})
+        holds = f" of {' and '.join(kinds)} files" if kinds else ""
+        raise click.BadParameter(
+            f"{value} is a folder{holds}; this takes one COCO file (.json): convert it first, as "
+            "docs/own_config.md shows. `comining complete` takes it as it is",
+            ctx,
+            parameter,
+        )
+    return value
 
 
 def annotations(required: bool = True) -> Callable[[Command], Command]:
@@ -23,7 +41,8 @@ def annotations(required: bool = True) -> Callable[[Command], Command]:
         "--annotations",
         type=click.Path(path_type=Path),
         required=required,
-        help="Annotation file or folder.",
+        callback=coco_file,
+        help="COCO file of the annotations.",
     )
 
 
@@ -31,10 +50,21 @@ def output(what: str, required: bool = True) -> Callable[[Command], Command]:
     return click.option("--output", type=click.Path(path_type=Path), required=required, help=what)
 
 
+def _no_empty_name(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+    if not value:
+        raise click.BadParameter("which model? Name its weights", ctx, parameter)
+    return value
+
+
 config = click.option(
-    "--config", required=True, help="Config file, or the name of one of the package (hard_R50)."
+    "--config",
+    required=True,
+    callback=lambda _ctx, _parameter, value: find_config(value),
+    help="Config file, or the name of one of the package (hard_R50).",
 )
-weights = click.option("--weights", required=True, help="Weights of the trained model.")
+weights = click.option(
+    "--weights", required=True, callback=_no_empty_name, help="Weights of the trained model."
+)
 device = click.option("--device", help="cpu, cuda, cuda:1, ... [default: a GPU if there is one]")
 num_gpus = click.option(
     "--num-gpus", type=click.IntRange(1), default=1, show_default=True,
@@ -42,7 +72,13 @@ num_gpus = click.option(
 )  # fmt: skip
 quiet = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-settings = click.argument("settings", nargs=-1, metavar="[KEY VALUE]...")
+
+
+def batch_size(default: int) -> Callable[[Command], Command]:
+    return click.option(
+        "--batch-size", type=click.IntRange(1), default=default, show_default=True,
+        help="Images at a time, in each process.",
+    )  # fmt: skip
 
 
 def echo_accepted(path: Path, counts: dict[str, int]) -> None:

@@ -9,7 +9,7 @@ import click
 from . import options
 
 
-@click.command()
+@click.command(short_help="Plot losses, mined labels and AP of trainings.")
 @click.argument("folders", type=click.Path(path_type=Path), nargs=-1, required=True)
 @options.output(
     "The picture, written as .png and .svg. [default: FOLDER/curves, or FOLDER/comparison in the "

@@ -11,7 +11,7 @@ from . import options
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command(short_help="Look through mined boxes in the browser, and decide.")
 @click.argument("target", type=click.Path(exists=True, path_type=Path), metavar="DIR|FILE")
 @options.images(required=False)
 @click.option("--full", type=FILE, help="Full original of sparse annotations, to compare with.")
@@ -46,7 +46,8 @@ def command(
 
     DIR is what `comining complete` wrote; a FILE in COCO format, some of whose annotations have
     "origin": "mined", needs --images. Each decision is saved at once, to DIR/decisions.jsonl or
-    FILE.decisions.jsonl; the same command goes on later. `comining accept` applies them.
+    FILE.decisions.jsonl; the same command goes on later. `comining accept` applies them. With
+    --sample, N of all that may be added are judged: `comining complete` then goes by them.
 
     \b
     comining review completed/
@@ -81,6 +82,8 @@ def command(
     else:
         number = reviewing.serve(review, shown, port, _tell_address, not no_browser)
         click.echo(f"\ndecisions in {review.decisions}: {number}; `comining accept` applies them")
+        if sample is not None and review.proposals is not None and review.proposals.exists():
+            click.echo("the same `comining complete` chooses by them what is added")
 
 
 def _tell_address(url: str) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+
+from .settings import overrides
 
 
 def run_and_show(
@@ -25,7 +29,7 @@ def run_and_show(
     """Run, then print the metrics.
 
     Args:
-        config: its path or name.
+        config: its path.
         own: values of keys that have options of their own; None for the config's.
         settings: keys and values in turn.
         num_gpus: processes.
@@ -33,19 +37,21 @@ def run_and_show(
         quiet: print nothing.
         as_json: print the metrics as JSON.
     """
-    from comining.config_files import find_config
     from comining.engine import launch, load_config
     from comining.engine.run import quiet_main
+    from comining.engine.setup import check_weights
 
-    opts = [*settings, *(str(x) for pair in own.items() if pair[1] is not None for x in pair)]
+    if weights := own.get("MODEL.WEIGHTS"):
+        check_weights(weights)
+    opts = overrides(settings, own)
     args = argparse.Namespace(
-        config_file=find_config(config), opts=opts, resume=resume, eval_only=eval_only,
+        config_file=config, opts=opts, resume=resume, eval_only=eval_only,
         quiet=quiet, num_gpus=num_gpus, num_machines=1, machine_rank=0, dist_url="auto",
     )  # fmt: skip
     launch(quiet_main, args)
-    if quiet and not as_json:
+    if (quiet and not as_json) or os.environ.get("RANK", "0") != "0":  # of torchrun's processes
         return
-    folder = Path(load_config(args.config_file, opts).OUTPUT_DIR)
+    folder = Path(load_config(config, opts).OUTPUT_DIR)
     results = folder / "results.json"
     metrics = json.loads(results.read_text()) if results.is_file() else {}
     if as_json:
@@ -55,6 +61,20 @@ def run_and_show(
         shown = (f"{key} {value:.1f}" for key, value in values.items() if value is not None)
         click.echo(f"{name}: {', '.join(shown)}")
     click.echo(f"all that was logged: {folder / 'log.txt'}")
+
+
+def restart_with_every_gpu(device: str | None) -> None:
+    """Where several GPUs are to be used, become torchrun with this command in a process for each.
+
+    Args:
+        device: that was asked for; None or "cuda" for all GPUs there are.
+    """
+    import torch
+
+    number = torch.cuda.device_count()
+    if number > 1 and device in (None, "cuda") and "LOCAL_RANK" not in os.environ:
+        torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={number}"]
+        os.execv(sys.executable, [sys.executable, *torchrun, "-m", "comining", *sys.argv[1:]])
 
 
 def _tables(metrics: Mapping[str, Any], name: str = "") -> list[tuple[str, Mapping[str, Any]]]:

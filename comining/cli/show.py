@@ -7,16 +7,17 @@ from pathlib import Path
 import click
 
 from . import options
+from .settings import WithSettings, overrides, with_settings
 
 
-@click.command()
+@click.command(cls=WithSettings, short_help="Draw what a trained model mines on some images.")
 @options.config
 @options.weights
 @options.output("The picture, .png or .pdf.")
 @click.option(
     "--num-images", type=click.IntRange(1), default=8, show_default=True, help="How many to show."
 )
-@options.settings
+@with_settings
 def command(
     config: str, weights: str, output: Path, num_images: int, settings: tuple[str, ...]
 ) -> None:
@@ -24,6 +25,6 @@ def command(
     from comining.completion.show import show_mined
     from comining.engine import load_config
 
-    cfg = load_config(config, [*settings, "MODEL.WEIGHTS", weights])
+    cfg = load_config(config, overrides(settings, {"MODEL.WEIGHTS": weights}))
     show_mined(cfg, output, num_images)
     click.echo(output)

@@ -11,7 +11,7 @@ from . import options
 from .signals import end_as_if_interrupted
 
 
-@click.command()
+@click.command(short_help="Compare methods on protocols, with several seeds.")
 @click.argument("study", type=click.Path(path_type=Path))
 @options.output("Folder of the study.")
 @click.option(

@@ -8,9 +8,10 @@ import click
 
 from . import options
 from .running import run_and_show
+from .settings import WithSettings, with_settings
 
 
-@click.command()
+@click.command(cls=WithSettings, short_help="Train a detector, and evaluate it.")
 @options.config
 @options.output("Folder for all that is written. [default: the config's OUTPUT_DIR]", False)
 @click.option("--weights", help="Weights to begin with. [default: the config's]")
@@ -19,7 +20,7 @@ from .running import run_and_show
 @options.num_gpus
 @options.quiet
 @options.as_json
-@options.settings
+@with_settings
 def command(
     config: str,
     output: Path | None,

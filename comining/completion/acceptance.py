@@ -9,12 +9,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from comining.annotations.accepted import apply_decisions
-from comining.annotations.decisions import numbered, read_decisions
+from comining.annotations.decisions import read_decisions
 from comining.annotations.sparse import encode
 from comining.errors import InputError
 from comining.output_file import check_output, write_atomically
 
 from .gallery_data import read_completed
+from .proposals import read_proposals, with_proposals
 from .review_files import ReviewFiles
 
 #: Reads and writes annotations of many formats.
@@ -43,14 +44,16 @@ def accept(
         InputError: there are no decisions, they are not about this data set, or a file can't be
             read or written.
     """
-    dataset = numbered(read_completed(review.completed, review.images))
+    dataset = read_completed(review.completed, review.images)
+    proposals = read_proposals(review.proposals)
     decisions = decisions or review.decisions
     if not decisions.is_file():
         raise InputError(
             f"there are no decisions in {decisions}: make them with `comining review` first, or "
             "name the file that its page saved with --decisions"
         )
-    made = read_decisions(decisions, dataset)
+    made = read_decisions(decisions, with_proposals(dataset, proposals))
+    dataset = with_proposals(dataset, proposals, made.outcomes())
     result = apply_decisions(dataset, made, keep_unreviewed=keep_unreviewed)
     return write_accepted(review, result, output), result["info"]["reviewed"]
 

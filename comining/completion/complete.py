@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from detectron2.utils import comm
 
 from comining.annotations.completion import MINED
 from comining.engine import launch
@@ -29,7 +29,8 @@ class Completion:
         dataset: the completed annotations in COCO format; those added have ``origin`` "mined" and
             a ``score``.
         categories: for each category ``name``, ``annotated``, ``added``, ``precision`` (expected
-            of what was added), ``recall`` (of withheld boxes) and ``threshold``; None where it
+            of what was added), ``precision_low`` and ``precision_high`` (which hold it with a
+            probability of 90 %), ``recall`` (of withheld boxes) and ``threshold``; None where it
             can't be known.
         recall: the share of all withheld boxes that was found; None if none was withheld.
         unreadable: by image id, why an image was left out.
@@ -77,7 +78,8 @@ def complete(
     """Train on half-finished annotations and add the boxes that are missing.
 
     The same call goes on where it was interrupted. ``output/config.yaml`` may be edited in between;
-    then the training begins anew.
+    then the training begins anew. After a review, what was decided stays so, and what else is added
+    is chosen anew, by what a judged sample (`comining review --sample`) showed.
 
     Args:
         images: folder of the images.
@@ -120,12 +122,10 @@ def complete(
         resume=True,
         eval_only=False,
     )
-    folder = Folder(output)
-    with folder.make():
-        launch(_run, args)
-    if dry_run or not comm.is_main_process():
+    launch(_run, args)
+    if dry_run or int(os.environ.get("RANK", "0")) > 0:
         return None
-    return Completion(**read_result(folder))
+    return Completion(**read_result(Folder(output)))
 
 
 def _run(args: argparse.Namespace) -> None:

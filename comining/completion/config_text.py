@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import yaml
+
+from comining.errors import InputError
 
 
 class Choice(NamedTuple):
@@ -75,3 +78,21 @@ def _lines(
 def _comment(text: str, depth: int) -> list[str]:
     indent = "  " * depth
     return [f"{indent}# {line}" for line in textwrap.wrap(text, 96 - len(indent))]
+
+
+def replaced(text: str, name: str, value: int, why: str) -> str:
+    """A config's text with another value of a setting, and another reason above it.
+
+    Args:
+        text: from `config_text`, perhaps edited.
+        name: the last part of the key, which stands there once.
+        value, why: what is to be there.
+
+    Raises:
+        InputError: it isn't there.
+    """
+    pattern = re.compile(rf"^( *)(?:# .*\n *)*{name}: .*$", re.MULTILINE)
+    changed, number = pattern.subn(rf"\g<1># {why}\n\g<1>{name}: {value}", text, count=1)
+    if number != 1:
+        raise InputError(f"config.yaml lacks {name}: put it back, or remove the file")
+    return changed

@@ -14,6 +14,10 @@ from comining.modeling.labels import HIT_IOU, pairwise_iou
 
 #: What a detection is near to, and whether it has that object's class and place.
 NEW, ANNOTATED, WITHHELD = range(3)
+#: Whether a person decided about a detection, and whether it was drawn for that by chance.
+UNDECIDED, DECIDED, SAMPLED = range(3)
+#: Boxes of lower scores are never added.
+LOWEST = 0.15
 
 
 class Evidence(NamedTuple):
@@ -24,7 +28,9 @@ class Evidence(NamedTuple):
         scores: (M,) in [0, 1].
         boxes: (M, 4) XYXY in pixels.
         near: (M,) `NEW`, `ANNOTATED` or `WITHHELD`.
-        right: (M,) bool, whether it is on the object that it is near to, with its class.
+        right: (M,) bool, whether it is on the object that it is near to, with its class; of a
+            decided one, what the person said.
+        decided: (M,) `UNDECIDED`, `DECIDED` or `SAMPLED`; of new ones only.
         found_at: (W,) by withheld object, the best score of a right detection; -1 for none.
         withheld_classes: (W,) int64.
     """
@@ -35,13 +41,19 @@ class Evidence(NamedTuple):
     boxes: np.ndarray
     near: np.ndarray
     right: np.ndarray
+    decided: np.ndarray
     found_at: np.ndarray
     withheld_classes: np.ndarray
 
     def of_class(self, class_: int) -> Evidence:
         rows, objects = self.classes == class_, self.withheld_classes == class_
-        detections = (field[rows] for field in self[:6])
-        return Evidence(*detections, *(field[objects] for field in self[6:]))
+        detections = (field[rows] for field in self[:7])
+        return Evidence(*detections, *(field[objects] for field in self[7:]))
+
+    @property
+    def is_proposal(self) -> np.ndarray:
+        """(M,) bool, whether it may be added."""
+        return (self.near == NEW) & (self.scores >= LOWEST)
 
     def recall(self, threshold: float) -> float:
         """The share of withheld objects found at this score or above; NaN without any."""
@@ -88,6 +100,7 @@ def _compare(found: Mined, record: Mapping[str, Any]) -> Evidence:
         boxes=boxes,
         near=near,
         right=right,
+        decided=np.full(len(boxes), UNDECIDED),
         found_at=np.where(hits, scores[:, None], -1.0).max(0, initial=-1),
         withheld_classes=withheld[1],
     )

@@ -26,7 +26,7 @@ from .review_files import ReviewFiles
 def to_cvat(review: ReviewFiles, output: Path) -> str:
     """Write a file that CVAT imports. Returns what its user must know."""
     check_output(output, review.completed)
-    dataset = read_completed(review.completed, review.images)
+    dataset = read_completed(review.completed, None)
     content = encode(cvat_dataset(dataset))
     write_atomically(output, lambda file: file.writelines(content))
     names = ", ".join(x["name"] for x in dataset["categories"])
@@ -39,7 +39,7 @@ def to_label_studio(review: ReviewFiles, output: Path, image_url: str) -> str:
     Returns what its user must know, with the labelling interface of the project.
     """
     check_output(output, review.completed)
-    dataset = read_completed(review.completed, review.images)
+    dataset = read_completed(review.completed, None)
     tasks = label_studio_tasks(dataset, image_url)
     write_atomically(output, lambda file: file.write(json.dumps(tasks).encode()))
     return (
@@ -64,7 +64,7 @@ def take_back(
     Raises:
         InputError: a file can't be used or written.
     """
-    dataset = read_completed(review.completed, review.images)
+    dataset = read_completed(review.completed, None)
     reviewed = read_review(exported, dataset)
     result, counts = apply_review(dataset, reviewed)
     return write_accepted(review, result, output), counts

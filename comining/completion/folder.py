@@ -49,6 +49,12 @@ class Folder:
         self.best_weights = self.training / "best.pth"
         self.final_weights = self.training / "model_final.pth"
         self.mined = self.path / "mined.json"
+        #: All that may be added, and what it is judged by.
+        self.proposals = self.path / "proposals.json"
+        self.evidence = self.path / "evidence.npz"
+        #: What a reviewer decided, and the ids of what was drawn by chance to be decided about.
+        self.decisions = self.path / "decisions.jsonl"
+        self.sample = self.path / "sample.json"
         self.completed = self.path / "completed.json"
         self.report = self.path / "report.html"
         self.review = self.path / "review.html"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from operator import itemgetter
@@ -26,12 +27,12 @@ HIT_IOU = 0.5
 Annotation = dict[str, Any]
 
 
-def read_completed(json_file: Path, image_root: Path) -> dict[str, Any]:
+def read_completed(json_file: Path, image_root: Path | None) -> dict[str, Any]:
     """A completed data set in COCO format.
 
     Args:
         json_file: its file. Annotations with ``origin`` "mined" are mined and have a ``score``.
-        image_root: folder of the images, which must be there.
+        image_root: folder of the images, which must be there; None if they don't matter.
 
     Raises:
         InputError: the file can't be used.
@@ -39,9 +40,9 @@ def read_completed(json_file: Path, image_root: Path) -> dict[str, Any]:
     dataset, report = read_coco(json_file, image_root)
     check_scores(dataset["annotations"], report)
     if report.is_fatal:
-        raise InputError(str(report))
+        raise InputError(f"{json_file} can't be used. {report}")
     if report.findings:
-        logger.warning(report)
+        print(report, file=sys.stderr)
     return dataset
 
 

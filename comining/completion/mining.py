@@ -1,23 +1,17 @@
-"""Mining the data set of a completion and choosing what is added."""
+"""Mining the data set of a completion."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, DatasetMapper
 
 from comining.engine.miner import Mined, build_miner
 from comining.engine.mining_run import PartialResults, mine_dataset
 from comining.modeling.adaptive import FLOOR
-
-from .evidence import NEW, Evidence
-from .thresholds import Chosen
 
 
 def mine(
@@ -57,21 +51,3 @@ def mine(
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def new_boxes(
-    evidence: Evidence, chosen: list[Chosen], category_ids: list[int]
-) -> dict[int, list[dict[str, Any]]]:
-    """By image id, the detections that are added, as `annotations.completion.complete` wants."""
-    least = np.array([x.threshold for x in chosen])
-    rows = (evidence.near == NEW) & (evidence.scores >= least[evidence.classes])
-    added = defaultdict(list)
-    for row in np.flatnonzero(rows):
-        added[int(evidence.image_ids[row])].append(
-            {
-                "category_id": category_ids[evidence.classes[row]],
-                "score": float(evidence.scores[row]),
-                "box": evidence.boxes[row].tolist(),
-            }
-        )
-    return added

@@ -13,8 +13,7 @@ from .config_text import Choice
 from .machine import Machine
 
 #: The median object is to have an edge of this many network pixels, if the budget allows.
-WANTED_EDGE = 28.0
-COCO_WEIGHTS = "detectron2://COCO-Detection/retinanet_R_50_FPN_3x/190397829/model_final_5bd44e.pkl"
+WANTED_EDGE = 24.0
 #: Network pixels of an image, at most: on a CPU and on a GPU.
 MAX_PIXELS = {"cpu": 56_000, "cuda": 1_066_400}
 #: Network pixels of a batch on a CPU, about.
@@ -77,7 +76,7 @@ def choose_scale(images: np.ndarray, boxes: np.ndarray, machine: Machine) -> Sca
     width, height = np.median(images, axis=0)
     edge = float(np.median(np.sqrt(boxes.prod(1))))
     wanted = min(WANTED_EDGE / edge, MAX_ENLARGED)
-    if machine.is_gpu:  # COCO's weights know objects at the size that COCO's images were seen at
+    if machine.weights:  # they know objects at the size that COCO's images were seen at
         wanted = max(wanted, 800 / min(width, height))
     affordable = (MAX_PIXELS[machine.kind] / (width * height)) ** 0.5
     factor = min(wanted, affordable, MAX_ENLARGED)
@@ -112,8 +111,8 @@ def _size_choices(scale: Scale) -> list[Choice]:
 
 
 def _anchor_choices(anchors: Anchors, machine: Machine) -> list[Choice]:
-    if machine.is_gpu:
-        return []  # COCO's weights belong to COCO's anchors
+    if machine.weights:
+        return []  # they belong to the anchors of the base
     return [
         Choice(
             "MODEL.ANCHOR_GENERATOR.SIZES",
@@ -129,29 +128,34 @@ def _anchor_choices(anchors: Anchors, machine: Machine) -> list[Choice]:
 
 
 def _machine_choices(machine: Machine) -> list[Choice]:
-    device = Choice("MODEL.DEVICE", machine.device, "")
-    if not machine.is_gpu:
-        return [device, Choice("MODEL.WEIGHTS", "", "from scratch: no pretrained weights are used")]
+    choices = [Choice("MODEL.DEVICE", machine.device)]
+    if machine.is_gpu:
+        why = "mixed precision: half of the memory"
+        choices.append(Choice("SOLVER.AMP.ENABLED", True, why))
+    if not machine.weights:
+        why = "from scratch: there are no pretrained weights for this model here"
+        return [*choices, Choice("MODEL.WEIGHTS", "", why)]
     return [
-        device,
-        Choice("MODEL.WEIGHTS", COCO_WEIGHTS, "RetinaNet trained on COCO, downloaded once"),
+        *choices,
+        Choice("MODEL.WEIGHTS", machine.weights, "RetinaNet trained on COCO"),
         Choice("MODEL.COMINING.THRESHOLD", "adaptive", "found while training"),
         Choice("MODEL.COMINING.VIEW.FLIP_PROB", 0.5, "the second view is mirrored at times"),
-        Choice("SOLVER.AMP.ENABLED", True, "mixed precision: half of the memory"),
+        Choice("SOLVER.LR_SCHEDULER_NAME", "WarmupCosineLR", "whatever the number of iterations"),
+        Choice("SOLVER.WARMUP_ITERS", 200),
     ]
 
 
 def _batch_choices(
     scale: Scale, sizes: Mapping[int, tuple[int, int]], machine: Machine
 ) -> list[Choice]:
-    if machine.is_gpu:
-        batch = 4 * machine.num_processes
+    number = machine.num_processes
+    if machine.weights:
         return [
-            Choice(
-                "SOLVER.IMS_PER_BATCH", batch, f"4 images on each of {machine.num_processes} GPUs"
-            ),
-            Choice("SOLVER.BASE_LR", 0.0025 * machine.num_processes, "in proportion to the batch"),
+            Choice("SOLVER.IMS_PER_BATCH", 4 * number, f"4 images on each of {number} GPUs"),
+            Choice("SOLVER.BASE_LR", 0.0025 * number, "in proportion to the batch"),
         ]
+    if machine.is_gpu:
+        return [Choice("SOLVER.IMS_PER_BATCH", 8 * number, f"8 images on each of {number} GPUs")]
     pixels = np.median([w * h * _factor((w, h), scale) ** 2 for w, h in sizes.values()])
     batch = int(np.clip(BATCH_PIXELS // pixels, 4, 8))
     return [Choice("SOLVER.IMS_PER_BATCH", batch, "images, for the memory and pace of a CPU")]

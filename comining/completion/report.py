@@ -18,7 +18,7 @@ from comining.output_file import write_atomically
 from comining.studies.curves import plot_runs
 
 from .folder import Folder
-from .result import summary
+from .result import interval_text, summary
 
 PAGE = Path(__file__).with_name("report.html")
 #: Boxes shown of each kind.
@@ -70,6 +70,7 @@ def _table(rows: Iterable[Mapping[str, Any]]) -> str:
     return "\n".join(
         f"<tr><td>{html.escape(row['name'])}</td><td>{row['annotated']}</td>"
         f"<td>{row['added']}</td><td>{cell(row['precision'], '.0%')}</td>"
+        f"<td>{interval_text(row)}</td>"
         f"<td>{cell(row['recall'], '.0%')}</td><td>{cell(row['threshold'], '.2f')}</td></tr>"
         for row in rows
     )

@@ -9,9 +9,9 @@ from typing import Any
 
 from comining.annotations.coco_file import read_json
 
-from .evidence import NEW, Evidence
+from .evidence import Evidence
 from .folder import Folder
-from .thresholds import Chosen
+from .thresholds import Chosen, is_added
 
 
 def category_rows(
@@ -23,21 +23,28 @@ def category_rows(
     """For each category what `comining.completion.Completion` says of it."""
     annotated = Counter(x["category_id"] for x in dataset["annotations"] if not x.get("iscrowd"))
     names = {x["id"]: x["name"] for x in dataset["categories"]}
+    added = is_added(evidence, [x.threshold for x in chosen])
     rows = []
     for class_, (id_, choice) in enumerate(zip(category_ids, chosen, strict=True)):
-        of_class = evidence.of_class(class_)
-        added = (of_class.near == NEW) & (of_class.scores >= choice.threshold)
         rows.append(
             {
                 "name": names[id_],
                 "annotated": annotated[id_],
-                "added": int(added.sum()),
+                "added": int((added & (evidence.classes == class_)).sum()),
                 "precision": _known(choice.precision),
+                "precision_low": _known(choice.precision_low),
+                "precision_high": _known(choice.precision_high),
                 "recall": _known(choice.recall),
                 "threshold": _known(choice.threshold),
             }
         )
     return rows
+
+
+def interval_text(row: Mapping[str, Any]) -> str:
+    """The interval of a category's precision; empty if nothing was added."""
+    low, high = row["precision_low"], row["precision_high"]
+    return "" if low is None or high is None else f"{low:.2f}-{high:.2f}"
 
 
 def summary(

@@ -29,6 +29,16 @@ class ReviewFiles:
     source: dict[str, Any] | None = None
 
     @property
+    def proposals(self) -> Path | None:
+        """All that might have been added, perhaps not there; None for a file of its own."""
+        return None if self.source is None else self.completed.with_name("proposals.json")
+
+    @property
+    def sample(self) -> Path:
+        """The ids of proposals that were drawn by chance; perhaps not there."""
+        return self.completed.with_name("sample.json")
+
+    @property
     def title(self) -> str:
         return self.completed.name if self.source is None else self.completed.parent.name
 

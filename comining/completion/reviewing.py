@@ -7,16 +7,16 @@ import os
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from comining.annotations.decisions import numbered
 from comining.output_file import check_output
 
 from .gallery import write_gallery
 from .gallery_data import gallery_data, read_completed
+from .proposals import read_proposals, with_proposals
 from .review_files import ReviewFiles
 
 logger = logging.getLogger(__name__)
@@ -61,9 +61,10 @@ def serve(
     from .server import ReviewServer, Running
 
     dataset = read_completed(review.completed, review.images)
-    data = _page_data(dataset, review, shown)
-    log = DecisionLog(review.decisions, numbered(dataset))
+    log = DecisionLog(review.decisions, with_proposals(dataset, read_proposals(review.proposals)))
     try:
+        decided = {x["id"] for x in log.after(0) if "id" in x}
+        data = _page_data(dataset, review, shown, decided)
         running = Running(ReviewServer(review.title, data, review.images, log), port)
         say(running.url)
         if open_browser and _has_display():
@@ -97,13 +98,25 @@ def write_page(review: ReviewFiles, shown: Shown, output: Path, thumbnail_size: 
     write_gallery(output, review.title, data, review.images, thumbnail_size)
 
 
-def _page_data(dataset: dict[str, Any], review: ReviewFiles, shown: Shown) -> dict[str, Any]:
+def _page_data(
+    dataset: dict[str, Any],
+    review: ReviewFiles,
+    shown: Shown,
+    decided: Collection[int | str] = (),
+) -> dict[str, Any]:
+    """For a sample, all that may be added is shown, else what was and what is ``decided``."""
+    proposals = read_proposals(review.proposals)
+    wanted = decided if shown.sample is None else None
+    dataset = with_proposals(dataset, proposals, wanted)
     data = gallery_data(dataset, review.completed, shown.full)
     if shown.sample is None:
         return data
-    from .sample import with_sample
+    from .sample import note_sample, with_sample
 
-    return with_sample(data, shown.sample, shown.seed)
+    data = with_sample(data, shown.sample, shown.seed)
+    if proposals:
+        note_sample(review.sample, data["sample"]["ids"])
+    return data
 
 
 def _has_display() -> bool:

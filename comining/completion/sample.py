@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import random
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from comining.annotations.coco_file import read_json
 from comining.errors import InputError
 from comining.evaluation.proportion import wilson_interval
+from comining.output_file import write_atomically
 
 
 def draw_sample(data: dict[str, Any], number: int, seed: int) -> list[int]:
@@ -43,3 +48,13 @@ def with_sample(data: dict[str, Any], number: int, seed: int) -> dict[str, Any]:
     ids = draw_sample(data, number, seed)
     intervals = [wilson_interval(right, len(ids)) for right in range(len(ids) + 1)]
     return {**data, "sample": {"ids": ids, "intervals": intervals, "level": 0.9}}
+
+
+def note_sample(path: Path, ids: Sequence[int]) -> None:
+    """Add what was drawn to a file: decisions about it, and no others, tell about all proposals.
+
+    Who looks through boxes as they come may decide about the wrong ones alone.
+    """
+    before = read_json(path) if path.exists() else []
+    text = json.dumps(sorted({*before, *ids}))
+    write_atomically(path, lambda file: file.write(text.encode()))

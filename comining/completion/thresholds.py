@@ -2,43 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from .evidence import ANNOTATED, NEW, WITHHELD, Evidence
-
-#: Boxes of lower scores are never added.
-LOWEST = 0.15
-#: So many detections near withheld boxes tell the precision by themselves.
-ENOUGH = 30
-#: Of those that score like the threshold, most are to be right, too: this share of the wanted.
-LOCAL = 0.75
-#: What is nearest to a score, in detections.
-NEIGHBOURS = 20
+from .calibration import Calibration, calibrate
+from .evidence import LOWEST, UNDECIDED, Evidence
 
 
 class Chosen(NamedTuple):
     """What is added of a class.
 
     Attributes:
-        threshold: the lowest score; infinite if nothing is added.
+        threshold: the lowest score; infinite if none is enough.
         precision: the expected share of right ones among what is added; NaN if nothing is.
         recall: the share of withheld objects of the class that is found; NaN without any.
+        precision_low, precision_high: between these, the share of right ones is expected with a
+            probability of 90 %; NaN if nothing is added.
     """
 
     threshold: float
     precision: float
     recall: float
+    precision_low: float = np.nan
+    precision_high: float = np.nan
 
 
 def choose(evidence: Evidence, num_classes: int, precision: float) -> list[Chosen]:
     """Thresholds from which on new boxes are expected to have a wanted precision.
 
-    Where an object is known, it is known what should be detected there. Of the detections near to
-    withheld boxes, whose places were no part of the training, the share that has the right class
-    and place tells the precision; where these are few, that of detections near to annotated boxes
-    helps out.
+    Where an object is known, it is known what should be detected there. So detections near to
+    withheld boxes, whose places were no part of the training, tell by their scores how many have
+    the right class and place: `Calibration`. The new boxes that score at least t are expected to
+    have the mean of what theirs say, and as many are added as keep the wanted one. Boxes that a
+    person decided about are as was decided, whatever their scores.
 
     Args:
         evidence: of the data set.
@@ -48,33 +46,42 @@ def choose(evidence: Evidence, num_classes: int, precision: float) -> list[Chose
     Returns:
         For each class.
     """
-    believed = _precision_by_score(evidence, None)
-    return [
-        _choose(evidence.of_class(class_), believed, precision) for class_ in range(num_classes)
-    ]
+    generator = np.random.default_rng(0)
+    return [_choose(evidence, class_, precision, generator) for class_ in range(num_classes)]
 
 
-def _choose(evidence: Evidence, believed: np.ndarray, wanted: float) -> Chosen:
-    estimated = _precision_by_score(evidence, believed)
-    scores = np.linspace(0, 1, len(estimated))
-    reached = (estimated >= wanted) & (scores >= LOWEST)
-    threshold = float(scores[reached][0]) if reached.any() else np.inf
-    added = (evidence.near == NEW) & (evidence.scores >= threshold)
-    expected = float(estimated[reached][0]) if reached.any() and added.any() else np.nan
-    return Chosen(threshold, expected, evidence.recall(threshold))
+def is_added(evidence: Evidence, thresholds: Sequence[float]) -> np.ndarray:
+    """(M,) bool, which detections are added at the thresholds of the K classes."""
+    scores_enough = evidence.scores >= np.array(thresholds)[evidence.classes]
+    is_undecided = evidence.decided == UNDECIDED
+    return evidence.is_proposal & np.where(is_undecided, scores_enough, evidence.right)
 
 
-def _precision_by_score(evidence: Evidence, believed: np.ndarray | None) -> np.ndarray:
-    """(101,): of detections near to known objects that score at least so much, the right ones."""
-    scores = np.linspace(0, 1, 101)
-    shares = np.zeros((2, len(scores)))
-    numbers = np.zeros((2, len(scores)))
-    for row, kind in enumerate((WITHHELD, ANNOTATED)):
-        of_kind = evidence.near == kind
-        for place, score in enumerate(scores):
-            above = of_kind & (evidence.scores >= score)
-            numbers[row, place] = above.sum()
-            shares[row, place] = evidence.right[above].mean() if above.any() else 0
-    prior = np.zeros(len(scores)) if believed is None else believed
-    in_sample = (shares[1] * numbers[1] + 5 * prior) / (numbers[1] + 5)
-    return (shares[0] * numbers[0] + ENOUGH * in_sample) / (numbers[0] + ENOUGH)
+def _choose(
+    evidence: Evidence, class_: int, wanted: float, generator: np.random.Generator
+) -> Chosen:
+    of_class = evidence.of_class(class_)
+    is_open = of_class.is_proposal & (of_class.decided == UNDECIDED)
+    confirmed = of_class.is_proposal & (of_class.decided != UNDECIDED) & of_class.right
+    calibration = calibrate(evidence, class_)
+    threshold = _threshold(calibration, of_class.scores[is_open], wanted)
+    recall = of_class.recall(threshold)
+    added = of_class.scores[is_open & (of_class.scores >= threshold)]
+    number = len(added) + confirmed.sum()
+    if number == 0:
+        return Chosen(threshold, np.nan, recall)
+    expected = (calibration.chance(added).sum() + confirmed.sum()) / number
+    possible = (calibration.possible_right(added, generator) + confirmed.sum()) / number
+    low, high = np.quantile(possible, (0.05, 0.95))
+    return Chosen(threshold, float(expected), recall, float(low), float(high))
+
+
+def _threshold(calibration: Calibration, scores: np.ndarray, wanted: float) -> float:
+    """The lowest score from which on the wanted precision is expected."""
+    if len(scores) == 0:  # whatever the threshold, nothing is left out
+        return LOWEST
+    scores = np.sort(scores)[::-1]
+    expected = np.cumsum(calibration.chance(scores)) / np.arange(1, len(scores) + 1)
+    is_last_of_equals = np.append(np.diff(scores) != 0, True)
+    reached = np.flatnonzero((expected >= wanted) & is_last_of_equals)
+    return float(scores[reached[-1]]) if len(reached) else np.inf

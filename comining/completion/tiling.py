@@ -18,6 +18,7 @@ from detectron2.data.detection_utils import SizeMismatchError
 from PIL import Image, ImageOps
 
 from comining.annotations.coco_file import read_json
+from comining.annotations.known import ABSENT, EXHAUSTIVE, known_of
 from comining.annotations.sparse import encode
 from comining.annotations.tiles import boxes_in_tile, cover_evenly
 from comining.data.loader import UNREADABLE_OR_ODD, failure_text
@@ -238,18 +239,39 @@ def write_tiles(folder: Folder, image_root: Path, tiling: Tiling) -> dict[int, s
     Raises:
         InputError: no image can be read, or the files can't be written.
     """
-    tiles, unreadable = cut(read_json(folder.annotations), image_root, folder.tile_images, tiling)
+    whole, thinned = read_json(folder.annotations), read_json(folder.training_annotations)
+    tiles, unreadable = cut(whole, image_root, folder.tile_images, tiling)
     if not tiles["images"]:
         raise InputError(f"no image can be read, to begin with: {next(iter(unreadable.values()))}")
-    kept = {x["id"] for x in read_json(folder.training_annotations)["annotations"]}
+    kept = {x["id"] for x in thinned["annotations"]}
     training = {
         **tiles,
+        "images": _with_known(tiles["images"], thinned),
         "info": {"sparse": {"input": folder.tile_annotations.name}},
         "annotations": [x for x in tiles["annotations"] if x["source_annotation_id"] in kept],
     }
-    _write_dataset(folder.tile_annotations, tiles)
+    _write_dataset(
+        folder.tile_annotations, {**tiles, "images": _with_known(tiles["images"], whole)}
+    )
     _write_dataset(folder.training_tiles, training)
     return unreadable
+
+
+def _with_known(
+    tiles: Sequence[Mapping[str, Any]], dataset: Mapping[str, Any]
+) -> list[Mapping[str, Any]]:
+    """The tiles with what a data set says is known of the images that they were cut of."""
+    known = known_of(dataset)
+    if not known.is_stated:
+        return list(tiles)
+    return [
+        {
+            **tile,
+            EXHAUSTIVE: sorted(known.exhaustive[tile["source_image_id"]]),
+            ABSENT: sorted(known.absent[tile["source_image_id"]]),
+        }
+        for tile in tiles
+    ]
 
 
 def _write_dataset(path: Path, dataset: Mapping[str, Any]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import re
+import logging
 import time
+from contextlib import closing, nullcontext
 from typing import Any
 
 import numpy as np
@@ -24,28 +25,43 @@ from comining.engine.quiet import quiet_terminal
 from comining.errors import InputError
 from comining.output_file import write_atomically
 
-from .config_text import Choice, config_text
+from .config_text import Choice, config_text, replaced
 from .evidence import gather_evidence
+from .evidence_file import new_boxes, proposal_ids, with_decisions, write_evidence
 from .folder import Folder, write_json
-from .mining import mine, new_boxes
+from .machine import with_weights
+from .mining import mine
+from .pace import CHECKPOINTS, choose_pace
 from .plan import make_plan
 from .report import write_report
 from .result import category_rows
-from .thresholds import choose
+from .review_files import find_review
+from .reviewing import MANY_IMAGES, Shown, write_page
+from .thresholds import choose, is_added
 from .tile_join import join, of_images
 from .tiling import Tiling, choose_tiling, read_tiling, tiles_of, write_tiles
 from .training import begin_anew, seconds_per_iteration, train_detector
 
+logger = logging.getLogger(__name__)
+
+FORMATS = {
+    "coco": "COCO",
+    "voc": "Pascal VOC",
+    "yolo": "YOLO",
+    "cvat": "CVAT",
+    "labelme": "LabelMe",
+    "via": "VIA",
+    "openimages": "Open Images",
+    "label_studio": "Label Studio",
+}
+#: The longest edge of a picture of the review page, in pixels.
+THUMBNAIL = 256
+#: More that was repaired or left out is in the log.
+MAX_NOTES = 6
 #: Fewer annotated boxes are all needed to train on: none is withheld.
 FEW = 20
 #: About so many boxes are withheld, but no share of all beyond these.
 WITHHELD, LEAST, MOST = 60, 0.08, 0.2
-#: Of the time, the share that training may take.
-TRAINING = 0.8
-#: A training has at least so many iterations, and sees each image at most so many times.
-MIN_ITERATIONS, MAX_EPOCHS = 100, 40
-#: A training can go on from so many points.
-CHECKPOINTS = 20
 
 
 class Work:
@@ -55,7 +71,7 @@ class Work:
         self.args = args
         self.folder = Folder(args.output)
         self.begin = time.monotonic()
-        training = 60 * args.minutes * TRAINING
+        training = 60 * args.minutes
         self.progress = Progress(
             {"reading": 5, "measuring": 5, "training": training, "mining": 30, "reporting": 5},
             quiet=args.quiet or not comm.is_main_process(),
@@ -67,16 +83,18 @@ class Work:
         Raises:
             InputError: the data can't be used.
         """
-        try:
-            with quiet_terminal(self.folder.log if comm.is_main_process() else None):
-                if comm.is_main_process():
-                    self.progress.at("reading", 0)
-                    self._read()
-                comm.synchronize()
-                if not self.args.dry_run:
-                    self._detect()
-        finally:
-            self.progress.close()
+        is_first = comm.is_main_process()
+        with (
+            closing(self.progress),
+            self.folder.make() if is_first else nullcontext(),
+            quiet_terminal(self.folder.log if is_first else None),
+        ):
+            if is_first:
+                self.progress.at("reading", 0)
+                self._read()
+            comm.synchronize()
+            if not self.args.dry_run:
+                self._detect()
 
     def _read(self) -> None:
         """Read and check what was given; choose the settings, unless that was done before."""
@@ -87,6 +105,17 @@ class Work:
         if number == 0:
             raise InputError(f"{args.annotations} has no box: annotate some objects first")
         folder.claim(source, args.images, args.listed_only)
+        self.progress.note(
+            f"{len(dataset['images'])} images, {number} boxes ({FORMATS[source.format]})"
+        )
+        for number_of_note, note in enumerate(source.notes):
+            logger.info(note)
+            if number_of_note < MAX_NOTES:
+                self.progress.note(note)
+        if source.unlisted:
+            self.progress.note(
+                f"{source.unlisted} of the images aren't listed there: they are mined, too"
+            )
         if not folder.training_annotations.exists():
             sparse = make_sparse(
                 dataset,
@@ -98,13 +127,14 @@ class Work:
             )
             write_atomically(folder.training_annotations, lambda x: x.writelines(encode(sparse)))
         if not folder.config.exists():
-            tiling = choose_tiling(dataset, args.machine)
+            machine = with_weights(args.machine)
+            tiling = choose_tiling(dataset, machine)
             write_json(folder.tiling, tiling and tiling._asdict())
             tiles = tiles_of(dataset, tiling) if tiling else None
-            base = config_folder() / f"{args.machine.base}.yaml"
+            base = config_folder() / f"{machine.base}.yaml"
             text = config_text(
                 CfgNode.load_yaml_with_base(str(base)),
-                [*make_plan(dataset, args.machine, tiles), *self._own_choices(tiling)],
+                [*make_plan(dataset, machine, tiles), *self._own_choices(tiling)],
                 "The settings of this completion. Change any and give the same command again: the "
                 "training begins anew.",
             )
@@ -125,6 +155,7 @@ class Work:
             Choice("DATASETS.TRAIN", ["training"]),
             Choice("DATASETS.TEST", []),
             Choice("DATALOADER.FILTER_EMPTY_ANNOTATIONS", True, unknown),
+            Choice("DATALOADER.MAX_UNREADABLE", 10**6, "they are named at the end"),
             Choice("SOLVER.CHECKPOINT_PERIOD", 50, "iterations from one checkpoint to the next"),
             Choice("SOLVER.CHECKPOINTS_TO_KEEP", 2),
             Choice("SOLVER.MAX_ITER", 1000, "to be timed"),
@@ -142,10 +173,14 @@ class Work:
         cfg = self._setup()
         records = DatasetCatalog.get("training")
         if not self.folder.pace.exists():
-            self._set_pace(cfg, sum(bool(x["annotations"]) for x in records))
+            self._set_pace(cfg, records)
             cfg = self._setup()
         if comm.is_main_process():
             write_json(self.folder.training / "settings.json", self._settings())
+            pace = read_json(self.folder.pace)
+            for stage in ("training", "mining"):
+                self.progress.expect(stage, pace[stage])
+            self.progress.note(f"{cfg.SOLVER.MAX_ITER} iterations: {pace['why']}")
         self.progress.at("training", 0)
         train_detector(cfg, records, lambda share: self.progress.at("training", share))
         comm.synchronize()
@@ -176,23 +211,19 @@ class Work:
         args = argparse.Namespace(**vars(self.args), config_file=str(self.folder.config), opts=[])
         return setup(args)
 
-    def _set_pace(self, cfg: CfgNode, num_images: int) -> None:
+    def _set_pace(self, cfg: CfgNode, records: list[dict[str, Any]]) -> None:
         """Time some iterations, and let the config have as many as there is time for."""
-        pace = seconds_per_iteration(cfg)
+        seconds = seconds_per_iteration(cfg)
         if comm.is_main_process():
             left = 60 * self.args.minutes - (time.monotonic() - self.begin)
-            by_time = int(TRAINING * left / pace)
-            by_epochs = MAX_EPOCHS * num_images // cfg.SOLVER.IMS_PER_BATCH
-            number = max(MIN_ITERATIONS, min(by_time, by_epochs))
-            why = f"an iteration takes {pace:.2f} s here; in {self.args.minutes:g} minutes"
-            if by_epochs < by_time:
-                why = f"each image is seen {MAX_EPOCHS} times: more would learn them by heart"
+            num_trained = sum(bool(x["annotations"]) for x in records)
+            pace = choose_pace(left, seconds, cfg.SOLVER.IMS_PER_BATCH, num_trained, len(records))
+            period = max(1, pace.iterations // CHECKPOINTS)
             text = self.folder.config.read_text(encoding="utf-8")
-            text = _replaced(text, "MAX_ITER", number, why)
-            text = _replaced(text, "CHECKPOINT_PERIOD", max(1, number // CHECKPOINTS), "iterations")
+            text = replaced(text, "MAX_ITER", pace.iterations, pace.why)
+            text = replaced(text, "CHECKPOINT_PERIOD", period, "iterations between checkpoints")
             write_atomically(self.folder.config, lambda file: file.write(text.encode()))
-            write_json(self.folder.pace, {"seconds_per_iteration": pace, "iterations": number})
-            self.progress.expect("training", number * pace)
+            write_json(self.folder.pace, pace._asdict())
         comm.synchronize()
 
     def _write(
@@ -204,16 +235,20 @@ class Work:
     ) -> None:
         ids = MetadataCatalog.get("training").thing_dataset_id_to_contiguous_id
         category_ids = sorted(ids, key=ids.__getitem__)
-        evidence = gather_evidence(mined, records)
-        chosen = choose(evidence, len(category_ids), self.args.precision)
         dataset = read_json(self.folder.annotations)
+        evidence = gather_evidence(mined, records)
+        write_evidence(self.folder, evidence, dataset, category_ids)
+        evidence = with_decisions(evidence, self.folder, dataset, self.progress.note)
+        chosen = choose(evidence, len(category_ids), self.args.precision)
         rows = category_rows(dataset, evidence, chosen, category_ids)
         record = {
             "weights": str(self.folder.best_weights),
             "precision": self.args.precision,
             "score_thresh": {row["name"]: row["threshold"] for row in rows},
         }
-        completed = add_mined(dataset, new_boxes(evidence, chosen, category_ids), record)
+        added = is_added(evidence, [x.threshold for x in chosen])
+        new = new_boxes(evidence, added, proposal_ids(evidence, dataset), category_ids)
+        completed = add_mined(dataset, new, record)
         args = self.args
         source = self.folder.read_source(args.images, args.annotations, args.listed_only)
         self.folder.write_completed(source, completed)
@@ -227,16 +262,16 @@ class Work:
             },
         )
         write_report(self.folder, self.args.images, completed, rows, unreadable, recall)
+        self._write_review(len(completed["images"]))
+
+    def _write_review(self, num_images: int) -> None:
+        review = find_review(self.folder.path, None)
+        size = THUMBNAIL if num_images < MANY_IMAGES else None
+        try:
+            write_page(review, Shown(), self.folder.review, size)
+        except InputError as error:  # an image without a thumbnail ends no completion
+            self.progress.note(f"no {self.folder.review}: {error}")
 
 
 def _share_withheld(number: int) -> float:
     return 0.0 if number < FEW else min(max(WITHHELD / number, LEAST), MOST)
-
-
-def _replaced(text: str, name: str, value: int, why: str) -> str:
-    """A config's text with another value of a setting, and another reason above it."""
-    pattern = re.compile(rf"^( *)(?:# .*\n *)*{name}: .*$", re.MULTILINE)
-    changed, number = pattern.subn(rf"\g<1># {why}\n\g<1>{name}: {value}", text, count=1)
-    if number != 1:
-        raise InputError(f"config.yaml lacks {name}: put it back, or remove the file")
-    return changed

@@ -18,6 +18,7 @@ from detectron2.structures import BoxMode
 
 from comining.annotations.coco_file import read_categories, read_coco
 from comining.annotations.image_files import report_deep_images
+from comining.annotations.known import known_of
 from comining.annotations.withheld import full_original, withheld_annotations
 from comining.errors import InputError
 
@@ -41,6 +42,11 @@ def register_coco(name: str, json_file: str | Path, image_root: str | Path) -> N
     Of the annotations, boxes are read, not masks or keypoints. Nothing is read until the data set
     is used; then it is checked and repaired as `read_coco` says, and an `InputError` tells of all
     that makes it unusable. Registering the same again does nothing.
+
+    Records also tell what is known of the image: ``exhaustive``, the classes of which all objects
+    are annotated, ``absent``, those that were looked for and aren't there, and
+    ``ignored_regions``, each with its ``bbox`` (XYWH in pixels) and ``category_id``, a class or
+    None for all. Of these, regions of one class are among the ``annotations``, too, as crowds.
 
     If the file names the original that it is a sparse version of, and that lies beside it, records
     also have ``withheld_annotations``, to judge mined labels by.
@@ -90,7 +96,9 @@ def _load_coco(json_file: str, image_root: str, name: str) -> list[dict[str, Any
 
     annotations = defaultdict(list)
     for x in dataset["annotations"]:
-        annotations[x["image_id"]].append(record_of(x))
+        if x["category_id"] is not None:
+            annotations[x["image_id"]].append(record_of(x))
+    known = known_of(dataset)
     records = [
         {
             "file_name": os.path.join(image_root, x["file_name"]),
@@ -98,6 +106,12 @@ def _load_coco(json_file: str, image_root: str, name: str) -> list[dict[str, Any
             "width": x["width"],
             "height": x["height"],
             "annotations": annotations[x["id"]],
+            "exhaustive": sorted(contiguous_ids[c] for c in known.exhaustive[x["id"]]),
+            "absent": sorted(contiguous_ids[c] for c in known.absent[x["id"]]),
+            "ignored_regions": [
+                {"bbox": list(bbox), "category_id": contiguous_ids.get(category_id)}
+                for bbox, category_id in known.regions.get(x["id"], ())
+            ],
         }
         for x in dataset["images"]
     ]

@@ -76,7 +76,7 @@ def export(
     chosen = FORMATS[file_format]
     chosen.check_packages()
     check_output(output)
-    check_weights(weights, "")
+    check_weights(weights)
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.DEVICE = "cpu"

@@ -55,7 +55,7 @@ def build_miner(cfg: CfgNode) -> CoMining:
     model = Trainer.build_model(cfg).eval()
     if not isinstance(model, CoMining):
         raise InputError(f"{cfg.MODEL.META_ARCHITECTURE} does not mine: name a Co-mining config")
-    check_weights(cfg.MODEL.WEIGHTS, "")
+    check_weights(cfg.MODEL.WEIGHTS)
     Checkpointer(model, whole=True).load(cfg.MODEL.WEIGHTS)
     return model
 

@@ -42,6 +42,7 @@ def predict(
     score_thresh: float = 0.5,
     batch_size: int = 1,
     every: int = 1,
+    quiet: bool = False,
 ) -> list[str]:
     """Detect objects in images and videos, draw them and write them into one JSON file.
 
@@ -59,6 +60,7 @@ def predict(
         batch_size: how many images the model is given at a time. Those of different sizes are
             padded, which may change scores in the last digits.
         every: of videos, every n-th frame is looked at.
+        quiet: show no progress.
 
     Returns:
         A line about each input that can't be read, or not to its end.
@@ -67,7 +69,7 @@ def predict(
         InputError: the config or the weights do not fit.
         OSError: a file can't be written.
     """
-    check_weights(weights, "")
+    check_weights(weights)
     output.mkdir(parents=True, exist_ok=True)
     total = count_pictures(inputs, every)
     cfg = _at_inference(cfg, score_thresh)
@@ -79,7 +81,7 @@ def predict(
     broken: list[str] = []
     pictures = read_pictures(inputs, root, every, broken)
     try:
-        with tqdm(total=total, unit="image") as progress, torch.no_grad():
+        with tqdm(total=total, unit="image", disable=quiet) as progress, torch.no_grad():
             while batch := list(islice(pictures, batch_size)):
                 _detect(model, cfg, batch, score_thresh, predictions, output)
                 progress.update(len(batch))

@@ -48,6 +48,11 @@ class Progress:
         self.share = share
         self._show()
 
+    def note(self, text: str) -> None:
+        """Print a line, above the bar if there is one."""
+        if not self.quiet:
+            self.bar.write(text, file=sys.stderr)
+
     def close(self) -> None:
         self.bar.close()
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 LOGGERS = ("comining", "detectron2", "fvcore", "py.warnings", "torch")
+#: Of what torch says, warnings are enough.
+LEVELS = {"torch": logging.WARNING}
 
 
 @contextlib.contextmanager
@@ -25,7 +27,7 @@ def quiet_terminal(log: Path | None = None) -> Iterator[None]:
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s"))
     for logger in loggers:
         logger.handlers[:], logger.propagate = [handler], False
-        logger.setLevel(logging.INFO)
+        logger.setLevel(LEVELS.get(logger.name, logging.INFO))
     logging.captureWarnings(True)
     try:
         # detectron2's handler for the terminal takes standard output as it is by then.

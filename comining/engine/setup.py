@@ -19,6 +19,7 @@ from comining.data import check_datasets, register_from_config
 from comining.errors import InputError
 
 from .checkpoint import are_disowned, disown_checkpoints, last_checkpoint, saved_seed
+from .config_keys import config_error
 from .launch import is_on_several_machines, may_be_restarted, was_restarted
 
 
@@ -146,7 +147,7 @@ def load_config(config_file: str, overrides: list[str] | None = None) -> CfgNode
     except FileNotFoundError as error:
         raise InputError(f"config file {error.filename} does not exist") from error
     except (KeyError, ValueError, AssertionError, yaml.YAMLError) as error:
-        raise InputError(f"config file {config_file}: {_text(error)}") from error
+        raise InputError(f"config file {config_file}: {config_error(error, cfg)}") from error
     except RecursionError as error:
         raise InputError(f"config file {config_file}: its _BASE_ files name each other") from error
     except (AttributeError, TypeError) as error:
@@ -154,7 +155,7 @@ def load_config(config_file: str, overrides: list[str] | None = None) -> CfgNode
     try:
         cfg.merge_from_list(overrides or [])
     except (KeyError, ValueError, AssertionError) as error:
-        raise InputError(f"command line: {_text(error)}") from error
+        raise InputError(f"command line: {config_error(error, cfg)}") from error
     except (AttributeError, TypeError) as error:
         keys = ", ".join(map(str, (overrides or [])[::2]))
         raise InputError(f"command line: a key goes on below a value: {keys}") from error
@@ -180,25 +181,30 @@ def weights_file(weights: str) -> Path:
     return Path(PathManager.get_local_path(weights.partition("?")[0]))
 
 
-def check_weights(weights: str, config_file: str) -> None:
+def check_weights(weights: str, config_file: str | None = None) -> None:
     """Check that a weights file exists, if one is named; an address is downloaded.
+
+    Args:
+        weights: a path or an address.
+        config_file: where MODEL.WEIGHTS names it, "" for a config that is not told; None if
+            --weights names it.
 
     Raises:
         InputError: it does not, or can't be downloaded.
     """
-    advice = f"in {config_file or 'a config file'} or on the command line ('' for random ones)"
+    where = f"in {config_file or 'a config file'} or on the command line ('' for random ones)"
+    by_option = config_file is None
     try:
         path = weights_file(weights) if weights else None
     except (OSError, RuntimeError) as error:
+        advice = (
+            "name it with --weights" if by_option else f"set MODEL.WEIGHTS to its path, {where}"
+        )
         raise InputError(
             f"the weights {weights} can't be downloaded ({error}): fetch the file by other means "
-            f"and set MODEL.WEIGHTS to its path, {advice}"
+            f"and {advice}"
         ) from error
     if path is not None and not path.is_file():
         problem = "is a folder" if path.is_dir() else "does not exist"
-        raise InputError(f"the weights file {weights} {problem}: set MODEL.WEIGHTS {advice}")
-
-
-def _text(error: Exception) -> str:
-    # A KeyError's str() is its message's repr.
-    return str(error.args[0]) if isinstance(error, KeyError) else str(error)
+        advice = "name another with --weights" if by_option else f"set MODEL.WEIGHTS {where}"
+        raise InputError(f"the weights file {weights} {problem}: {advice}")

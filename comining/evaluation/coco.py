@@ -21,8 +21,10 @@ from detectron2.utils import comm
 from tabulate import tabulate
 
 from comining.annotations.coco_file import read_repaired
-from comining.annotations.values import LARGEST_AREA, is_usable_area, read_flag, read_id
+from comining.annotations.values import LARGEST_AREA, is_region, is_usable_area, read_id
 from comining.errors import InputError
+
+from .known import regions_of_predictions
 
 try:
     from faster_coco_eval import COCO
@@ -45,7 +47,8 @@ class COCOBoxEvaluator(DatasetEvaluator):
     from the annotations: ``area`` (then that of the box) and ``iscrowd`` (then 0). An area that is
     no positive number counts as missing. Annotations count as the file has them, also those that a
     training would drop or clip, but for boxes that are not finite or whose width or height is
-    negative.
+    negative. Where the file says what is known of its images, only that counts, as `box_metrics`
+    says.
     """
 
     def __init__(self, dataset_name: str, output_dir: str | Path) -> None:
@@ -116,8 +119,13 @@ def box_metrics(
 ) -> dict[str, float]:
     """COCO's average precision.
 
+    Only what is known counts, as in LVIS's evaluation: where a file says of which categories all
+    objects are annotated in an image, or that none is there, predictions of others are no false
+    positives. Predictions in regions to ignore, which crowds are, don't count either.
+
     Args:
-        ground_truth: a COCO data set, of which images may also have names as ids.
+        ground_truth: a COCO data set, of which images may also have names as ids. What it may say
+            about its images is told in `comining.annotations.known`.
         predictions: in COCO's result format.
         categories: names by id, of those to report.
 
@@ -135,7 +143,11 @@ def box_metrics(
     images = _numbers(sorted(image_ids, key=lambda x: (isinstance(x, str), x)))
     classes = _numbers(sorted({x["id"] for x in ground_truth["categories"]} | categories.keys()))
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = _indexed(filter(_is_countable, ground_truth["annotations"]), images, classes)
+        annotations = chain(
+            filter(_is_countable, ground_truth["annotations"]),
+            regions_of_predictions(ground_truth, predictions),
+        )
+        truth = _indexed(annotations, images, classes)
         found = _indexed(predictions, images, classes)
         judge = COCOeval(truth, found, iouType="bbox")
         judge.evaluate()
@@ -183,8 +195,7 @@ def _indexed(
 ) -> COCO:
     """A COCO data set with the annotations of the images and classes that have the given numbers.
 
-    Where an annotation has no usable area, it is that of its box; without ``iscrowd`` it is no
-    crowd.
+    Where an annotation has no usable area, it is that of its box. Crowds are regions to ignore.
     """
     indexed = COCO()
     indexed.dataset = {
@@ -199,7 +210,7 @@ def _indexed(
                 "category_id": classes[x["category_id"]],
                 "bbox": x["bbox"],
                 "area": _area(x),
-                "iscrowd": read_flag(x.get("iscrowd", 0)),
+                "iscrowd": int(is_region(x)),
                 **({"score": x["score"]} if "score" in x else {}),
             }
             for id_, x in enumerate(annotations, start=1)

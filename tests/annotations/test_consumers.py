@@ -134,7 +134,7 @@ def everything_goes_on(path, folder, records):
     evaluator = COCOBoxEvaluator("checked", folder)
     box_metrics(evaluator.ground_truth, perfect, categories)
 
-    # As tools/mine_annotations.py does it.
+    # As `comining mine` does it.
     repaired, _ = read_repaired(path)
     mined = {"category_id": next(iter(categories)), "score": 0.9, "box": [1, 1, 9, 9]}
     found = {x["image_id"]: [mined] for x in records}

@@ -4,6 +4,7 @@ import pytest
 
 from comining.annotations.accepted import apply_decisions
 from comining.annotations.decisions import Decisions, numbered, parse_decisions, read_decisions
+from comining.annotations.known import known_of
 from comining.errors import InputError
 
 TIME = "2026-03-01T12:00:00.123Z"
@@ -248,3 +249,31 @@ def test_wrong_lines_are_named(dataset, tmp_path):
         read_decisions(path, dataset)
     with pytest.raises(InputError, match=r"absent can't be read"):
         read_decisions(tmp_path / "absent", dataset)
+
+
+def test_finished_images_are_exhaustive_for_all_categories(dataset):
+    dataset["images"][0]["not_exhaustive_category_ids"] = [3]
+    _, result = applied(dataset, decision("k1", "finish", 1))
+    known = known_of(result)
+    assert result["images"][0]["finished"] is True
+    assert result["images"][0]["exhaustive_category_ids"] == [3, 7]
+    assert known.exhaustive == {1: {3, 7}, 2: set()}
+
+
+def test_what_a_review_shows_is_not_absent(dataset):
+    """A drawn dog and accepted cats; a cat that nobody decided about is no proof."""
+    for image in dataset["images"]:
+        image["neg_category_ids"] = [3, 7] if image["id"] == 2 else [7]
+    records = drawn("k1", "n1"), on_box("k2", "accept", 4, dataset)
+    _, result = applied(dataset, *records, keep_unreviewed=True)
+    assert known_of(result).absent == {1: set(), 2: {7}}
+    _, result = applied(dataset, drawn("k1", "n1"), keep_unreviewed=True)
+    assert known_of(result).absent == {1: set(), 2: {3, 7}}
+
+
+def test_accepting_a_box_makes_no_category_exhaustive(dataset):
+    """In an image of LVIS's, an annotated category is; the box was mined, not annotated."""
+    for image in dataset["images"]:
+        image["not_exhaustive_category_ids"] = []
+    _, result = applied(dataset, on_box("k1", "accept", 4, dataset))
+    assert known_of(result).exhaustive == {1: {3}, 2: set()}

@@ -49,3 +49,14 @@ def test_small_boxes_keep_their_area(completed):
     """They would be a line if they were rounded."""
     new = {2: [ReviewedBox("cat", (1 / 3, 2, 2e-4, 5))]}
     assert apply_review(completed, new)[0]["annotations"][-1]["bbox"] == [1 / 3, 2, 2e-4, 5]
+
+
+def test_regions_of_all_categories_stay_out_of_tools_and_in_the_data(completed):
+    region = {"id": 99, "image_id": 4, "category_id": None, "bbox": [1, 1, 5, 5], "iscrowd": 1}
+    tasks, exported = label_studio_tasks(completed, "x"), cvat_dataset(completed)
+    completed["annotations"].append(region)
+    assert label_studio_tasks(completed, "x") == tasks
+    assert cvat_dataset(completed) == exported
+    result, counts = apply_review(completed, {4: []})
+    assert region in result["annotations"]
+    assert counts["annotated, deleted"] == 1

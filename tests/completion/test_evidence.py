@@ -3,10 +3,20 @@
 import numpy as np
 import pytest
 
-from comining.completion.evidence import ANNOTATED, NEW, WITHHELD, gather_evidence
-from comining.completion.mining import new_boxes
+from comining.completion.calibration import calibrate
+from comining.completion.evidence import (
+    ANNOTATED,
+    DECIDED,
+    NEW,
+    SAMPLED,
+    UNDECIDED,
+    WITHHELD,
+    Evidence,
+    gather_evidence,
+)
+from comining.completion.evidence_file import new_boxes, proposal_ids
 from comining.completion.result import advice, category_rows, summary
-from comining.completion.thresholds import Chosen, choose
+from comining.completion.thresholds import Chosen, choose, is_added
 from comining.engine.miner import Mined
 
 
@@ -69,7 +79,8 @@ def test_without_detections_and_objects():
     assert len(nothing.scores) == 0
     assert nothing.found(np.array([0.5])) is None
     (chosen,) = choose(nothing, 1, 0.9)
-    assert chosen.threshold == np.inf
+    assert np.isnan(chosen.precision)
+    assert np.isnan(chosen.recall)
 
 
 def test_unreadable_images_are_passed_over():
@@ -77,39 +88,158 @@ def test_unreadable_images_are_passed_over():
     assert len(evidence.found_at) == 0
 
 
-def of_scores(right_from, number=200):
-    """Evidence of one class: each annotated object is detected, rightly from a score on, and as
-    many new places are."""
-    scores = np.linspace(0.2, 0.99, number)
-    records, found = [], {}
-    for image_id, score in enumerate(scores.tolist()):
-        right = score >= right_from
-        records.append(record(image_id, [((0, 0, 10, 10), 0)]))
-        near = (0, 0, 10, 10) if right else (0, 0, 10, 4)
-        found[image_id] = mined((near, 0, score), ((50, 50, 60, 60), 0, score))
-    return gather_evidence(found, records)
+def of_chances(kind, chances, per_score=100):
+    """Evidence of one class: by score, so many of a hundred detections of a kind are right, and
+    there are as many new ones of the same scores."""
+    known = [(s, kind, k < chance * per_score) for s, chance in chances for k in range(per_score)]
+    new = [(s, NEW, False) for s, _ in chances for _ in range(per_score)]
+    scores, near, right = (np.array(x) for x in zip(*known, *new, strict=True))
+    number = len(scores)
+    return Evidence(
+        image_ids=np.arange(number),
+        classes=np.zeros(number, dtype=int),
+        scores=scores,
+        boxes=np.zeros((number, 4)),
+        near=near,
+        right=right,
+        decided=np.full(number, UNDECIDED),
+        found_at=scores[near == WITHHELD],
+        withheld_classes=np.zeros((near == WITHHELD).sum(), dtype=int),
+    )
 
 
-def test_threshold_is_where_known_objects_show_the_wanted_precision():
-    (chosen,) = choose(of_scores(0.6), 1, 0.9)
-    # Of the detections near to objects that score t or more, (0.99 - 0.6) / (0.99 - t) are right,
-    # which is 0.9 at t = 0.557, less what speaks for nothing being right.
-    assert 0.55 < chosen.threshold < 0.63
-    assert chosen.precision >= 0.9
-    (strict,) = choose(of_scores(0.6), 1, 0.97)
-    assert strict.threshold >= chosen.threshold
+def test_chance_is_what_withheld_objects_show():
+    chances = [(0.2, 0.5), (0.5, 0.8), (0.8, 0.94)]  # their logits are 4 / 3 of a logit of 4
+    calibration = calibrate(of_chances(WITHHELD, chances), 0)
+    for score, chance in chances:
+        assert calibration.chance(np.array([score])) == pytest.approx([chance], abs=0.02)
+
+
+def test_added_is_as_much_as_is_expected_to_have_the_wanted_precision():
+    chances = [(0.2, 0.5), (0.5, 0.8), (0.8, 0.94)]
+    evidence = of_chances(WITHHELD, chances)
+    # All down to 0.5 have a mean of 0.87, those of 0.8 alone one of 0.94; all, 0.75.
+    for wanted, threshold, precision in ((0.7, 0.2, 0.74), (0.85, 0.5, 0.87), (0.9, 0.8, 0.94)):
+        (chosen,) = choose(evidence, 1, wanted)
+        assert chosen.threshold == threshold
+        assert chosen.precision == pytest.approx(precision, abs=0.02)
+        assert chosen.recall == np.mean([x[0] >= threshold for x in chances])
+
+
+def test_annotated_objects_count_less_than_withheld_ones():
+    """Their places were trained on: what they show may be too good."""
+    good = [(0.2, 0.8), (0.5, 0.95), (0.8, 1.0)]
+    believed = [
+        calibrate(of_chances(x, good), 0).chance(np.array([0.5])) for x in (WITHHELD, ANNOTATED)
+    ]
+    assert believed[0] == pytest.approx(0.95, abs=0.02)
+    assert 0.6 < believed[1] < 0.9
+
+
+def judge(evidence, rows, right, how=SAMPLED):
+    decided, verdicts = evidence.decided.copy(), evidence.right.copy()
+    decided[rows], verdicts[rows] = how, right
+    return evidence._replace(decided=decided, right=verdicts)
+
+
+def test_what_is_decided_stays_so_at_any_threshold():
+    evidence = of_chances(WITHHELD, [(0.2, 0.5), (0.8, 0.94)])
+    low, high = (
+        np.flatnonzero((evidence.near == NEW) & (evidence.scores == x)) for x in (0.2, 0.8)
+    )
+    evidence = judge(evidence, low[:3], True, DECIDED)
+    evidence = judge(evidence, high[:10], False, DECIDED)
+    (chosen,) = choose(evidence, 1, 0.9)
+    assert chosen.threshold == 0.8
+    added = is_added(evidence, [chosen.threshold])
+    assert set(np.flatnonzero(added)) == {*low[:3], *high[10:]}
+    # 90 of 94 % and three that are certain.
+    assert chosen.precision == pytest.approx((90 * 0.94 + 3) / 93, abs=0.02)
+    (nothing_more,) = choose(evidence, 1, 1.0)
+    assert (nothing_more.threshold, nothing_more.precision) == (np.inf, 1.0)
+
+
+def test_a_judged_sample_corrects_what_withheld_objects_show():
+    """On empty ground the detector errs, of which withheld objects show nothing."""
+    evidence = of_chances(WITHHELD, [(0.2, 0.5), (0.5, 0.8), (0.8, 0.94)])
+    new = np.flatnonzero(evidence.near == NEW)
+    sample = new[::6]
+    judged = judge(evidence, sample, np.arange(len(sample)) % 2 == 0)
+    before, after = (
+        calibrate(x, 0).chance(evidence.scores[new]).mean() for x in (evidence, judged)
+    )
+    assert before == pytest.approx(0.75, abs=0.02)
+    assert after == pytest.approx(0.57, abs=0.04)
+    # The mean of 50 % by 50 judged ones and of 75 % by others that count as 20.
+    # Who decides about some as they come may choose those that are wrong.
+    unasked = judge(evidence, sample, False, DECIDED)
+    assert calibrate(unasked, 0).chance(evidence.scores[new]).mean() == pytest.approx(before)
+
+
+def test_interval_of_the_precision_is_narrower_with_more_evidence():
+    chances = [(0.2, 0.5), (0.5, 0.8), (0.8, 0.94)]
+    few, many = (choose(of_chances(WITHHELD, chances, x), 1, 0.7)[0] for x in (20, 400))
+    for chosen in (few, many):
+        assert chosen.precision_low < chosen.precision < chosen.precision_high
+    # 1200 known and 1200 new ones deviate by the root of 2 * 0.75 * 0.25 / 1200 = 0.018; for 90 %
+    # of a normal distribution, 1.64 times that to both sides. Of a 20th, 4.5 times as much.
+    assert many.precision_high - many.precision_low == pytest.approx(0.058, rel=0.15)
+    assert few.precision_high - few.precision_low == pytest.approx(0.26, rel=0.15)
+
+
+def simulated(generator, images=60, missing=300, withheld=60):
+    """A class of objects that the detector finds with scores of 0.05 to 1, and errors near them.
+
+    Each object is detected once, right by a chance of its score. Of the missing ones as many as of
+    the withheld ones are found.
+    """
+    scores = generator.uniform(0.05, 1, missing + withheld)
+    near = np.where(np.arange(missing + withheld) < missing, NEW, WITHHELD)
+    right = generator.random(missing + withheld) < 1 / (1 + ((1 - scores) / scores) ** 1.5)
+    seen = generator.random(missing + withheld) < 0.8
+    found_at = np.where(seen & right, scores, -1)[near == WITHHELD]
+    fields = {
+        "image_ids": generator.integers(0, images, missing + withheld),
+        "classes": np.zeros(missing + withheld, dtype=int),
+        "scores": scores,
+        "boxes": np.zeros((missing + withheld, 4)),
+        "near": near,
+        "right": right,
+        "decided": np.full(missing + withheld, UNDECIDED),
+    }
+    evidence = Evidence(
+        **{name: x[seen] for name, x in fields.items()},
+        found_at=found_at,
+        withheld_classes=np.zeros(withheld, dtype=int),
+    )
+    return evidence, right[seen]
+
+
+def test_interval_holds_the_true_precision_about_as_often_as_it_says():
+    inside, errors = 0, []
+    for seed in range(50):
+        evidence, truth = simulated(np.random.default_rng(seed))
+        hidden = evidence._replace(right=truth & (evidence.near == WITHHELD))
+        (chosen,) = choose(hidden, 1, 0.9)
+        true = truth[is_added(hidden, [chosen.threshold])].mean()
+        inside += chosen.precision_low <= true <= chosen.precision_high
+        errors.append(true - chosen.precision)
+    assert 41 <= inside <= 50
+    assert -0.01 < np.mean(errors) < 0.05  # rather a bit careful
 
 
 def test_nothing_is_added_where_nothing_is_precise():
-    (chosen,) = choose(of_scores(1.0), 1, 0.5)
+    (chosen,) = choose(of_chances(WITHHELD, [(0.2, 0.0), (0.8, 0.1)]), 1, 0.5)
     assert chosen.threshold == np.inf
     assert np.isnan(chosen.precision)
+    assert chosen.recall == 0
 
 
 def test_only_new_boxes_from_the_threshold_on_are_added(evidence):
-    chosen = [Chosen(0.4, 0.9, 1.0), Chosen(0.6, 0.9, 1.0)]
-    added = new_boxes(evidence, chosen, [10, 20])
-    assert added == {8: [{"category_id": 10, "score": 0.4, "box": [1, 1, 5, 5]}]}
+    ids = proposal_ids(evidence, {"annotations": [{"id": 4}, {}]})
+    assert ids.tolist() == [-1, -1, -1, -1, 5, 6]
+    added = new_boxes(evidence, is_added(evidence, [0.4, 0.6]), ids, [10, 20])
+    assert added == {8: [{"id": 6, "category_id": 10, "score": 0.4, "box": [1, 1, 5, 5]}]}
 
 
 def test_rows_of_categories(evidence):
@@ -119,15 +249,15 @@ def test_rows_of_categories(evidence):
             {"category_id": 10}, {"category_id": 20}, {"category_id": 20, "iscrowd": 1}
         ],
     }  # fmt: skip
-    chosen = [Chosen(0.4, 0.95, np.nan), Chosen(np.inf, np.nan, 0.0)]
+    chosen = [Chosen(0.4, 0.95, np.nan, 0.9, 1.0), Chosen(np.inf, np.nan, 0.0)]
     assert category_rows(dataset, evidence, chosen, [10, 20]) == [
         {
-            "name": "a", "annotated": 1, "added": 1, "precision": 0.95, "recall": None,
-            "threshold": 0.4,
+            "name": "a", "annotated": 1, "added": 1, "precision": 0.95,
+            "precision_low": 0.9, "precision_high": 1.0, "recall": None, "threshold": 0.4,
         },
         {
-            "name": "b", "annotated": 1, "added": 0, "precision": None, "recall": 0.0,
-            "threshold": None,
+            "name": "b", "annotated": 1, "added": 0, "precision": None,
+            "precision_low": None, "precision_high": None, "recall": 0.0, "threshold": None,
         },
     ]  # fmt: skip
 

@@ -110,11 +110,12 @@ def test_full_original_elsewhere(folder, caplog):
     assert boxes(read(folder, full_file=elsewhere))["2.png"][1][0] == "wrong"
 
 
-def test_what_is_repaired_is_told(folder, caplog):
+def test_what_is_repaired_is_told(folder, capsys):
     change(folder / "mined.json", annotations=[annotation(1, 1, 3, [90, 10, 20, 20])])
     assert boxes(read(folder))["1.png"][0][:4] == ("annotated", "cat", 90, 10)
-    assert "mined.json" in caplog.text
-    assert "clipped (1)" in caplog.text
+    told = capsys.readouterr().err
+    assert "mined.json" in told
+    assert "clipped (1)" in told
 
 
 @pytest.mark.parametrize("score", [None, "high", "1.5", 1.5, float("nan"), True])

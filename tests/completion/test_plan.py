@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from comining.completion.machine import Machine
+from comining.completion import machine as machines
+from comining.completion.machine import COCO_WEIGHTS, Machine, this_machine, with_weights
 from comining.completion.plan import choose_scale, make_plan
 
-CPU, GPUS = Machine("cpu", 1), Machine("cuda", 4)
+CPU, GPUS = Machine("cpu", 1), Machine("cuda", 4, COCO_WEIGHTS)
 
 
 def dataset(width, height, box, number=20, categories=1):
@@ -29,7 +30,7 @@ def settings(data, machine=CPU):
 @pytest.mark.parametrize(
     ("size", "edge", "short"),
     [
-        ((640, 480), 100, 136),  # objects get 28 network pixels, sides are multiples of 8
+        ((640, 480), 100, 112),  # objects get 24 network pixels, sides are multiples of 8
         ((50, 50), 10, 96),  # enlarged by 2 at most
         ((2000, 2000), 20, 240),  # as large as a CPU can afford
         ((60, 60), 60, 64),  # never below 64
@@ -71,6 +72,38 @@ def test_gpus_start_from_weights_with_their_own_anchors():
     assert chosen["SOLVER.BASE_LR"] == 0.01
     assert chosen["INPUT.MIN_SIZE_TEST"] == 800
     assert chosen["SOLVER.AMP.ENABLED"] is True
+
+
+def test_gpus_without_weights_learn_from_scratch_with_anchors_that_fit():
+    chosen = settings(dataset(640, 480, (96, 96)), Machine("cuda", 2))
+    assert chosen["MODEL.WEIGHTS"] == ""
+    assert "MODEL.ANCHOR_GENERATOR.SIZES" in chosen
+    assert chosen["SOLVER.IMS_PER_BATCH"] == 16
+    assert "SOLVER.BASE_LR" not in chosen
+    assert Machine("cuda", 2).base == "Base-Small"
+
+
+def test_weights_are_taken_where_they_can_be_had(monkeypatch):
+    asked = []
+    monkeypatch.setattr(machines, "weights_file", asked.append)
+    assert with_weights(Machine("cuda", 2)) == Machine("cuda", 2, COCO_WEIGHTS)
+    assert with_weights(CPU) == CPU
+    assert asked == [COCO_WEIGHTS]
+
+    def unreachable(_):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(machines, "weights_file", unreachable)
+    assert with_weights(Machine("cuda", 2)) == Machine("cuda", 2)
+
+
+def test_all_gpus_or_the_one_that_is_asked_for(monkeypatch):
+    assert this_machine() == CPU
+    monkeypatch.setattr(machines.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(machines.torch.cuda, "device_count", lambda: 8)
+    assert this_machine() == Machine("cuda", 8)
+    assert this_machine("cuda:3") == Machine("cuda:3", 1)
+    assert this_machine("cpu") == CPU
 
 
 def test_every_choice_but_the_obvious_has_a_reason():

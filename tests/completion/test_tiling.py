@@ -204,6 +204,24 @@ def test_withheld_boxes_are_withheld_from_the_tiles(images, tmp_path):
     assert (folder.tiles / training["info"]["sparse"]["input"]) == folder.tile_annotations
 
 
+def test_tiles_tell_what_is_known_of_their_image(images, tmp_path):
+    """Of the data to train on, less: a dog is withheld."""
+    folder = Folder(tmp_path)
+    first, second = DATASET["images"]
+    lists = {"exhaustive_category_ids": [5], "neg_category_ids": []}
+    dataset = {**DATASET, "images": [{**first, "neg_category_ids": [2]}, {**second, **lists}]}
+    folder.annotations.write_text(json.dumps(dataset))
+    thinned = {**second, "exhaustive_category_ids": []}
+    thinned = {**dataset, "images": [dataset["images"][0], thinned]}
+    folder.training_annotations.write_text(json.dumps(thinned))
+    write_tiles(folder, images[0], TILING)
+    for path, exhaustive in ((folder.tile_annotations, [5]), (folder.training_tiles, [])):
+        tiles = json.loads(path.read_text())["images"]
+        known = [(x["source_image_id"], x["exhaustive_category_ids"], x["neg_category_ids"])
+                 for x in tiles]  # fmt: skip
+        assert known == [(3, exhaustive, []), (3, exhaustive, []), (7, [], [2])]
+
+
 def test_data_without_a_readable_image_is_refused(images, tmp_path):
     folder = Folder(tmp_path)
     for path in (folder.annotations, folder.training_annotations):

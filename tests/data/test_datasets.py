@@ -98,6 +98,42 @@ def test_crowds_stay_crowds(own_data, tmp_path):
     assert [x["iscrowd"] for x in first["annotations"]] == [1, 0]
 
 
+def test_what_is_known_of_images_in_classes(own_data, tmp_path):
+    """The ids 3 and 7 are the classes 0 and 1; a region of one class is among the annotations."""
+
+    def change(dataset):
+        first, second, *_ = dataset["images"]
+        first.update(exhaustive_category_ids="all")
+        second.update(exhaustive_category_ids=[7], neg_category_ids=[3])
+        region = {"image_id": second["id"], "bbox": [1, 2, 3, 4], "ignore": 1}
+        dataset["annotations"] = [
+            x for x in dataset["annotations"] if x["image_id"] != second["id"]
+        ]
+        dataset["annotations"] += [
+            {**region, "id": 901, "category_id": 7}, {**region, "id": 902, "category_id": None}
+        ]  # fmt: skip
+
+    register("own", changed(own_data, tmp_path, change))
+    first, second, third, _ = DatasetCatalog.get("own")
+    keys = ("exhaustive", "absent", "ignored_regions")
+    assert [first[key] for key in keys] == [[0, 1], [], []]
+    assert [third[key] for key in keys] == [[], [], []]
+    assert [second[key] for key in keys[:2]] == [[1], [0]]
+    assert second["ignored_regions"] == [
+        {"bbox": [1, 2, 3, 4], "category_id": 1}, {"bbox": [1, 2, 3, 4], "category_id": None}
+    ]  # fmt: skip
+    assert [(x["category_id"], x["iscrowd"]) for x in second["annotations"]] == [(1, 1)]
+
+
+def test_contradictions_stop_before_training(own_data, tmp_path):
+    def change(dataset):
+        dataset["images"][0]["neg_category_ids"] = [3]
+
+    register("own", changed(own_data, tmp_path, change))
+    with pytest.raises(InputError, match="neg_category_ids says is not in the image"):
+        DatasetCatalog.get("own")
+
+
 def test_repairs_are_told(own_data, tmp_path, caplog):
     def flatten(dataset):
         dataset["annotations"][2]["bbox"][2] = 0

@@ -247,3 +247,8 @@ class TestSeed:
             "the checkpoints of another training" in (tmp_path / "output" / "log.txt").read_text()
         )
         assert setup(arguments([*own_overrides, "SEED", "5"], "--resume")).SEED == 5
+
+
+def test_weights_that_are_a_folder_and_the_option_that_named_them(tmp_path):
+    with pytest.raises(InputError, match=rf"{tmp_path} is a folder: name another with --weights$"):
+        check_weights(str(tmp_path))

@@ -2,18 +2,15 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import mine_annotations
-import predict
 import pytest
 import torch
 from detectron2.engine import default_argument_parser
 
-import train_net
-from tests.conftest import CONFIGS, DEMOS
+from comining.engine.run import main
+from tests.conftest import CONFIGS, DEMOS, call_command
 from tests.gpu.fake_device import DEVICE, FakeDevice
 from tests.modeling.helpers import each_detector, tiny_config, tiny_model
 
@@ -39,7 +36,7 @@ def train(detector, overrides, *options, **settings):
     config = str(CONFIGS / f"{DEMOS[detector]}.yaml")
     args = default_argument_parser().parse_args(["--config-file", config, *options, *words])
     with FakeDevice() as device:
-        train_net.main(args)
+        main(args)
     assert device.refused == []
     assert any(wait.operation == "copy to the device" for wait in device.waits)
     return json.loads(Path(settings["OUTPUT_DIR"], "results.json").read_text())["bbox"]
@@ -87,7 +84,7 @@ def trained(request, own_data, tmp_path):
     if request.param == "adaptive":
         model.adaptive.counts[:3] = 1000  # as if all that it found had been right
     torch.save({"model": model.state_dict()}, tmp_path / "model.pth")
-    model_options = ["--config-file", tmp_path / "config.yaml", "--weights", tmp_path / "model.pth"]
+    model_options = ["--config", tmp_path / "config.yaml", "--weights", tmp_path / "model.pth"]
     return SimpleNamespace(folder=tmp_path, options=list(map(str, model_options)))
 
 
@@ -106,7 +103,7 @@ def test_mining(options, trained):
     def mine(device, name, *options):
         output = trained.folder / f"{name}.json"
         words = [*trained.options, "--output", str(output), *options, "MODEL.DEVICE", device]
-        mine_annotations.main(mine_annotations.parse_args(words))
+        call_command("mine", *words)
         return json.loads(output.read_text())
 
     if options:  # on a data set in which what the model is sure of is annotated
@@ -116,13 +113,12 @@ def test_mining(options, trained):
     assert on_device["annotations"] == on_cpu["annotations"]
 
 
-def test_prediction(trained, own_data, monkeypatch):
+def test_prediction(trained, own_data):
     def detect(device):
         output = trained.folder / device
         words = [str(own_data / "images"), *trained.options, "--output", str(output),
-                 "--score-thresh", "0.3", "--opts", "MODEL.DEVICE", device]  # fmt: skip
-        monkeypatch.setattr(sys, "argv", ["predict.py", *words])
-        predict.main()
+                 "--score-thresh", "0.3", "--device", device]  # fmt: skip
+        call_command("predict", *words)
         return json.loads((output / "predictions.json").read_text())
 
     on_cpu, on_device = on_both(detect)

@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from comining.annotations.known import EXHAUSTIVE, default_of
 from comining.errors import InputError
 
 from .document import Document, Entry, Ref, Shape
@@ -34,8 +35,10 @@ def assemble(document: Document, folder: ImageFolder, listed_only: bool) -> Sour
     for entry, name in zip(entries, names, strict=True):
         assembly.add_listed(entry, name)
     unlisted = [] if listed_only else sorted(set(folder.names) - set(names))
+    # The default of a file, where it has one, is none of images that the file doesn't list.
+    record: dict[str, Any] = {} if default_of(document.top_level()) is None else {EXHAUSTIVE: []}
     for name in unlisted:
-        assembly.add_image(name, folder.size(name), {})
+        assembly.add_image(name, folder.size(name), dict(record))
     return assembly.source(len(unlisted))
 
 
@@ -129,7 +132,7 @@ class _Assembly:
 
     def source(self, unlisted: int) -> Source:
         categories = self._categories()
-        ids = {x["name"]: x["id"] for x in categories}
+        ids = {None: None, **{x["name"]: x["id"] for x in categories}}
         taken = {shape.record["id"] for _, shape, _ in self.shapes if "id" in shape.record}
         free = (x for x in count(1) if x not in taken)
         annotations, refs = [], {}
@@ -161,7 +164,8 @@ class _Assembly:
     def _categories(self) -> list[dict[str, Any]]:
         declared = self.document.categories
         known = {x["name"] for x in declared}
-        found = sorted({shape.label for _, shape, _ in self.shapes} - known)
+        labels = {shape.label for _, shape, _ in self.shapes if shape.label is not None}
+        found = sorted(labels - known)
         start = max((x["id"] for x in declared), default=0) + 1
         categories = [*declared, *({"id": i, "name": x} for i, x in enumerate(found, start))]
         if not categories:

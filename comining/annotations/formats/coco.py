@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from comining.annotations.coco_file import read_coco, read_json
+from comining.annotations.known import LISTS
 from comining.errors import InputError
 
 from .document import Document, Entry, ImageEdits, NewBox, Shape
@@ -33,7 +34,7 @@ class CocoDocument(Document):
         for finding in report.findings:
             self.notes[finding.text] += len(finding.offenders)
         self.categories = dataset["categories"]
-        self._names = {x["id"]: x["name"] for x in self.categories}
+        self._names = {None: None, **{x["id"]: x["name"] for x in self.categories}}
         self._images = dataset["images"]
         self._raw = read_json(path)
         self._raw.setdefault("annotations", [])
@@ -84,12 +85,15 @@ class CocoDocument(Document):
         ]
         annotations += [_record(new) for edit in edits for new in edit.added]
         listed = {x["id"] for x in self._images}
+        images = {x["id"]: x for x in dataset["images"]}
+        # Ids are as in the file, or the file's images would be the repaired ones.
+        raw = [_image(x, images.get(x["id"], x)) for x in self._raw["images"]]
         unlisted = [x for x in dataset["images"] if x["id"] not in listed]
         top_level = {k: v for k, v in dataset.items() if k not in _LISTS}
         result = {
             **self._raw,
             **top_level,
-            "images": [*self._raw["images"], *unlisted],
+            "images": [*raw, *unlisted],
             "annotations": annotations,
         }
         target.write_text(json.dumps(result), encoding="utf-8")
@@ -101,6 +105,12 @@ _LISTS = ("images", "annotations", "categories")
 def _ids(records: list[dict[str, Any]]) -> list[Any]:
     """Ids as they stand there, 7 apart from "7" and 7.0."""
     return [(type(x.get("id")), str(x.get("id"))) for x in records]
+
+
+def _image(raw: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
+    """The record of a file's image, with what is known of it now."""
+    kept = {k: v for k, v in raw.items() if k not in LISTS}
+    return {**kept, **{k: image[k] for k in (*LISTS, "finished") if k in image}}
 
 
 def _record(new: NewBox) -> dict[str, Any]:

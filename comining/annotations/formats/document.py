@@ -44,13 +44,13 @@ class Shape:
 
     Attributes:
         ref: where it stands within its image's part of the document.
-        label: name of the category.
+        label: name of the category; None for a region to ignore, of all categories.
         box: in the picture that the document describes.
         record: fields of its COCO record besides the box and the category.
     """
 
     ref: Ref
-    label: str
+    label: str | None
     box: Box
     record: dict[str, Any] = field(default_factory=dict)
 

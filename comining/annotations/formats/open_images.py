@@ -8,10 +8,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from comining.annotations.image_files import has_image_name
+from comining.annotations.known import ABSENT, EXHAUSTIVE
 from comining.errors import InputError
 
 from .document import Document, Entry, ImageEdits, NewBox, Shape, mined
 from .geometry import Box, Size
+from .open_images_labels import verified_labels
 from .parsing import number
 from .table import Table, read_lines, write_table
 
@@ -23,7 +25,9 @@ _SOURCE = "comining"
 class OpenImagesDocument(Document):
     """Images are known by their ImageID, shapes by their rows.
 
-    Groups (IsGroupOf) become crowds.
+    Groups (IsGroupOf) become crowds. Where labels of whole images lie beside the boxes, what was
+    verified as absent is, and boxed categories that were verified as present are exhaustive. One
+    without a box isn't: its objects may be boxed as what they are in particular.
     """
 
     format = "openimages"
@@ -43,6 +47,11 @@ class OpenImagesDocument(Document):
         codes = {row["LabelName"] for row in self._table.rows}
         self._names = _descriptions(path, codes)
         self._codes = {self._name(code): code for code in codes}
+        self._labels = verified_labels(path, self._of_image)
+        if self._labels:
+            self.categories = [
+                {"id": id_, "name": name} for id_, name in enumerate(sorted(self._codes), start=1)
+            ]
         if self._names is None and any(x.startswith("/m/") for x in codes):
             self.notes[
                 "labels have no names, only codes: put class-descriptions.csv beside the file"
@@ -53,7 +62,26 @@ class OpenImagesDocument(Document):
             where = f"{self.path}: line {self._table.lines[places[0]]}"
             if not image_id:
                 raise InputError(f"{where} has no ImageID: give it one or remove it")
-            yield Entry(image_id, image_id, None, where)
+            yield Entry(image_id, image_id, None, where, self._known(image_id))
+
+    def _known(self, image_id: str) -> dict[str, list[int]]:
+        if image_id not in self._labels:
+            return {}
+        labels = self._labels[image_id]
+        rows = (self._table.rows[place] for place in self._of_image[image_id])
+        boxed = {row["LabelName"] for row in rows if row.get("Source") != _SOURCE}
+        ids = {self._codes[x["name"]]: x["id"] for x in self.categories}
+        contradicted = sum(not present and code in boxed for code, present in labels.items())
+        if contradicted:
+            self.notes["labels verified as absent have boxes: taken as present"] += contradicted
+        return {
+            EXHAUSTIVE: sorted(ids[x] for x, present in labels.items() if present and x in boxed),
+            ABSENT: sorted(
+                ids[x]
+                for x, present in labels.items()
+                if not present and x in ids and x not in boxed
+            ),
+        }
 
     def shapes(self, entry: Entry, size: Size) -> Iterator[Shape]:
         width, height = size

@@ -1,4 +1,4 @@
-"""Public data sets, made ready for training by one call each.
+"""Public data sets and generated scenes, made ready for training by one call each.
 
 Nothing is downloaded but by a preparer that was given no `source`.
 """
@@ -10,15 +10,19 @@ from collections.abc import Callable
 from .blood_cells import prepare_blood_cells, prepare_blood_cells_2017
 from .circuits import prepare_circuits
 from .nuclei import prepare_nuclei
+from .scenes import prepare_scenes
+from .trees import prepare_trees
 
 PREPARERS: dict[str, Callable[..., list[str]]] = {
+    "scenes": prepare_scenes,
+    "trees": prepare_trees,
     "blood-cells": prepare_blood_cells,
     "blood-cells-2017": prepare_blood_cells_2017,
     "nuclei": prepare_nuclei,
     "circuits": prepare_circuits,
 }
-"""By name, functions `(output, source=None, **options)`: they make the folder `output` and return
-lines that tell what they made."""
+"""By name, functions `(output, source=None, **options)`; that of scenes, which are generated, takes
+no `source`. They make the folder `output` and return lines that tell what they made."""
 
 __all__ = [
     "PREPARERS",
@@ -26,4 +30,6 @@ __all__ = [
     "prepare_blood_cells_2017",
     "prepare_circuits",
     "prepare_nuclei",
+    "prepare_scenes",
+    "prepare_trees",
 ]

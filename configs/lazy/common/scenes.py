@@ -1,4 +1,4 @@
-"""Generated scenes in which half of the annotations are left, made by datasets/make_scenes.py."""
+"""Generated scenes in which half of the annotations are left, made by comining prepare scenes."""
 
 from .data import dataloader
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from comining.annotations.formats import read_annotations, write_annotations
+from comining.annotations.known import Region, known_of
 from comining.errors import InputError
 
 COCO = {
@@ -117,3 +118,27 @@ def test_annotations_without_ids_get_some(write, images, tmp_path, helpers):
 def test_a_fault_is_named(change, message, write, images):
     with pytest.raises(InputError, match=message):
         read_annotations(write({**COCO, **change}), images)
+
+
+def test_what_is_known_of_images_is_read_and_written(write, images, tmp_path):
+    coco = json.loads(json.dumps(COCO))
+    coco["info"]["exhaustive_category_ids"] = [9]
+    coco["images"][0].update(neg_category_ids=[], not_exhaustive_category_ids=[9])
+    region = {"id": 50, "image_id": 5, "category_id": None, "bbox": [1, 2, 9, 9], "ignore": 1}
+    coco["annotations"].append(region)
+    source = read_annotations(write(coco), images)
+    known = known_of(source.dataset)
+    # The third image isn't listed, so the default is not about it.
+    assert known.exhaustive == {70: set(), 5: {9}, 1: set()}
+    assert Region([1, 2, 9, 9], None) in known.regions[5]
+
+    first, *others = source.dataset["images"]
+    finished = {**first, "finished": True, "exhaustive_category_ids": [3, 9]}
+    del finished["not_exhaustive_category_ids"]
+    written = write_annotations(source, {**source.dataset, "images": [finished, *others]}, tmp_path)
+    result = json.loads(written.read_text())
+    assert result["images"][0] == {
+        **COCO["images"][0], "neg_category_ids": [], "exhaustive_category_ids": [3, 9],
+        "finished": True,
+    }  # fmt: skip
+    assert region in result["annotations"]

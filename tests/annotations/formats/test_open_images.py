@@ -3,6 +3,7 @@
 import pytest
 
 from comining.annotations.formats import read_annotations, write_annotations
+from comining.annotations.known import known_of
 from comining.errors import InputError
 
 HEADER = (
@@ -34,6 +35,29 @@ def test_rows_are_read_with_the_names_beside_them(file, images, helpers):
     assert [x["iscrowd"] for x in source.dataset["annotations"]] == [0, 1, 0]
     assert [x["name"] for x in source.dataset["categories"]] == ["Face", "Person"]
     assert helpers.boxes(read_annotations(file.parent, images)) == helpers.boxes(source)
+
+
+def test_labels_of_whole_images_tell_what_is_known(file, images):
+    """Face is 1, Person 2; a tortoise is boxed nowhere, and of b's face a machine is unsure."""
+    (file.parent / "train-annotations-human-imagelabels.csv").write_text(
+        "ImageID,Source,LabelName,Confidence\n"
+        "a,verification,/m/01g317,1\na,verification,/m/0dzct,0\na,verification,/m/011k07,0\n"
+        "b ü,verification,/m/011k07,1\nb ü,machine,/m/01g317,0.7\nb ü,verification,/m/0dzct,0\n"
+        "elsewhere,verification,/m/0dzct,1\n"
+    )
+    source = read_annotations(file, images)
+    assert [x["name"] for x in source.dataset["categories"]] == ["Face", "Person"]
+    known = known_of(source.dataset)
+    a, b, c = (x["id"] for x in source.dataset["images"])
+    assert known.exhaustive == {a: {2}, b: set(), c: set()}
+    assert known.absent == {a: set(), b: {1}, c: set()}
+    assert "1 labels verified as absent have boxes: taken as present" in source.notes
+
+
+def test_labels_with_too_few_columns(file, images):
+    (file.parent / "labels.csv").write_text("ImageID,LabelName,Confidence\na,/m/01g317\n")
+    with pytest.raises(InputError, match=r"labels\.csv has lines with too few columns"):
+        read_annotations(file, images)
 
 
 def test_names_with_a_header_are_read_and_ambiguous_ones_keep_their_codes(file, images, helpers):

@@ -1,0 +1,65 @@
+"""``comining audit``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from . import options
+
+ASSUMED = (
+    "That holds if they are found as often as the boxes kept aside. People rather leave out what "
+    "is hard to see, so take it for a lower bound."
+)
+
+LOWER = (
+    "what is missing scores lower than what was kept aside. It may be harder to see, so that there "
+    "is more of it, or partly no object: `comining review` with --sample tells how much."
+)
+
+
+@click.command(short_help="Estimate how many objects annotations lack.")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@options.as_json
+def command(folder: Path, as_json: bool) -> None:
+    """Estimate how many objects annotations lack, whatever was added to them.
+
+    FOLDER is what `comining complete` wrote. The boxes that it kept aside show what share of
+    objects its detector finds, and so how many there must be. A review of a sample of what it
+    proposes makes the estimate surer.
+
+    \b
+    comining complete photos/ half.json --output done/
+    comining audit done/
+    comining review done/ --sample 40
+    comining audit done/
+    """
+    from comining.completion.audit import audit_folder
+
+    rows = audit_folder(folder, lambda text: click.echo(text, err=True))
+    if as_json:
+        objects = [{**x._asdict(), "why_unknown": x.why_unknown} for x in rows]
+        click.echo(json.dumps(objects, ensure_ascii=False, indent=1))
+        return
+
+    from tabulate import tabulate
+
+    table = []
+    for x in rows:
+        told = ("unknown", "", "")
+        if x.missing is not None and x.low is not None and x.high is not None:
+            share = f"{x.missing / max(1.0, x.annotated + x.missing):.0%}"
+            told = (f"{x.missing:.0f}", f"{x.low:.0f} to {x.high:.0f}", share)
+        table.append((x.name, x.annotated, *told))
+    head = ("category", "annotated", "missing", "90 % interval", "share missing")
+    click.echo(tabulate(table, head, colalign=("left", "right", "right", "right", "right")))
+    for x in rows:
+        if x.why_unknown:
+            click.echo(f"{x.name}: {x.why_unknown}")
+    differing = [x.name for x in rows if not x.is_consistent]
+    if differing:
+        click.echo(f"{', '.join(differing)}: {LOWER}")
+    if any(x.missing is not None for x in rows):
+        click.echo(ASSUMED)

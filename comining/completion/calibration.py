@@ -1,0 +1,137 @@
+"""How likely a detection is right, by its score: what is known of others like it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .evidence import ANNOTATED, SAMPLED, WITHHELD, Evidence
+
+#: All detections near to annotated boxes, whose places were trained on, count as so many near to
+#: withheld ones. So do those of all other classes.
+PRIOR = 20.0
+#: Of each class, so many detections speak for nothing being right, at all scores alike.
+DOUBT = 2.0
+#: Newton's steps of the fit, and what keeps it from certainty.
+STEPS, RIDGE = 30, 0.05
+#: Curves drawn among those that the evidence allows.
+DRAWS = 1000
+
+
+class Calibration(NamedTuple):
+    """The chance that a detection of score s is right: sigmoid(slope * logit(s) + offset).
+
+    Attributes:
+        slope, offset: the most likely ones.
+        covariance: (2, 2), how uncertain they are.
+    """
+
+    slope: float
+    offset: float
+    covariance: np.ndarray
+
+    def chance(self, scores: np.ndarray) -> np.ndarray:
+        """(M,) in (0, 1), of scores (M,)."""
+        return _sigmoid(self.slope * _logit(scores) + self.offset)
+
+    def possible_right(self, scores: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """How many of M detections may be right.
+
+        Args:
+            scores: (M,).
+            generator: draws curves by their likelihood and, for each, how many are right.
+
+        Returns:
+            (`DRAWS`,) numbers in 0..M.
+        """
+        scores, counts = np.unique(scores.round(3), return_counts=True)
+        drawn = generator.multivariate_normal((self.slope, self.offset), self.covariance, DRAWS)
+        slopes, offsets = drawn[:, :1].clip(0), drawn[:, 1:]
+        chances = _sigmoid(slopes * _logit(scores) + offsets)
+        deviation = np.sqrt((chances * (1 - chances)) @ counts)
+        number = chances @ counts + deviation * generator.standard_normal(DRAWS)
+        return number.clip(0, counts.sum())
+
+
+def calibrate(evidence: Evidence, class_: int) -> Calibration:
+    """Fit the chance of a class's detections by those that are known to be right or wrong.
+
+    A logistic regression (Platt, 1999). Those of the class near to withheld boxes count one each;
+    see `PRIOR` and `DOUBT` for others. New ones that were drawn by chance and judged are of those
+    in question, which the ones near to withheld boxes only resemble: what the detector sees where
+    there is no object shows in new ones alone. So these, however many, count together as at most
+    `PRIOR` judged ones.
+    """
+    of_class = evidence.classes == class_
+    near_withheld = evidence.near == WITHHELD
+    judged = evidence.decided == SAMPLED
+    weights = np.zeros(len(evidence.scores))
+    weights[of_class & near_withheld] = 1
+    weights[of_class & judged] = max(1.0, (of_class & near_withheld).sum() / PRIOR)
+    is_own = weights > 0
+    for rows in (
+        ~of_class & near_withheld,
+        ~of_class & judged,
+        of_class & (evidence.near == ANNOTATED),
+    ):
+        weights[rows] = min(1, PRIOR / max(1, rows.sum()))
+    used = weights > 0
+    images = np.where(is_own, evidence.image_ids, -1)[used]
+    doubtful = np.linspace(0.05, 0.95, 19)
+    return _fit(
+        _logit(np.concatenate((evidence.scores[used], doubtful))),
+        np.concatenate((evidence.right[used], np.zeros(19))),
+        np.concatenate((weights[used], np.full(19, DOUBT / 19))),
+        np.concatenate((images, np.full(19, -1))),
+    )
+
+
+def _fit(
+    values: np.ndarray, right: np.ndarray, weights: np.ndarray, images: np.ndarray
+) -> Calibration:
+    """The most likely slope, at least 0, and offset; ``images`` are -1 for what is no evidence."""
+    columns = np.stack((values, np.ones_like(values)), axis=1)
+    # A score is taken for a chance until there is evidence.
+    prior = np.array([1.0, 0.0])
+    ridge = RIDGE * np.eye(2)
+    parameters = prior.copy()
+    for _ in range(STEPS):
+        chances = _sigmoid(columns @ parameters)
+        gradient = columns.T @ (weights * (chances - right)) + RIDGE * (parameters - prior)
+        curvature = _spread(columns, weights * chances * (1 - chances)) + ridge
+        parameters = parameters - np.linalg.solve(curvature, gradient)
+        parameters[0] = max(parameters[0], 0.0)
+    chances = _sigmoid(columns @ parameters)
+    spread = chances * (1 - chances)
+    own = images >= 0
+    residuals = columns[own] * (weights * (chances - right))[own, None]
+    variation = ridge + _spread(columns[~own], (weights * spread)[~own])
+    variation += _clustered(
+        residuals, images[own], _spread(columns[own], (weights**2 * spread)[own])
+    )
+    inverse = np.linalg.inv(ridge + _spread(columns, weights * spread))
+    return Calibration(float(parameters[0]), float(parameters[1]), inverse @ variation @ inverse)
+
+
+def _clustered(residuals: np.ndarray, images: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """How the sum of the residuals (M, 2) varies: as expected of independent ones, or more if those
+    of an image go together."""
+    names, place = np.unique(images, return_inverse=True)
+    sums = np.zeros((len(names), 2))
+    np.add.at(sums, place, residuals)
+    excess = np.trace(np.linalg.solve(expected + 1e-6 * np.eye(2), sums.T @ sums)) / 2
+    return expected * max(1.0, float(excess))
+
+
+def _spread(columns: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return (columns * weights[:, None]).T @ columns
+
+
+def _logit(scores: np.ndarray) -> np.ndarray:
+    clipped = np.clip(scores, 0.001, 0.999)
+    return np.log(clipped / (1 - clipped))
+
+
+def _sigmoid(values: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-values))

@@ -1,0 +1,59 @@
+"""How many iterations there is time for."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .training import MEASURED, MEASURED_IMAGES
+
+#: Of the time for training, what is left for the unforeseen.
+RESERVE = 0.05
+#: Seconds for reading, checkpoints and the report.
+ELSE = 10.0
+#: A training has at least so many iterations, and sees each image at most so many times.
+MIN_ITERATIONS, MAX_EPOCHS = 100, 40
+#: A training can go on from so many points.
+CHECKPOINTS = 20
+
+
+class Pace(NamedTuple):
+    """A schedule.
+
+    Attributes:
+        iterations: of the training.
+        training, mining: seconds that these will take.
+        why: the reason for the number of iterations.
+    """
+
+    iterations: int
+    training: float
+    mining: float
+    why: str
+
+
+def choose_pace(
+    seconds: float, per_iteration: float, batch: int, num_trained: int, num_mined: int
+) -> Pace:
+    """A schedule that ends in time, if it can be that short.
+
+    Args:
+        seconds: for training and all that follows.
+        per_iteration: seconds; an iteration sees two views of each of its images, forward and
+            backward.
+        batch: images of an iteration.
+        num_trained: images with annotations.
+        num_mined: images in all, of which mining sees two views, forward.
+    """
+    of_view = per_iteration / (2 * batch) / 3  # backward takes twice as long as forward
+    mining = 2 * num_mined * of_view
+    watching = 2 * (MEASURED + 1) * min(num_trained, MEASURED_IMAGES) * of_view
+    left = (1 - RESERVE) * (seconds - mining - watching - ELSE)
+    by_time = int(left / per_iteration)
+    by_epochs = MAX_EPOCHS * num_trained // batch
+    why = f"{seconds / 60:.0f} minutes, {per_iteration:.2g} seconds an iteration"
+    if by_epochs < by_time:
+        why = f"each image is seen {MAX_EPOCHS} times: more would learn them by heart"
+    number = min(by_time, by_epochs)
+    if number < MIN_ITERATIONS:
+        number, why = MIN_ITERATIONS, f"fewer would learn nothing ({why})"
+    return Pace(number, number * per_iteration + watching, mining, why)

@@ -1,0 +1,95 @@
+"""A tiny detector's way through the commands."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from comining.cli import main
+from comining.engine import load_config
+from tests.conftest import CONFIGS, same_registry_and_loggers_afterwards, tiny_training
+
+
+@pytest.fixture(scope="module")
+def trained(own_data, tmp_path_factory):
+    """A folder with a config and what ``comining train`` made of it, and what that printed."""
+    folder = tmp_path_factory.mktemp("trained")
+    cfg = load_config(str(CONFIGS / "demo.yaml"), tiny_training(own_data, folder / "unused"))
+    (folder / "my.yaml").write_text(cfg.dump())
+    words = ["train", "--config", folder / "my.yaml", "--output", folder / "training", "SEED", "1"]
+    with same_registry_and_loggers_afterwards():
+        done = CliRunner().invoke(main, [str(word) for word in words])
+    assert done.exit_code == 0, done.output
+    return folder, done
+
+
+@pytest.fixture
+def run(trained, command_line):
+    """Runs a command with the trained model."""
+    folder, _ = trained
+
+    def run(name, *words):
+        model = ("--config", folder / "my.yaml", "--weights", folder / "training/model_final.pth")
+        done = command_line(name, *model, *words)
+        assert done.exit_code == 0, done.output
+        return done
+
+    return run
+
+
+def test_train_tells_the_metrics_and_where_the_log_is(trained):
+    folder, done = trained
+    assert done.stdout.splitlines()[-1] == f"all that was logged: {folder / 'training/log.txt'}"
+    assert "SEED: 1" in (folder / "training" / "config.yaml").read_text()
+    assert not (folder / "unused").exists()
+
+
+def test_evaluate_gives_the_metrics_as_json(trained, run, tmp_path):
+    done = run("evaluate", "--output", tmp_path / "evaluated", "--json")
+    training = json.loads((trained[0] / "training" / "results.json").read_text())
+    assert json.loads(done.stdout) == training
+    assert "bbox" in training
+
+
+def test_evaluate_quietly(run, tmp_path):
+    assert run("evaluate", "--output", tmp_path / "evaluated", "--quiet").output == ""
+
+
+def test_predict(run, own_data, tmp_path):
+    words = ("--output", tmp_path / "found", "--set", "TEST.DETECTIONS_PER_IMAGE", 3)
+    done = run("predict", own_data / "images", *words, "--score-thresh", 0, "--quiet")
+    assert done.output == ""
+    found = json.loads((tmp_path / "found" / "predictions.json").read_text())
+    assert len(found["images"]) == 4
+    assert len(found["annotations"]) == 4 * 3
+
+
+def test_mine(run, own_data, tmp_path):
+    words = ("--output", tmp_path / "completed.json", "--score-thresh", 0, "--json")
+    told = json.loads(run("mine", *words).stdout)
+    completed = json.loads((tmp_path / "completed.json").read_text())
+    added = sum(x["added"] for x in told["categories"])
+    assert sum(x["annotated"] for x in told["categories"]) == 8
+    assert len(completed["annotations"]) == 8 + added
+
+
+def test_show(run, tmp_path):
+    done = run("show", "--output", tmp_path / "mined.png", "--num-images", 1)
+    assert done.stdout.splitlines()[-1] == str(tmp_path / "mined.png")
+    with Image.open(tmp_path / "mined.png") as picture:
+        assert min(picture.size) > 100
+
+
+def test_plot(trained, command_line, tmp_path):
+    done = command_line("plot", trained[0] / "training", "--output", tmp_path / "curves")
+    assert done.stdout.split() == [str(tmp_path / f"curves.{x}") for x in ("png", "svg")]
+    assert (tmp_path / "curves.svg").read_text().rstrip().endswith("</svg>")
+
+
+def test_export(run, own_data, tmp_path):
+    sample = own_data / "images" / "000000000001.jpg"
+    words = ("--output", tmp_path / "detector.pt", "--format", "torchscript", "--sample", sample)
+    done = run("export", *words, "MODEL.RETINANET.SCORE_THRESH_TEST", 0.3)
+    assert done.stdout == f"{tmp_path / 'detector.pt'}\n"
+    assert (tmp_path / "detector.pt").stat().st_size > 10_000

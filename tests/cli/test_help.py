@@ -1,0 +1,120 @@
+"""What ``comining`` tells about itself."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from comining.cli import COMMANDS, main
+
+ROOT = Path(__file__).parents[2]
+#: What has one meaning has one name, wherever it is an option.
+FORMER_NAMES = {"--config-file", "--image-root", "--input", "--num-workers", "--opts", "--out"}
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_fits_on_a_screen(option):
+    done = CliRunner().invoke(main, [option], prog_name="comining", terminal_width=80)
+    lines = done.output.splitlines()
+    assert done.exit_code == 0
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    for name in COMMANDS:
+        (line,) = (x for x in lines if x.startswith(f"  {name} "))
+        assert line.endswith(".")
+        assert not line.endswith("..")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command(command_line, name):
+    done = command_line(name, "-h")
+    assert done.exit_code == 0, done.output
+    assert done.output.startswith(f"Usage: main {name} [OPTIONS]")
+    options = main.get_command(click.Context(main, **main.context_settings), name).params
+    names = {word for x in options for word in x.opts}
+    assert not names & FORMER_NAMES
+    for x in options:
+        assert not isinstance(x, click.Option) or x.help
+
+
+def test_a_shell_is_offered_names_without_torch():
+    """At once, that is."""
+
+    def offered(words):
+        program = (
+            "import sys\nfrom comining.cli import main\n"
+            "try:\n    main(prog_name='comining')\n"
+            "finally:\n    print('torch' in sys.modules)"
+        )
+        environment = {
+            **os.environ,
+            "_COMINING_COMPLETE": "bash_complete",
+            "COMP_WORDS": f"comining {words}",
+            "COMP_CWORD": str(len(words.split())),
+            "PYTHONPATH": str(ROOT),
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+        )
+        *lines, torch_is_loaded = done.stdout.split()
+        assert torch_is_loaded == "False", done.stderr
+        return lines
+
+    assert offered("e") == ["plain,evaluate", "plain,export"]
+    assert offered("prepare blood") == ["plain,blood-cells", "plain,blood-cells-2017"]
+    assert "plain,--protocol" in offered("sparsify --pr")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["complte"], "No such command 'complte'. Did you mean 'complete'?"),
+        (["predict", "a.jpg", "--wights", "x"], "--wights"),
+        (["train", "--config", "demo", "--qiet"], "Did you mean '--quiet'?"),
+        (["train", "--config", "dmo"], "error: dmo is neither a file nor the name of a config; "),
+        (["evaluate", "--config", "demo", "--weights", ""], "which model? Name its weights"),
+        (["evaluate", "--config", "demo", "--weights", "gone.pth"], "name another with --weights"),
+        (["export", "--config", "demo", "--weights", "gone.pth", "--output", "a"], "--weights"),
+        (["export", "--config", "demo", "--weights", "a", "--output", "a", "--format", "h5"],
+         "'h5' is not one of"),
+        (["mine", "--config", "demo", "--weights", "a", "--output", "a", "--precision", "2"],
+         "--precision"),
+        (["mine", "--config", "demo", "--weights", "a", "--output", "a", "--precision", "0.9"],
+         "--precision and --calibrate-on belong together"),
+        (["show", "--config", "demo", "--weights", "a", "--output", "a"], "end it with .png"),
+        (["show", "--config", "demo", "--weights", "a", "--output", "a", "SOLVER.MAX_ITR", "1"],
+         "there is no key SOLVER.MAX_ITR; did you mean SOLVER.MAX_ITER?"),
+        (["plot"], "Missing argument"),
+        (["study", "gone"], "--output"),
+    ],
+)  # fmt: skip
+def test_wrong_use(command_line, tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    done = command_line(*words)
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.output
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_setting_may_be_negative():
+    words = ["--config", "demo", "--weights", "a", "--output", "b.png", "SEED", "-1"]
+    group = click.Context(main, **main.context_settings)
+    context = main.get_command(group, "show").make_context("show", words, group)
+    assert context.params["settings"] == ("SEED", "-1")
+
+
+def test_interruption_tells_how_to_go_on(command_line, monkeypatch, tmp_path):
+    def interrupt(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("comining.engine.launch", interrupt)
+    words = ("--config", "demo", "--weights", __file__)
+    for name, hint in (("mine", "the same command goes on"), ("evaluate", "interrupted\n")):
+        done = command_line(name, *words, "--output", tmp_path / "out")
+        assert done.exit_code == 130
+        assert hint in done.stderr

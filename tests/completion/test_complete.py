@@ -1,0 +1,270 @@
+"""Completing half-finished annotations, from the command to its files."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import comining
+from comining.completion import Completion, complete, work
+from comining.completion.thresholds import Chosen
+from comining.engine.miner import Mined
+
+BOX = [8.0, 8.0, 24.0, 24.0]
+
+
+def write_dataset(folder, number=12, boxes=2, size=(64, 48)):
+    """Images of noise with so many boxes each, half of them of each category."""
+    images = folder / "photos"
+    images.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    categories = [{"id": 3, "name": "cat"}, {"id": 7, "name": "dog"}]
+    dataset = {"images": [], "annotations": [], "categories": categories}
+    for id_ in range(1, number + 1):
+        name = f"bild ü {id_}.png"
+        pixels = rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(images / name)
+        dataset["images"].append(
+            {"id": id_, "file_name": name, "width": size[0], "height": size[1]}
+        )
+        dataset["annotations"] += [
+            {
+                "id": 10 * id_ + place, "image_id": id_, "category_id": (3, 7)[place % 2],
+                "bbox": [BOX[0] + 20 * place, *BOX[1:]], "area": 576, "iscrowd": 0,
+            }
+            for place in range(boxes)
+        ]  # fmt: skip
+    (folder / "half.json").write_text(json.dumps(dataset))
+    return dataset
+
+
+def shrink(output, **changes):
+    """Let the plan in a folder be that of a small and short training."""
+    config = output / "config.yaml"
+    text = config.read_text()
+    small = {"OUT_CHANNELS": 8, "IMS_PER_BATCH": 2,
+             "NUM_WORKERS": 0, "MAX_ITER": 4, "CHECKPOINT_PERIOD": 1, "NUM_CONVS": 1}  # fmt: skip
+    for name, value in {**small, **changes}.items():
+        text, number = re.subn(rf"( {name}): .*", rf"\1: {value}", text)
+        assert number == 1
+    config.write_text(text)
+    pace = {"iterations": 4, "training": 1, "mining": 1, "why": "a test"}
+    (output / "pace.json").write_text(json.dumps(pace))
+
+
+@pytest.fixture
+def planned(tmp_path):
+    """A data set, and an output folder with a small plan for it."""
+    dataset = write_dataset(tmp_path)
+    arguments = tmp_path / "photos", tmp_path / "half.json", tmp_path / "out"
+    assert complete(*arguments, device="cpu", dry_run=True) is None
+    shrink(tmp_path / "out")
+    return arguments, dataset
+
+
+def found_on_every_image(*_):
+    """In place of mining: an object in a new place of each image, and all that were annotated."""
+    boxes = [[8.0 + 20 * x, 8, 32.0 + 20 * x, 32] for x in (0, 1)]
+    new = [40.0, 34, 70, 47]  # beyond the right edge
+    one = Mined([new, *boxes], [1, 0, 1], [0.93, 0.95, 0.97], [True, False, False])
+    return dict.fromkeys(range(1, 13), one), {}
+
+
+def test_plan_is_explained_and_nothing_is_trained(tmp_path):
+    write_dataset(tmp_path)
+    complete(tmp_path / "photos", tmp_path / "half.json", tmp_path / "out", device="cpu",
+             dry_run=True)  # fmt: skip
+    text = (tmp_path / "out" / "config.yaml").read_text()
+    assert "# the categories, with their annotated boxes: cat 12, dog 12\n" in text
+    assert "NUM_CLASSES: 2\n" in text
+    assert not (tmp_path / "out" / "training").exists()
+
+
+def test_missing_boxes_are_added_and_what_was_there_stays(planned, monkeypatch):
+    (images, annotations, output), dataset = planned
+    monkeypatch.setattr(work, "mine", found_on_every_image)
+    done = complete(images, annotations, output, device="cpu")
+    assert isinstance(done, Completion)
+    before = {x["id"]: x for x in dataset["annotations"]}
+    after = {x["id"]: x for x in done.dataset["annotations"]}
+    assert {id_: after[id_] for id_ in before} == before
+    added = [x for x in after.values() if x["id"] not in before]
+    assert len(added) == 12
+    assert all(x["bbox"] == [40, 34, 24, 13] for x in added)  # clipped to the image
+    assert {(x["category_id"], x["origin"], x["score"]) for x in added} == {(7, "mined", 0.93)}
+    cat, dog = done.categories
+    assert (cat["name"], cat["annotated"], cat["added"]) == ("cat", 12, 0)
+    assert (dog["name"], dog["annotated"], dog["added"]) == ("dog", 12, 12)
+    assert dog["precision"] >= 0.9
+    assert done.recall == 1
+    arrays = done.detections(1)
+    assert arrays["xyxy"].tolist() == [[40, 34, 64, 47]]
+    assert arrays["confidence"].tolist() == [0.93]
+    assert arrays["class_id"].tolist() == [7]
+    page = (output / "report.html").read_text()
+    assert "12 images had 24 annotated boxes; 12 were added" in page
+    assert page.count("data:image/jpeg;base64,") == 12
+    assert "bild \\u00fc 1.png" in (output / "review.html").read_text()
+    assert (output / "log.txt").stat().st_size > 1000
+
+
+def test_after_a_review_the_same_command_goes_by_it(planned, monkeypatch):
+    arguments, _ = planned
+    output = arguments[2]
+    monkeypatch.setattr(work, "mine", found_on_every_image)
+    complete(*arguments, device="cpu")
+    weights = (output / "training" / "model_final.pth").stat().st_mtime_ns
+    proposals = json.loads((output / "proposals.json").read_text())
+    lines = [
+        {"key": f"k{x['id']}", "action": "reject", "image_id": x["image_id"], "id": x["id"],
+         "was": x["bbox"], "time": "2026-03-01T12:00:00Z"}
+        for x in proposals[:4]
+    ]  # fmt: skip
+    (output / "decisions.jsonl").write_text("".join(f"{json.dumps(x)}\n" for x in lines))
+    done = complete(*arguments, device="cpu")
+    added = [x["id"] for x in done.dataset["annotations"] if x.get("origin") == "mined"]
+    assert added == [x["id"] for x in proposals[4:]]
+    (output / "sample.json").write_text(json.dumps([x["id"] for x in proposals[:4]]))
+    done = complete(*arguments, device="cpu")
+    assert done.categories[1]["added"] == 0  # all of a sample was wrong
+    assert (output / "training" / "model_final.pth").stat().st_mtime_ns == weights
+
+
+def test_interrupted_training_goes_on_and_finished_work_is_not_done_again(planned, monkeypatch):
+    arguments, _ = planned
+    tell = work.Progress.at
+
+    def interrupt(self, stage, share):
+        if stage == "training" and share == 0.5:
+            raise KeyboardInterrupt
+        tell(self, stage, share)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(work.Progress, "at", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            complete(*arguments, device="cpu")
+    output = arguments[2]
+    assert not (output / "result.json").exists()
+    done = complete(*arguments, device="cpu")
+    assert done.categories[0]["added"] == 0  # so short a training finds nothing
+    log = (output / "log.txt").read_text()
+    assert "Starting training from iteration 0" in log
+    assert "Starting training from iteration 1" in log or "from iteration 2" in log
+    weights = (output / "training" / "model_final.pth").stat().st_mtime_ns
+    assert complete(*arguments, device="cpu").dataset == done.dataset
+    assert (output / "training" / "model_final.pth").stat().st_mtime_ns == weights
+    shrink(output, MAX_ITER=3)
+    complete(*arguments, device="cpu")
+    assert (output / "training" / "model_final.pth").stat().st_mtime_ns > weights
+
+
+def test_images_that_cannot_be_read_are_named_at_the_end(planned, command_line, monkeypatch):
+    (images, annotations, output), _ = planned
+    path = images / "bild ü 5.png"
+    path.write_bytes(path.read_bytes()[:200])
+    done = command_line("complete", images, annotations, "--output", output, "--device", "cpu")
+    assert done.exit_code == 1
+    assert "1 images could not be read" in done.stderr
+    assert str(path) in done.stderr
+    assert (output / "completed.json").exists()
+
+
+def test_terminal_stays_quiet(planned, command_line):
+    (images, annotations, output), _ = planned
+    words = ("complete", images, annotations, "--output", output, "--device", "cpu")
+    done = command_line(*words)
+    assert done.exit_code == 0, done.output
+    assert len(done.output.splitlines()) <= 20
+    assert "Traceback" not in (output / "log.txt").read_text()
+    assert f"Next: comining review {output}" in done.stdout
+    assert command_line(*words, "--quiet").output == ""
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        ("no images", "no image"),
+        ("other images", "other 1.png"),
+        ("no boxes", "has no box: annotate some objects first"),
+        ("output in images", "lies in the folder of the images"),
+        ("output of others", "belongs to"),
+        ("output is a file", "out"),
+        ("precision", "--precision 1.5: must be above 0 and at most 1"),
+        ("minutes", "--minutes 0: must be above 0"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(mistake, message, tmp_path, command_line):
+    dataset = write_dataset(tmp_path, number=2)
+    images, annotations, output = tmp_path / "photos", tmp_path / "half.json", tmp_path / "out"
+    more = []
+    if mistake == "no images":
+        images = tmp_path / "empty"
+        images.mkdir()
+    elif mistake == "other images":
+        for number, image in enumerate(dataset["images"], start=1):
+            image["file_name"] = f"other {number}.png"
+        annotations.write_text(json.dumps(dataset))
+    elif mistake == "no boxes":
+        annotations.write_text(json.dumps({**dataset, "annotations": []}))
+    elif mistake == "output in images":
+        output = images / "out"
+    elif mistake == "output of others":
+        complete(images, annotations, output, device="cpu", dry_run=True)
+        dataset["annotations"].pop()
+        annotations.write_text(json.dumps(dataset))
+    elif mistake == "output is a file":
+        output.touch()
+    elif mistake == "precision":
+        more = ["--precision", "1.5"]
+    elif mistake == "minutes":
+        more = ["--minutes", "0"]
+    done = command_line("complete", images, annotations, "--output", output, "--device", "cpu",
+                        *more)  # fmt: skip
+    assert done.exit_code == 2, done.output
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("number", "boxes"), [(1, 1), (1, 2), (2, 1)])
+def test_a_single_annotation_is_a_beginning(number, boxes, tmp_path):
+    write_dataset(tmp_path, number, boxes)
+    arguments = tmp_path / "photos", tmp_path / "half.json", tmp_path / "out"
+    complete(*arguments, device="cpu", dry_run=True)
+    shrink(tmp_path / "out", MAX_ITER=1)
+    done = complete(*arguments, device="cpu")
+    assert len(done.dataset["annotations"]) == number * boxes
+    assert done.recall is None
+
+
+def test_other_formats_come_back_in_their_own(tmp_path, monkeypatch):
+    """A folder of YOLO's text files that covers one image of three."""
+    dataset = write_dataset(tmp_path, number=3, boxes=1)
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    (labels / "bild ü 1.txt").write_text("0 0.3125 0.416667 0.375 0.5\n")
+    (labels / "classes.txt").write_text("cat\ndog\n")
+    arguments = tmp_path / "photos", labels, tmp_path / "out"
+    complete(*arguments, device="cpu", dry_run=True)
+    shrink(tmp_path / "out", MAX_ITER=1)
+    new = Mined([[40.0, 10, 60, 30]], [1], [0.9], [True])
+    monkeypatch.setattr(work, "mine", lambda *_: (dict.fromkeys((1, 2, 3), new), {}))
+    monkeypatch.setattr(
+        work, "choose", lambda evidence, number, precision: [Chosen(0.5, 0.9, np.nan)] * number
+    )
+    done = complete(*arguments, device="cpu")
+    assert [x["file_name"] for x in done.dataset["images"]] == [
+        x["file_name"] for x in dataset["images"]
+    ]
+    files = {x.name: x.read_text().splitlines() for x in (tmp_path / "out/completed").glob("*.txt")}
+    assert files["bild ü 1.txt"][0] == "0 0.3125 0.416667 0.375 0.5"
+    for name in ("bild ü 1.txt", "bild ü 2.txt", "bild ü 3.txt"):
+        class_, *values = files[name][-1].split()
+        assert class_ == "1"
+        assert [float(x) for x in values] == pytest.approx([50 / 64, 20 / 48, 20 / 64, 20 / 48],
+                                                           abs=1e-4)  # fmt: skip
+
+
+def test_function_is_that_of_the_package():
+    assert comining.complete is complete
