@@ -13,7 +13,7 @@ model = LazyCall(FCOS)(
         input_shape=retinanet.head.input_shape,
         num_classes="${..num_classes}",
         conv_dims=[256] * 4,
-        norm=LazyCall(head_norm)(name="GN"),
+        norm=LazyCall(head_norm)(key="model.head.norm", name="GN"),
         prior_prob=0.01,
     ),
     head_in_features=["p3", "p4", "p5", "p6", "p7"],
