@@ -370,7 +370,7 @@ class TestCommand:
         (folder / "a.json").write_text(json.dumps(data))
         done = run(folder / "a.json", "--images", folder, *options)
         assert done.exit_code == 1
-        (finding,) = [x for x in done.stdout.splitlines() if "error" in x]
+        (finding,) = [x for x in done.stdout.splitlines() if "  error: 1 image" in x]
         assert finding.startswith("  error: 1 image files have more than 8 bits a pixel")
         assert finding.endswith("(good.png)")
 
@@ -387,8 +387,7 @@ class TestCommand:
         (folder / "images").mkdir()
         outside = {"id": 1, "file_name": "../cut.png", "width": 60, "height": 50}
         (folder / "a.json").write_text(json.dumps(make_dataset([[0, 0, 2, 2]], images=[outside])))
-        options = ["--image-root", str(folder / "images"), "--check-images"]
-        done = run(folder / "a.json", *options)
+        done = run(folder / "a.json", "--images", folder / "images")
         assert done.exit_code == 1
         (finding,) = done.stdout.splitlines()[1:]
         assert finding == "  error: 1 file names lead outside the image folder (../cut.png)"

@@ -210,7 +210,7 @@ class TestHardToSee:
         with pytest.raises(InputError, match=r"1\.png has 90x100 pixels.* says 100x100"):
             make(dataset, "hard-to-see", image_root=tmp_path)
 
-    @pytest.mark.parametrize("width", [None, 0, "100", True])
+    @pytest.mark.parametrize("width", [None, 0, "wide", True])
     def test_images_without_size(self, width):
         dataset = data_set(2, 2)
         dataset["images"][1]["width"] = width
