@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from detectron2.config import CfgNode
 
+from .modeling.methods import add_method_settings
+
 
 def add_comining_config(cfg: CfgNode) -> None:
     """Add the project's keys, with the paper's values, to detectron2's default config, in place."""
     # --8<-- [start:keys]
     cfg.MODEL.COMINING = CfgNode()
+    # What the branches learn beside the annotations: "Published", "Adaptive", "Ignoring",
+    # "TwoViewsOnly" or a method of your own (see docs/your_method.md), whose arguments are keys of
+    # MODEL.COMINING.<ITS NAME IN CAPITALS>. Empty for what THRESHOLD says.
+    cfg.MODEL.COMINING.METHOD = ""
     # A prediction whose class score is above becomes a label of the other branch. In [0, 1].
     # The paper uses 0.6, and 0.5 where a single annotation per image is left and for FCOS. Low
     # values take much memory: at 0, everything that the detector predicts is a candidate.
     cfg.MODEL.COMINING.SCORE_THRESH = 0.6
-    # "fixed": SCORE_THRESH. "adaptive": thresholds that follow from the precision which annotated
-    # objects show during the training (see comining/modeling/adaptive.py); what both branches find
-    # above them is mined.
+    # "fixed", the method "Published": SCORE_THRESH. "adaptive", the method "Adaptive": thresholds
+    # that follow from the precision which annotated objects show during the training (see
+    # comining/modeling/adaptive.py); what both branches find above them is mined.
     cfg.MODEL.COMINING.THRESHOLD = "fixed"
     cfg.MODEL.COMINING.ADAPTIVE = CfgNode()
     # The share of mined boxes that are to have the right class and place. In (0, 1]; with 1 nothing
@@ -86,3 +92,4 @@ def add_comining_config(cfg: CfgNode) -> None:
     # only) or "bfloat16".
     cfg.SOLVER.AMP.DTYPE = "float16"
     # --8<-- [end:keys]
+    add_method_settings(cfg.MODEL.COMINING)

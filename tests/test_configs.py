@@ -265,13 +265,11 @@ class TestLazy:
             for share in (0, 0.001, 0.01, 0.04, 0.1, 0.65, 0.7, 0.85, 0.9, 0.999):
                 scheduler.last_epoch = share * cfg.SOLVER.MAX_ITER
                 rates.append(scheduler.get_lr()[0])
-            mining = (model.score_thresh, model.iou_thresh, model.crosswise)
-            shares = (
-                (model.adaptive.precision, model.adaptive.object_precision)
-                if model.adaptive
-                else None
-            )
-            found.append((losses, type(optimizer).__name__, of_parameters, mining, shares))
+            mining = {k: v for k, v in vars(model.method).items() if k != "adaptive"}
+            if "adaptive" in model.method.modules():
+                mining["shares"] = model.adaptive.precision, model.adaptive.object_precision
+            kind = type(model.method).__name__
+            found.append((losses, type(optimizer).__name__, of_parameters, kind, mining))
             schedules.append(rates)
         assert found[0] == found[1]
         assert schedules[0] == pytest.approx(schedules[1])

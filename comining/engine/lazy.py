@@ -57,6 +57,7 @@ OF_DETECTRON2 = ("train.cudnn_benchmark", "train.float32_precision")
 #: Where a Lazy config says what messages name by a YAML config's key, beside `SETTINGS`. Of a key
 #: with a prefix of the second table, the rest is the same, in small letters.
 KEYS = {
+    "MODEL.COMINING.METHOD": "model.method",
     "INPUT.FORMAT": "model.view.input_format",
     "MODEL.RETINANET.BBOX_REG_LOSS_TYPE": "model.box_reg_loss_type",
     "SOLVER.BASE_LR": "optimizer.lr",
@@ -65,7 +66,14 @@ KEYS = {
     "SOLVER.WARMUP_ITERS": "lr_multiplier.warmup_length",
     **{key: lazy_key for lazy_key, key in SETTINGS.items()},
 }
-PREFIXES = {"MODEL.COMINING.": "model.", "MODEL.": "model.", "DATALOADER.": "dataloader.train."}
+PREFIXES = {
+    "MODEL.COMINING.VIEW.": "model.view.",
+    # A YAML config has a node for each method, a Lazy one names one method.
+    "MODEL.COMINING.ADAPTIVE.": "model.method.",
+    "MODEL.COMINING.": "model.method.",
+    "MODEL.": "model.",
+    "DATALOADER.": "dataloader.train.",
+}
 
 logger = logging.getLogger(__name__)
 

@@ -64,11 +64,7 @@ def why_nothing_is_mined(model: CoMining) -> str:
     """Why no score is above the model's thresholds; empty if one may be."""
     if min(model.score_thresholds()) < 1:
         return ""
-    if model.adaptive is None:
-        return "no score is above a MODEL.COMINING.SCORE_THRESH of 1"
-    if model.adaptive.precision == 1:
-        return "with a MODEL.COMINING.ADAPTIVE.PRECISION of 1 nothing is mined; set it to 0.95, say"
-    return "the weights hold no thresholds that were learnt in training"
+    return model.method.why_nothing_is_mined()
 
 
 def mine_batch(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from detectron2.config import CfgNode
 from detectron2.utils import comm
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
@@ -194,23 +193,3 @@ def _last_score(reached: Tensor) -> Tensor:
     """The highest score of those (..., NUM_BINS) that are ``reached``; below 0 if none is."""
     scores = torch.arange(NUM_BINS, device=reached.device) / NUM_BINS
     return torch.where(reached, scores, -1.0).amax(-1)
-
-
-def build_adaptive_thresholds(cfg: CfgNode, num_classes: int | None) -> AdaptiveThresholds | None:
-    """What ``MODEL.COMINING.THRESHOLD`` asks for; None for a fixed threshold.
-
-    Raises:
-        InputError: a value is not legal.
-    """
-    kind = cfg.MODEL.COMINING.THRESHOLD
-    if kind == "fixed":
-        return None
-    if kind != "adaptive":
-        raise InputError(f"MODEL.COMINING.THRESHOLD is {kind!r}; it must be 'fixed' or 'adaptive'")
-    if num_classes is None:
-        raise InputError(
-            "MODEL.COMINING.THRESHOLD is 'adaptive': that needs a detector whose from_config "
-            "gives num_classes"
-        )
-    settings = cfg.MODEL.COMINING.ADAPTIVE
-    return AdaptiveThresholds(num_classes, settings.PRECISION, settings.OBJECT_PRECISION)

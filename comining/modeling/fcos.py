@@ -28,10 +28,11 @@ from comining.errors import InputError
 from .comining import BRANCHES, CoMining
 from .head import head_norm
 from .labels import Labels
-from .losses import box_loss, centerness, dense_focal_loss, mean_per_branch
+from .losses import BackgroundWeights, box_loss, centerness, dense_focal_loss, mean_per_branch
 from .matching import label_locations
 from .mining import confident_candidates, suppress, top_candidates
 from .precision import in_single_precision
+from .targets import Targets
 
 
 @BACKBONE_REGISTRY.register()
@@ -188,41 +189,48 @@ class CoMiningFCOS(CoMining, FCOS):
         labels = Labels(boxes, candidates.classes, candidates.images, candidates.scores)
         return suppress(labels, self.test_nms_thresh, max_per_image)
 
-    def branch_losses(self, outputs: FCOSOutputs, labels: Sequence[Labels]) -> dict[str, Tensor]:
+    def branch_losses(
+        self,
+        outputs: FCOSOutputs,
+        targets: Sequence[Targets],
+        background: BackgroundWeights | None = None,
+    ) -> dict[str, Tensor]:
         num_branches = len(BRANCHES)
-        num_images = len(labels)
-        classes, boxes, scores = label_locations(
+        num_images = len(targets)
+        matched = label_locations(
             outputs.cells,
-            labels,
+            targets,
             center_sampling_radius=self.center_sampling_radius,
             num_classes=self.num_classes,
         )
-        foreground = (classes >= 0) & (classes < self.num_classes)
+        foreground = (matched.classes >= 0) & (matched.classes < self.num_classes)
         num_objects = foreground.view(num_branches, -1).sum(1).clamp(min=1)
         loss_cls = dense_focal_loss(
             outputs.logits,
-            classes,
+            matched.classes,
             num_branches=num_branches,
             alpha=self.focal_loss_alpha,
             gamma=self.focal_loss_gamma,
+            weights=matched.class_weights,
+            background=background,
         )
 
         images, locations = foreground.nonzero(as_tuple=True)
-        targets, cells = boxes[images, locations], torch.cat(outputs.cells)[locations]
+        wanted, cells = matched.boxes[images, locations], torch.cat(outputs.cells)[locations]
         regression = box_loss(
-            outputs.deltas[images, locations], cells, targets, self.box2box_transform, kind="giou"
+            outputs.deltas[images, locations], cells, wanted, self.box2box_transform, kind="giou"
         )
         center = F.binary_cross_entropy_with_logits(
             torch.cat([x.flatten(1) for x in outputs.centerness], dim=1)[images, locations],
-            centerness(self.box2box_transform.get_deltas(cells, targets)),
+            centerness(self.box2box_transform.get_deltas(cells, wanted)),
             reduction="none",
         )
         branches = images.div(num_images // num_branches, rounding_mode="floor")
-        learns_box = scores[images, locations] == 1
+        weights = matched.box_weights[images, locations]
 
         get_event_storage().put_scalar("num_pos_anchors", len(images) / num_images)
         return {
             "loss_fcos_cls": loss_cls / num_objects,
-            "loss_fcos_loc": mean_per_branch(regression, learns_box, branches, num_branches),
-            "loss_fcos_ctr": mean_per_branch(center, learns_box, branches, num_branches),
+            "loss_fcos_loc": mean_per_branch(regression, weights, branches, num_branches),
+            "loss_fcos_ctr": mean_per_branch(center, weights, branches, num_branches),
         }

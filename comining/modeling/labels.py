@@ -7,7 +7,7 @@ of the mechanism needs a loop over images or a wait for the device per image.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from detectron2.structures import Instances
@@ -17,8 +17,9 @@ from torch import Tensor
 HIT_IOU = 0.5
 #: More pairs of boxes are compared image by image: less memory, but a wait for the device for each.
 MAX_PAIRS = 10_000_000
-#: The class of boxes to which no loss applies: neither object nor background.
-IGNORED_CLASS = -1
+
+#: A NamedTuple of tensors with as many rows each, among them ``images``.
+Rows = TypeVar("Rows", bound=Any)
 
 
 class Labels(NamedTuple):
@@ -26,10 +27,9 @@ class Labels(NamedTuple):
 
     Attributes:
         boxes: (M, 4) XYXY in pixels of the image that the box belongs to.
-        classes: (M,) int64 in [0, K), or `IGNORED_CLASS`.
+        classes: (M,) int64 in [0, K).
         images: (M,) int64, the index of the image in the batch.
-        scores: (M,) in [0, 1]; annotated boxes score 1. Of a label that scores less, a training
-            learns the class, but not the box.
+        scores: (M,) in [0, 1], what a detector ranks the boxes by; 1 of annotated ones.
     """
 
     boxes: Tensor
@@ -48,21 +48,38 @@ class Labels(NamedTuple):
         order = every.byte().argsort(dim=1, descending=True, stable=True)
         return [self.select(rows[:count]) for rows, count in zip(order, counts, strict=True)]
 
+    def none(self) -> Labels:
+        """No rows at all, on the same device."""
+        return Labels(*(field[:0] for field in self))
+
     @staticmethod
     def cat(parts: Sequence[Labels]) -> Labels:
         """All rows of all ``parts``, in that order."""
-        return Labels(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
+        return cat_rows(parts)
 
     def split(self, num_images: int) -> list[Labels]:
         """One `Labels` per image of the batch, each in the order of its rows here.
 
         The device is waited for once.
         """
-        every_image = torch.arange(num_images, device=self.images.device)
-        counts = (self.images == every_image[:, None]).sum(1).tolist()
-        order = self.images.argsort(stable=True)
-        parts = [field[order].split(counts) for field in self]
-        return [Labels(*fields) for fields in zip(*parts, strict=True)]
+        return split_rows(self, num_images)
+
+
+def cat_rows(parts: Sequence[Rows]) -> Rows:
+    """All rows of several tuples of one kind, at least one, in that order."""
+    return type(parts[0])(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
+
+
+def split_rows(rows: Rows, num_images: int) -> list[Rows]:
+    """One tuple per image of the batch, each in the order of its rows in ``rows``.
+
+    The device is waited for once.
+    """
+    every_image = torch.arange(num_images, device=rows.images.device)
+    counts = (rows.images == every_image[:, None]).sum(1).tolist()
+    order = rows.images.argsort(stable=True)
+    parts = [field[order].split(counts) for field in rows]
+    return [type(rows)(*fields) for fields in zip(*parts, strict=True)]
 
 
 def select_rows(fields: Iterable[Tensor], index: Tensor) -> list[Tensor]:

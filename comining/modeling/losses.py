@@ -17,8 +17,20 @@ from torch.nn import functional as F
 
 EPSILON = 1e-7  # as fvcore and torchvision have it
 
+#: Of a level's logits (B, A, K, H, W), without gradient, the weight that each has in the loss where
+#: its class is absent: at least 0, of a shape that broadcasts to theirs.
+BackgroundWeights = Callable[[Tensor], Tensor]
 
-def focal_loss(logits: Tensor, classes: Tensor, *, alpha: float, gamma: float) -> Tensor:
+
+def focal_loss(
+    logits: Tensor,
+    classes: Tensor,
+    *,
+    alpha: float,
+    gamma: float,
+    weights: Tensor | None = None,
+    background: Tensor | None = None,
+) -> Tensor:
     """Sigmoid focal loss (RetinaNet, eq. 5) on a dense head's raw output, without one-hot target.
 
     Args:
@@ -28,15 +40,26 @@ def focal_loss(logits: Tensor, classes: Tensor, *, alpha: float, gamma: float) -
         alpha: weight of foreground in [0, 1]; background weighs ``1 - alpha``. Below 0, as in
             fvcore, both weigh 1.
         gamma: focusing exponent, at least 0.
+        weights: (V, N, A, S), what the losses of foreground weigh beside that; those of other
+            positions do not matter. None for 1.
+        background: what each logit weighs beside that where its class is absent, of a shape that
+            broadcasts to theirs. None for 1.
 
     Returns:
         (V,) sums over everything that is not ignored.
     """
-    return _FocalLoss.apply(logits, classes, alpha, gamma)
+    return _FocalLoss.apply(logits, classes, alpha, gamma, weights, background)
 
 
 def dense_focal_loss(
-    logits: Sequence[Tensor], classes: Tensor, *, num_branches: int, alpha: float, gamma: float
+    logits: Sequence[Tensor],
+    classes: Tensor,
+    *,
+    num_branches: int,
+    alpha: float,
+    gamma: float,
+    weights: Tensor | None = None,
+    background: BackgroundWeights | None = None,
 ) -> Tensor:
     """`focal_loss` of all levels, of B images that are ``num_branches`` branches' in turn.
 
@@ -46,6 +69,8 @@ def dense_focal_loss(
             detectron2's order (levels one after the other, within a level by row, column, shape).
         num_branches: V.
         alpha, gamma: as of `focal_loss`.
+        weights: (B, R), what the losses of foreground anchors weigh beside that. None for 1.
+        background: makes the weights of absent classes. None for 1, without memory for them.
 
     Returns:
         (V,) sums over everything that is not ignored.
@@ -53,15 +78,33 @@ def dense_focal_loss(
     num_positions = [x.shape[2] * x.shape[3] for x in logits]
     num_shapes = classes.shape[1] // sum(num_positions)
     total = logits[0].new_zeros(num_branches)
-    of_levels = classes.split([num_shapes * positions for positions in num_positions], dim=1)
-    for level, of_level, positions in zip(logits, of_levels, num_positions, strict=True):
-        per_branch = level.view(num_branches, -1, *level.shape[1:]).flatten(3)
-        of_level = of_level.unflatten(1, (positions, -1)).transpose(1, 2)
+
+    def by_level(values: Tensor) -> list[Tensor]:
+        """(B, R) as (V, N, A, S) of each level."""
+        of_levels = values.split([num_shapes * positions for positions in num_positions], dim=1)
+        return [
+            x.unflatten(1, (positions, -1)).transpose(1, 2).unflatten(0, (num_branches, -1))
+            for x, positions in zip(of_levels, num_positions, strict=True)
+        ]
+
+    def by_branch(values: Tensor) -> Tensor:
+        """(B, A * K, H, W) as (V, N, A, K, S)."""
+        per_branch = values.view(num_branches, -1, *values.shape[1:]).flatten(3)
+        return per_branch.unflatten(2, (num_shapes, -1))
+
+    all_weights = [None] * len(logits) if weights is None else by_level(weights)
+    for level, of_level, its_weights in zip(logits, by_level(classes), all_weights, strict=True):
+        of_absent = None
+        if background is not None:
+            per_shape = level.detach().unflatten(1, (num_shapes, -1))
+            of_absent = by_branch(background(per_shape).expand_as(per_shape).flatten(1, 2))
         total = total + focal_loss(
-            per_branch.unflatten(2, (num_shapes, -1)),  # (V, N, A, K, S)
-            of_level.unflatten(0, (num_branches, -1)),  # (V, N, A, S)
+            by_branch(level),
+            of_level,
             alpha=alpha,
             gamma=gamma,
+            weights=its_weights,
+            background=of_absent,
         )
     return total
 
@@ -74,19 +117,35 @@ class _FocalLoss(Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, classes: Tensor, alpha: float, gamma: float) -> Tensor:
+    def forward(
+        ctx: Any,
+        logits: Tensor,
+        classes: Tensor,
+        alpha: float,
+        gamma: float,
+        weights: Tensor | None,
+        background: Tensor | None,
+    ) -> Tensor:
         num_classes = logits.shape[3]
         valid = (classes >= 0).unsqueeze(3)
         foreground = ((classes >= 0) & (classes < num_classes)).unsqueeze(3)
+        if weights is not None:
+            valid = torch.where(foreground, weights.unsqueeze(3), valid)
+            foreground = foreground * valid
         index = classes.clamp(0, num_classes - 1).unsqueeze(3)
         chosen = logits.gather(3, index)
 
         of_background, of_foreground = (1 - alpha, alpha) if alpha >= 0 else (1.0, 1.0)
         loss, gradient = _absent(logits, of_background, gamma)
+        absent_loss, absent_gradient = _absent(chosen, of_background, gamma)
+        if background is not None:
+            loss *= background
+            gradient *= background
+            of_chosen = background.expand_as(logits).gather(3, index)
+            absent_loss, absent_gradient = absent_loss * of_chosen, absent_gradient * of_chosen
         total = (loss.sum(3, keepdim=True) * valid).flatten(1).sum(1)
         gradient *= valid
 
-        absent_loss, absent_gradient = _absent(chosen, of_background, gamma)
         present_loss, present_gradient = _present(chosen, of_foreground, gamma)
         total = total + ((present_loss - absent_loss) * foreground).flatten(1).sum(1)
         gradient.scatter_add_(3, index, (present_gradient - absent_gradient) * foreground)
@@ -95,9 +154,9 @@ class _FocalLoss(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return gradient * grad_output.view(-1, 1, 1, 1, 1), None, None, None
+        return gradient * grad_output.view(-1, 1, 1, 1, 1), None, None, None, None, None
 
 
 def _absent(logits: Tensor, weight: float, gamma: float) -> tuple[Tensor, Tensor]:
@@ -200,19 +259,20 @@ def sum_per_branch(values: Tensor, branches: Tensor, num_branches: int) -> Tenso
     return values.new_zeros(num_branches).index_add(0, branches, values)
 
 
-def mean_per_branch(
-    values: Tensor, is_counted: Tensor, branches: Tensor, num_branches: int
-) -> Tensor:
-    """The mean of those ``values`` (F,) that are counted, of each of the branches (F,) in [0, V).
+def mean_per_branch(values: Tensor, weights: Tensor, branches: Tensor, num_branches: int) -> Tensor:
+    """The mean of weighted ``values`` (F,), of each of the branches (F,) in [0, V).
 
     Args:
         values: such as the losses of foreground anchors.
-        is_counted: (F,) bool.
+        weights: (F,) at least 0. What has none is not counted, whatever its value; of the others
+            the number, not the weight, divides the sum.
         branches: (F,) int64.
         num_branches: V.
 
     Returns:
         (V,); 0 where nothing is counted.
     """
+    is_counted = weights > 0
     number = sum_per_branch(is_counted.to(values.dtype), branches, num_branches)
-    return sum_per_branch(values.where(is_counted, 0), branches, num_branches) / number.clamp(min=1)
+    weighted = (values * weights).where(is_counted, 0)
+    return sum_per_branch(weighted, branches, num_branches) / number.clamp(min=1)

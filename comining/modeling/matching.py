@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from detectron2.modeling.matcher import Matcher
@@ -10,45 +11,57 @@ from detectron2.structures import Boxes, pairwise_point_box_distance
 from torch import Tensor
 from torch.nn import functional as F
 
-from .labels import Labels, pairwise_iou
+from .labels import pairwise_iou
+from .targets import Targets
 
 #: What a matcher labels an anchor that is not background.
 FOREGROUND, IGNORED = 1, -1
 
 
-def label_anchors(
-    anchors: Tensor, labels: Sequence[Labels], matcher: Matcher, *, num_classes: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Match every anchor of every image with the label it overlaps most.
+class Matched(NamedTuple):
+    """What each of the R anchors or locations of B images is to learn.
 
-    The result is that of detectron2's ``RetinaNet.label_anchors``, except that a label which no
+    Attributes:
+        classes: (B, R) int64: [0, K) foreground, K background, -1 ignored.
+        boxes: (B, R, 4), those of the matched targets; undefined where it is not foreground, like
+            the others.
+        class_weights, box_weights: (B, R), those of the matched targets.
+    """
+
+    classes: Tensor
+    boxes: Tensor
+    class_weights: Tensor
+    box_weights: Tensor
+
+
+def label_anchors(
+    anchors: Tensor, targets: Sequence[Targets], matcher: Matcher, *, num_classes: int
+) -> Matched:
+    """Match every anchor of every image with the target it overlaps most.
+
+    The result is that of detectron2's ``RetinaNet.label_anchors``, except that a target which no
     anchor touches makes no anchor foreground. The device is never waited for.
 
     Args:
         anchors: (R, 4) XYXY, the same for all images.
-        labels: ground truth of each of B images.
+        targets: of each of B images.
         matcher: its IoU thresholds, what it labels an anchor between them (0 background, 1
-            foreground, -1 ignored), and whether each label's best anchors are always foreground.
+            foreground, -1 ignored), and whether each target's best anchors are always foreground.
         num_classes: K.
-
-    Returns:
-        (B, R) int64, the class of each anchor: [0, K) foreground, K background, -1 ignored; of the
-        matched labels (B, R, 4) the boxes and (B, R) the scores, undefined where an anchor is not
-        foreground.
     """
     # The matcher's thresholds start with -inf, so the first one always applies, and end with inf.
     intervals = list(zip(matcher.thresholds[:-1], matcher.labels, strict=True))
     not_background = min(lower for lower, meaning in intervals if meaning in (FOREGROUND, IGNORED))
-    classes, boxes, scores = [], [], []
-    for gt in labels:
+    of_images = []
+    for gt in targets:
         if len(gt.boxes) == 0:
-            classes.append(anchors.new_full((len(anchors),), num_classes, dtype=torch.int64))
-            boxes.append(torch.zeros_like(anchors))
-            scores.append(anchors.new_zeros(len(anchors)))
+            classes = anchors.new_full((len(anchors),), num_classes, dtype=torch.int64)
+            weights = anchors.new_zeros(len(anchors))
+            of_images.append(Matched(classes, torch.zeros_like(anchors), weights, weights))
             continue
         every_iou = pairwise_iou(gt.boxes, anchors)  # (G, R)
-        is_ignored = (gt.classes < 0)[:, None]
-        # An ignored label takes no anchor from an object.
+        is_ignored = gt.ignored[:, None]
+        # An ignored target takes no anchor from an object.
         iou = every_iou.masked_fill(is_ignored, 0)
         best_iou, best = iou.max(dim=0)
         matched = gt.classes[best]
@@ -62,27 +75,27 @@ def label_anchors(
                     reached, IGNORED if meaning == IGNORED else num_classes
                 )
         if matcher.allow_low_quality_matches:
-            # Nothing is above a label's best, but an IoU of 0 must not count.
-            best_of_label = iou.amax(dim=1, keepdim=True).clamp_(min=torch.finfo(iou.dtype).tiny)
-            is_best = (iou >= best_of_label).any(dim=0)
+            # Nothing is above a target's best, but an IoU of 0 must not count.
+            best_of_target = iou.amax(dim=1, keepdim=True).clamp_(min=torch.finfo(iou.dtype).tiny)
+            is_best = (iou >= best_of_target).any(dim=0)
             of_image = torch.where(is_best, matched, of_image)
         ignored_iou = every_iou.masked_fill_(~is_ignored, 0).amax(dim=0)
         touched = (ignored_iou > 0) & (ignored_iou >= not_background)
         of_image = of_image.masked_fill(touched & (of_image == num_classes), IGNORED)
-        classes.append(of_image)
-        boxes.append(gt.boxes[best])
-        scores.append(gt.scores[best])
-    return torch.stack(classes), torch.stack(boxes), torch.stack(scores)
+        of_images.append(
+            Matched(of_image, gt.boxes[best], gt.class_weights[best], gt.box_weights[best])
+        )
+    return _stack(of_images)
 
 
 def label_locations(
     cells: Sequence[Tensor],
-    labels: Sequence[Labels],
+    targets: Sequence[Targets],
     *,
     center_sampling_radius: float,
     num_classes: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Match every location of every image with the smallest label it answers for.
+) -> Matched:
+    """Match every location of every image with the smallest target it answers for.
 
     A location answers for a box that it lies in, at most ``center_sampling_radius`` strides from
     the centre in x and y, if the farthest edge of the box is 4 to 8 strides away; of the first
@@ -93,14 +106,9 @@ def label_locations(
     Args:
         cells: per level (R_l, 4) XYXY, R in all: squares around the locations, as large as the
             level's stride; the same for all images.
-        labels: ground truth of each of B images.
+        targets: of each of B images.
         center_sampling_radius: in strides.
         num_classes: K.
-
-    Returns:
-        (B, R) int64, the class of each location: [0, K) foreground, K background, -1 ignored; of
-        the matched labels (B, R, 4) the boxes and (B, R) the scores, zero where a location is
-        background.
     """
     every_cell = Boxes(torch.cat(list(cells)))
     locations = every_cell.get_centers()
@@ -109,8 +117,8 @@ def label_locations(
     lower[: len(cells[0])] = 0
     upper[-len(cells[-1]) :] = torch.inf
 
-    classes, boxes, scores = [], [], []
-    for gt in labels:
+    of_images = []
+    for gt in targets:
         gt_boxes = Boxes(gt.boxes)
         to_edges = pairwise_point_box_distance(locations, gt_boxes)  # (R, G, 4)
         to_center = (locations[:, None] - gt_boxes.get_centers()).abs().amax(dim=2)
@@ -122,13 +130,22 @@ def label_locations(
             & (reach < upper)
         )
         # Like detectron2, which compares areas after this subtraction: so large a number rounds
-        # them to 8 square pixels, and among equals the first label wins.
-        # An ignored label takes no location from an object.
-        quality = torch.where(gt.classes < 0, 1e-4, 1e8 - gt_boxes.area())
+        # them to 8 square pixels, and among equals the first target wins.
+        # An ignored target takes no location from an object.
+        quality = torch.where(gt.ignored, 1e-4, 1e8 - gt_boxes.area())
         quality = torch.where(answers, quality, 0)
-        # Background comes first, as a label that is only worse than a real match.
+        # Background comes first, as a target that is only worse than a real match.
         best = F.pad(quality, (1, 0), value=1e-5).argmax(dim=1)
-        classes.append(F.pad(gt.classes, (1, 0), value=num_classes)[best])
-        boxes.append(F.pad(gt.boxes, (0, 0, 1, 0))[best])
-        scores.append(F.pad(gt.scores, (1, 0))[best])
-    return torch.stack(classes), torch.stack(boxes), torch.stack(scores)
+        classes = gt.classes.masked_fill(gt.ignored, IGNORED)
+        of_images.append(
+            Matched(
+                F.pad(classes, (1, 0), value=num_classes)[best],
+                F.pad(gt.boxes, (0, 0, 1, 0))[best],
+                *(F.pad(x, (1, 0))[best] for x in (gt.class_weights, gt.box_weights)),
+            )
+        )
+    return _stack(of_images)
+
+
+def _stack(of_images: Sequence[Matched]) -> Matched:
+    return Matched(*(torch.stack(fields) for fields in zip(*of_images, strict=True)))

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 
 import torch
 from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, distributed
 
-from .labels import Labels
+from .methods import Step, Supervision
 from .picture import draw_views
 from .statistics import MiningStatistics
-from .two_views import TwoViews
 
 
 class MiningLog:
     """Logs of each branch, with the suffix "_aug" of the second view:
 
     - ``comining/mined_per_image`` of an iteration, and what `MiningStatistics` tells; without a
-      suffix, the thresholds of adaptive mining;
+      suffix, the scalars of the method;
     - every ``vis_period`` iterations ``comining/mined_of_class/<class>``, the number that all
       processes have mined of each class since then, and a picture of an image's both views with
       what each is labelled by.
@@ -39,42 +37,31 @@ class MiningLog:
         self._mined_of_class = torch.zeros(2, num_classes)
 
     def __call__(
-        self,
-        images: TwoViews,
-        to_rgb: Callable[[Tensor], Tensor],
-        *,
-        confident: Labels,
-        others: Labels,
-        annotated: Labels,
-        mined: Labels,
-        ignored: Labels,
-        thresholds: Mapping[str, Tensor] = MappingProxyType({}),
+        self, step: Step, supervision: Supervision, to_rgb: Callable[[Tensor], Tensor]
     ) -> None:
         """Log an iteration.
 
         Args:
-            images: the batch.
+            step: the batch, and what was found there.
+            supervision: what the method makes of it.
             to_rgb: makes (2, 3, H, W) uint8 of the model's normalised input.
-            confident: what every view's detector is confident of.
-            others: the same, moved to the other view.
-            annotated: the annotated boxes.
-            mined, ignored: what else the view of a label learns from, in the frame of that view.
-            thresholds: scalars by name.
         """
         storage = get_event_storage()
+        images, annotated, mined = step.images, step.annotated, supervision.mined
         num_images = len(images) // 2
+        confident = step.detections if supervision.confident is None else supervision.confident
         judged, withheld = images.judge(mined)
         self._statistics.update(
             confident=confident,
-            others=others,
+            others=images.to_other_view(confident),
             annotated=annotated,
             mined=mined,
             judged=judged,
             withheld=withheld,
             num_images=num_images,
-            thresholds=thresholds,
+            scalars=supervision.scalars,
         )
-        for name, value in self._statistics.last_thresholds.items():
+        for name, value in self._statistics.last_scalars.items():
             storage.put_scalar(f"comining/{name}", value)
         for branch, suffix in enumerate(self.suffixes):
             per_image = self._statistics.last_mined[branch] / num_images
@@ -94,7 +81,7 @@ class MiningLog:
                 kinds = {
                     "annotated": annotated,
                     "mined": mined,
-                    "ignored": ignored,
+                    "ignored": mined.none() if supervision.ignored is None else supervision.ignored,
                     "withheld": withheld,
                 }
                 first = {

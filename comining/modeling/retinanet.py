@@ -19,9 +19,10 @@ from comining.errors import InputError
 from .comining import BRANCHES, CoMining
 from .head import head_norm
 from .labels import Labels
-from .losses import BOX_LOSSES, box_loss, dense_focal_loss, mean_per_branch
+from .losses import BOX_LOSSES, BackgroundWeights, box_loss, dense_focal_loss, mean_per_branch
 from .matching import label_anchors
 from .mining import confident_candidates, suppress, top_candidates
+from .targets import Targets
 
 
 class RetinaNetOutputs(NamedTuple):
@@ -110,36 +111,41 @@ class CoMiningRetinaNet(CoMining, RetinaNet):
         return suppress(labels, self.test_nms_thresh, max_per_image)
 
     def branch_losses(
-        self, outputs: RetinaNetOutputs, labels: Sequence[Labels]
+        self,
+        outputs: RetinaNetOutputs,
+        targets: Sequence[Targets],
+        background: BackgroundWeights | None = None,
     ) -> dict[str, Tensor]:
         num_branches = len(BRANCHES)
-        num_images = len(labels)
-        classes, boxes, scores = label_anchors(
-            outputs.anchors, labels, self.anchor_matcher, num_classes=self.num_classes
+        num_images = len(targets)
+        matched = label_anchors(
+            outputs.anchors, targets, self.anchor_matcher, num_classes=self.num_classes
         )
-        foreground = (classes >= 0) & (classes < self.num_classes)
+        foreground = (matched.classes >= 0) & (matched.classes < self.num_classes)
         num_objects = foreground.view(num_branches, -1).sum(1).clamp(min=1)
 
         loss_cls = dense_focal_loss(
             outputs.logits,
-            classes,
+            matched.classes,
             num_branches=num_branches,
             alpha=self.focal_loss_alpha,
             gamma=self.focal_loss_gamma,
+            weights=matched.class_weights,
+            background=background,
         )
 
         images, anchors = foreground.nonzero(as_tuple=True)
         regression = box_loss(
             outputs.deltas[images, anchors],
             outputs.anchors[anchors],
-            boxes[images, anchors],
+            matched.boxes[images, anchors],
             self.box2box_transform,
             kind=self.box_reg_loss_type,
             smooth_l1_beta=self.smooth_l1_beta,
         )
         branches = images.div(num_images // num_branches, rounding_mode="floor")
-        learns_box = scores[images, anchors] == 1
-        loss_box_reg = mean_per_branch(regression, learns_box, branches, num_branches)
+        weights = matched.box_weights[images, anchors]
+        loss_box_reg = mean_per_branch(regression, weights, branches, num_branches)
 
         get_event_storage().put_scalar("num_pos_anchors", len(images) / num_images)
         return {"loss_cls": loss_cls / num_objects, "loss_box_reg": loss_box_reg}

@@ -21,8 +21,8 @@ class MiningStatistics:
         self._sums: dict[str, list[float]] = {}
         #: How many were mined in the last iteration, for each branch.
         self.last_mined = [0.0, 0.0]
-        #: The thresholds of the last iteration.
-        self.last_thresholds: dict[str, float] = {}
+        #: The method's scalars of the last iteration.
+        self.last_scalars: dict[str, float] = {}
 
     def update(
         self,
@@ -34,7 +34,7 @@ class MiningStatistics:
         judged: Labels,
         withheld: Labels,
         num_images: int,
-        thresholds: Mapping[str, Tensor] = MappingProxyType({}),
+        scalars: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> None:
         """Count what is in a batch of 2N images, all in the same frames; waits for the device once.
 
@@ -46,7 +46,7 @@ class MiningStatistics:
             judged: what was mined in images of which it is known what is missing.
             withheld: what is missing there among the annotated boxes.
             num_images: N.
-            thresholds: scalars by name.
+            scalars: of the method, by name.
         """
         sums = {
             "confident": _count(confident, num_images),
@@ -62,11 +62,9 @@ class MiningStatistics:
             "withheld": _count(withheld, num_images),
             "found": _count(withheld, num_images, overlap_any(withheld, judged, HIT_IOU)),
         }
-        of_both = [x.expand(2) for x in thresholds.values()]
+        of_both = [x.expand(2) for x in scalars.values()]
         numbers = torch.stack([*sums.values(), *of_both]).tolist()
-        self.last_thresholds = dict(
-            zip(thresholds, (x for x, _ in numbers[len(sums) :]), strict=True)
-        )
+        self.last_scalars = dict(zip(scalars, (x for x, _ in numbers[len(sums) :]), strict=True))
         numbers = numbers[: len(sums)]
         for name, values in zip(sums, numbers, strict=True):
             before = self._sums.get(name, [0.0, 0.0])

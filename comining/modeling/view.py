@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -133,6 +135,45 @@ class SecondView:
         else:
             view = image if image.is_floating_point() else image.float()
         return view.flip(2) if draw.flip else view
+
+    def of_batch(
+        self, items: Sequence[dict[str, Any]], rngs: Sequence[np.random.Generator]
+    ) -> tuple[list[dict[str, Any]], list[bool]]:
+        """The second view of every image of a batch.
+
+        Args:
+            items: N of a mapper, with ``image`` (3, H, W) and perhaps ``image_aug``, which then is
+                its second view.
+            rngs: of the N views.
+
+        Returns:
+            N items with the view as ``image``, and whether it is mirrored left to right.
+
+        Raises:
+            InputError: an image does not have three channels, or its ``image_aug`` another shape.
+        """
+        views, flipped = [], []
+        for index, (item, rng) in enumerate(zip(items, rngs, strict=True)):
+            image = item["image"]
+            name = item.get("file_name", f"image {index} of the batch")
+            if len(image) != 3:
+                raise InputError(
+                    f"{name} has {len(image)} channels; Co-mining needs three: convert it to RGB"
+                )
+            if "image_aug" in item:
+                view, flip = item["image_aug"], False
+                if view.shape != image.shape:
+                    raise InputError(
+                        f"'image_aug' of {name} has shape "
+                        f"{tuple(view.shape)}, its 'image' {tuple(image.shape)}: a mapper's second "
+                        "view must keep the frame of the first"
+                    )
+            else:
+                draw = self.draw(rng)
+                view, flip = self.make(image, draw), draw.flip
+            views.append({"image": view})
+            flipped.append(flip)
+        return views, flipped
 
 
 def view_rng(

@@ -10,6 +10,7 @@ from typing import Any
 
 from comining.engine import load_config
 from comining.errors import InputError
+from comining.modeling.methods import method_name
 
 from .archive import find_finished
 from .cells import RECORD, RESULTS, Record, data_version, has_checkpoint, read_record
@@ -72,8 +73,8 @@ def _matters(key: str, settings: dict[str, Any]) -> bool:
     """Whether a training with these settings looks at a key; if in doubt it does."""
     if settings["MODEL.META_ARCHITECTURE"] in PLAIN:
         return not key.startswith(COMINING)
-    is_fixed = settings[f"{COMINING}THRESHOLD"] == "fixed"
-    return not (is_fixed and key.startswith(f"{COMINING}ADAPTIVE."))
+    method = method_name(settings[f"{COMINING}METHOD"], settings[f"{COMINING}THRESHOLD"])
+    return not (method == "Published" and key.startswith(f"{COMINING}ADAPTIVE."))
 
 
 @cache

@@ -5,5 +5,5 @@ from .common.comining import comining
 
 model._target_ = CoMiningFCOS
 model.merge_with(comining)
-model.score_thresh = 0.5
+model.method.score_thresh = 0.5
 train.output_dir = "./output/lazy/fcos_hard_R50"

@@ -65,8 +65,6 @@ class Training:
             "model.num_classes": 2,
             "model.backbone.out_channels": 16,
             "model.head.conv_dims": [16],
-            "model.adaptive": "null",
-            "model.score_thresh": 0.012,
             "model.view.flip_prob": 0.5,
             "model.test_score_thresh": 0.0,
             "dataloader.register": f"[[mixed,{self.data / 'annotations.json'},{self.data}]]",
@@ -83,7 +81,13 @@ class Training:
             "train.output_dir": self.output,
             "train.seed": 5,
         }
-        return [f"{key}={value}" for key, value in settings.items()]
+        # Without the first, it would keep the other one's arguments.
+        method = "{_target_: comining.modeling.Published, score_thresh: 0.012}"
+        return [
+            "model.method=null",
+            f"model.method={method}",
+            *(f"{key}={value}" for key, value in settings.items()),
+        ]
 
     def start(self, *options, script=(ROOT / "train_net.py",), launcher=(), lazy=False, **settings):
         """Start a process; settings with __ for the dots, not for a Lazy config."""

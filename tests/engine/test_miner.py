@@ -51,9 +51,9 @@ def test_image_without_annotations_or_mined_boxes(detector):
     model = tiny_model(detector=detector).eval()
     item = {"image": torch.zeros(3, 64, 64)}
     record = {"height": 64, "width": 64, "annotations": []}
-    model.score_thresh = 1.0
+    model.method.floor = 1.0
     assert mine_batch(model, [item], [record]) == [([], [], [], [])]
-    model.score_thresh = 0.05
+    model.method.floor = 0.05
     (mined,) = mine_batch(model, [item], [record])
     assert len(mined.boxes) > 0
     assert all(mined.is_new)

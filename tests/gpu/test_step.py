@@ -43,7 +43,7 @@ def built():
                 "MODEL.COMINING.THRESHOLD", threshold, "MODEL.COMINING.VIEW.FLIP_PROB", 1.0,
                 "VIS_PERIOD", 1, detector=detector,
             )  # fmt: skip
-            if model.adaptive is not None:
+            if threshold == "adaptive":
                 model.adaptive.counts[[RIGHT, ON_OBJECT, CLOSE]] = (
                     1000  # all that it found was right
                 )

@@ -12,6 +12,7 @@ from torch import nn
 
 from comining import add_comining_config
 from comining.modeling.labels import Labels
+from comining.modeling.targets import Targets
 
 BASE_SMALL = Path(__file__).parents[2] / "configs" / "Base-Small.yaml"
 NUM_CLASSES = 3
@@ -110,6 +111,14 @@ def make_labels(boxes, classes=None, images=None, scores=None):
         torch.tensor(images or zeros, dtype=torch.int64),
         torch.tensor(scores or [1.0] * len(boxes)),
     )
+
+
+def make_targets(boxes, classes=None, images=None):
+    """`Targets` from lists, with weights of 1; a class of None is ignored."""
+    classes = classes or [0] * len(boxes)
+    labels = make_labels(boxes, [class_ or 0 for class_ in classes], images)
+    ignored = torch.tensor([class_ is None for class_ in classes], dtype=torch.bool)
+    return Targets.learnt(labels)._replace(ignored=ignored)
 
 
 def random_boxes(generator, number, size=64.0):

@@ -18,8 +18,8 @@ from comining.modeling.adaptive import (
     RIGHT,
     AdaptiveThresholds,
 )
-from comining.modeling.labels import IGNORED_CLASS, Labels
 from comining.modeling.mining import suppress
+from comining.modeling.targets import Targets
 from tests.modeling.helpers import NUM_CLASSES, each_detector, items, make_labels, plain, tiny_model
 
 ANNOTATED = make_labels([[0, 0, 10, 10]], classes=[1])
@@ -39,6 +39,16 @@ def add_counts(adaptive, class_, *, right, on_object, close, far):
     for kind, numbers in ((RIGHT, right), (ON_OBJECT, on_object), (CLOSE, close), (FAR, far)):
         for score, number in numbers.items():
             adaptive.counts[kind, class_, round(score * 100)] = number
+
+
+def let_use(model, adaptive):
+    model.adaptive = model.method.adaptive = adaptive
+
+
+def classes_of(targets):
+    """None where it is ignored."""
+    pairs = zip(targets.classes.tolist(), targets.ignored.tolist(), strict=True)
+    return [None if ignored else class_ for class_, ignored in pairs]
 
 
 class TestObserve:
@@ -321,16 +331,19 @@ class TestTraining:
     def model(self, detector, *overrides):
         model = tiny_model(*self.ADAPTIVE, *overrides, detector=detector)
         everything = {0.7: 1000, 0.4: 1000, 0.2: 1000}
-        model.adaptive = with_counts(  # mined above 0.41, ignored above 0.21
+        adaptive = with_counts(  # mined above 0.41, ignored above 0.21
             right={0.7: 1000}, on_object={0.7: 1000, 0.4: 500}, close=everything, far=everything
         )
+        let_use(model, adaptive)
         model.mine = lambda outputs, score_thresh, max_per_image: self.FOUND
         return model
 
-    def labels(self, model):
+    def targets(self, model):
         given = []
         branch_losses = model.branch_losses
-        model.branch_losses = lambda out, labels: given.append(labels) or branch_losses(out, labels)
+        model.branch_losses = lambda out, targets, _: (
+            given.append(targets) or branch_losses(out, targets)
+        )
         with EventStorage(1) as storage:
             model(items(((64, 96), [[8, 10, 40, 44]], [0])))
         return given[0], storage.latest()
@@ -338,10 +351,10 @@ class TestTraining:
     def test_branches_learn_what_both_find_and_ignore_the_middling_and_what_one_finds(
         self, detector
     ):
-        (original, view), logged = self.labels(self.model(detector))
-        assert original.classes.tolist() == [0, 1]
+        (original, view), logged = self.targets(self.model(detector))
+        assert classes_of(original) == [0, 1]
         assert original.boxes.tolist() == [[8, 10, 40, 44], [50, 20, 90, 62]]
-        assert view.classes.tolist() == [0, 1, IGNORED_CLASS, IGNORED_CLASS]
+        assert classes_of(view) == [0, 1, None, None]
         assert view.boxes.tolist() == [
             [8, 10, 40, 44], [50, 20, 90, 60], [0, 0, 9, 9], [0, 50, 9, 59]
         ]  # fmt: skip
@@ -364,16 +377,16 @@ class TestTraining:
         model.mine = lambda outputs, score_thresh, max_per_image: make_labels(
             [[50, 20, 90, 60], box], classes=[1, class_], images=[0, 1], scores=[0.9, 0.9]
         )
-        (_, view), _ = self.labels(model)
+        (_, view), _ = self.targets(model)
         assert view.boxes.tolist() == [[8, 10, 40, 44], [50, 20, 90, 60]]
-        assert view.classes.tolist() == [0, 1 if is_mined else IGNORED_CLASS]
+        assert classes_of(view) == [0, 1 if is_mined else None]
 
     def test_what_is_annotated_is_not_mined_however_many_find_it(self, detector):
         model = self.model(detector)
         model.mine = lambda outputs, score_thresh, max_per_image: make_labels(
             [[8, 10, 40, 44]] * 2, classes=[0, 0], images=[0, 1], scores=[0.9, 0.9]
         )
-        (original, view), logged = self.labels(model)
+        (original, view), logged = self.targets(model)
         assert len(original.boxes) == len(view.boxes) == 1
         assert logged["comining/mined_per_image"][0] == 0
 
@@ -381,26 +394,27 @@ class TestTraining:
         model = self.model(detector, "MODEL.COMINING.VIEW.FLIP_PROB", 1.0)
         boxes = torch.cat((self.FOUND.boxes[:-1], torch.tensor([[6.0, 20, 46, 62]])))
         model.mine = lambda outputs, score_thresh, max_per_image: self.FOUND._replace(boxes=boxes)
-        (original, view), _ = self.labels(model)
+        (original, view), _ = self.targets(model)
         assert original.boxes.tolist() == [[8, 10, 40, 44], [50, 20, 90, 62]]
         assert view.boxes.tolist() == [
             [56, 10, 88, 44], [6, 20, 46, 60], [87, 0, 96, 9], [87, 50, 96, 59]
         ]  # fmt: skip
 
-    def test_mined_boxes_are_told_from_annotated_ones(self, detector):
-        """By a score below 1, of which only the class is learnt."""
+    @pytest.mark.parametrize("score", [0.9, 1.0])
+    def test_of_mined_boxes_only_the_class_is_learnt(self, detector, score):
         model = self.model(detector)
-        found = self.FOUND._replace(scores=torch.tensor([0.95, 1.0, 0.5, 0.3, 0.35, 0.8, 0.7]))
+        found = self.FOUND._replace(scores=torch.tensor([0.95, score, 0.5, 0.3, 0.35, 0.8, 0.7]))
         model.mine = lambda outputs, score_thresh, max_per_image: found
-        (original, view), _ = self.labels(model)
-        assert original.scores.tolist() == pytest.approx([1, 0.7])
-        assert view.scores.tolist() == pytest.approx([1, 1, 0.5, 0.3])
-        assert (view.scores == 1).tolist() == [True, False, False, False]
+        (original, view), _ = self.targets(model)
+        assert original.box_weights.tolist() == [1, 0]
+        assert view.box_weights[:2].tolist() == [1, 0]
+        assert original.class_weights.tolist() == [1, 1]
+        assert view.class_weights[:2].tolist() == [1, 1]
 
     def test_detections_above_the_floor_are_asked_for(self, detector):
         model, given = self.model(detector), []
         model.mine = lambda _, score_thresh, *__: given.append(score_thresh) or self.FOUND
-        self.labels(model)
+        self.targets(model)
         assert given == [0.1]
 
     def test_what_is_ignored_is_drawn(self, detector):
@@ -412,9 +426,9 @@ class TestTraining:
 
     def test_each_branch_by_itself(self, detector):
         model = self.model(detector, "MODEL.COMINING.CROSSWISE", False)
-        (original, view), _ = self.labels(model)
-        assert original.classes.tolist() == [0, 1, IGNORED_CLASS, IGNORED_CLASS]
-        assert view.classes.tolist() == [0, 1]
+        (original, view), _ = self.targets(model)
+        assert classes_of(original) == [0, 1, None, None]
+        assert classes_of(view) == [0, 1]
 
     def test_a_training_does_not_go_by_what_another_one_showed(self, detector):
         model = self.model(detector)
@@ -437,7 +451,7 @@ class TestTraining:
     def test_detections_are_counted(self, detector):
         model = self.model(detector)
         before = model.adaptive.counts.clone()
-        self.labels(model)
+        self.targets(model)
         added = model.adaptive.counts - DECAY * before
         assert added[CLOSE, 0, [95, 35]].tolist() == pytest.approx([1, 1])
         assert added[FAR, 1, [90, 70, 50, 30]].tolist() == pytest.approx([1] * 4, abs=1e-3)
@@ -446,18 +460,18 @@ class TestTraining:
     def test_no_loss_where_a_box_is_ignored(self, detector):
         """Of the classes' logits, those that answer for the ignored box get no gradient."""
         model = tiny_model(*self.ADAPTIVE, detector=detector)
-        annotated = make_labels([[8, 10, 40, 44]], classes=[0])
-        ignored = make_labels([[50, 20, 90, 60]], classes=[IGNORED_CLASS])
+        annotated = Targets.learnt(make_labels([[8, 10, 40, 44]], classes=[0]))
+        ignored = Targets.ignoring(make_labels([[50, 20, 90, 60]], classes=[1]))
         images = torch.zeros(2, 3, 64, 96)
         with torch.no_grad():
             features = [model.backbone(images)[name] for name in model.head_in_features]
             logits, *others = model.head(features)
         silent, losses = [], []
-        for labels in (annotated, Labels.cat((annotated, ignored))):
+        for targets in (annotated, Targets.cat([annotated, ignored])):
             leaves = [x.detach().requires_grad_() for x in logits]
             outputs = model.dense_outputs(features, [leaves, *others])
             with EventStorage():
-                values = model.branch_losses(outputs, [labels, annotated])
+                values = model.branch_losses(outputs, [targets, annotated])
             sum(x.sum() for x in values.values()).backward()
             silent.append([leaf.grad[0].abs().amax(0) == 0 for leaf in leaves])
             losses.append({name: x[0].item() for name, x in values.items()})
@@ -593,7 +607,7 @@ def test_score_thresholds_by_class():
     model = tiny_model(*TestTraining.ADAPTIVE)
     assert model.score_thresholds() == [1] * NUM_CLASSES
     many = {0.7: 1000, 0.4: 1000}
-    model.adaptive = with_counts(1, right={0.7: 1000}, on_object=many, close=many, far=many)
+    let_use(model, with_counts(1, right={0.7: 1000}, on_object=many, close=many, far=many))
     assert model.score_thresholds() == pytest.approx([0.41] * NUM_CLASSES)
 
 

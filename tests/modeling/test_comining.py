@@ -12,7 +12,7 @@ from detectron2.utils.events import EventStorage
 from comining.errors import InputError
 from comining.modeling import SecondView
 from comining.modeling.comining import BRANCHES
-from comining.modeling.labels import Labels
+from comining.modeling.targets import Targets
 from tests.modeling.helpers import (
     LOSSES,
     NUM_CLASSES,
@@ -51,7 +51,7 @@ def labels_of(model, batch, mined):
     """The labels of 2N images that the losses get, and the storage, if mining finds `mined`."""
     given = []
 
-    def branch_losses(outputs, labels):
+    def branch_losses(outputs, labels, background):
         given.append(labels)
         return {"loss": torch.zeros(2)}
 
@@ -359,7 +359,7 @@ class TestInference:
         for labels in mined:
             assert len(labels.boxes) > 1
             # FCOS's threshold is of the class score alone, not of what ranks.
-            assert detector == "FCOS" or (labels.scores > model.score_thresh).all()
+            assert detector == "FCOS" or (labels.scores > model.method.floor).all()
             assert labels.scores.tolist() == sorted(labels.scores.tolist(), reverse=True)
             assert (labels.boxes[:, 2:] > labels.boxes[:, :2]).all()
 
@@ -448,7 +448,7 @@ class TestSettings:
             detector=detector,
         )  # fmt: skip
         model = build_model(cfg)
-        assert (model.score_thresh, model.iou_thresh, model.seed) == (0.75, 0.25, 7)
+        assert (model.method.floor, model.method.iou_thresh, model.seed) == (0.75, 0.25, 7)
 
     def test_without_a_seed_models_differ(self):
         first, second = (build_model(tiny_config("SEED", -1)).seed for _ in range(2))
@@ -460,11 +460,11 @@ def refuse(*_):
     raise AssertionError("called")
 
 
-def test_labels_have_single_precision_and_integer_classes():
+def test_targets_have_single_precision_and_integer_classes():
     mined = make_labels([[10, 0, 20, 9]], images=[2])
     labels, _ = labels_of(tiny_model(), two_items(), mined)
-    merged = Labels.cat(labels)
-    assert (merged.boxes.dtype, merged.scores.dtype) == (torch.float32, torch.float32)
+    merged = Targets.cat(labels)
+    assert (merged.boxes.dtype, merged.class_weights.dtype) == (torch.float32, torch.float32)
     assert (merged.classes.dtype, merged.images.dtype) == (torch.int64, torch.int64)
 
 

@@ -13,8 +13,10 @@ from torch.nn import functional as F
 
 from comining import register_coco
 from comining.data.scenes import write_scenes
-from comining.modeling.labels import Labels
+from comining.modeling.targets import Targets
 from tests.modeling.helpers import (
+    LOSSES,
+    NUM_CLASSES,
     annotations,
     each_detector,
     items,
@@ -152,31 +154,78 @@ def test_the_number_of_waits_does_not_depend_on_the_batch(detector, num_images, 
         features = [model.backbone(images.tensor)[name] for name in model.head_in_features]
         given = model.dense_outputs(features, model.head(features))
         waits.clear()
-        mined = model.mine(given, model.score_thresh, model.max_detections_per_image)
+        mined = model.mine(given, model.method.floor, model.max_detections_per_image)
         assert len(mined.boxes) > num_images
-        model.branch_losses(given, mined.split(2 * num_images))
+        model.branch_losses(given, Targets.learnt(mined).split(2 * num_images))
     assert 0 < len(waits) <= 8, waits
 
 
-@each_detector
-def test_of_a_label_that_is_not_certain_only_the_class_is_learnt(detector):
-    model = tiny_model(detector=detector)
-    features = model.backbone(torch.rand(2, 3, 64, 96))
-    features = [features[name] for name in model.head_in_features]
-    outputs = model.dense_outputs(features, model.head(features))
+class TestWeights:
+    """By the losses of one annotated box, another one, and both."""
 
-    def losses(*parts):
-        labels = Labels.cat(parts)
-        with EventStorage():
-            return model.branch_losses(outputs, [labels, labels])
+    @pytest.fixture
+    def losses(self, detector):
+        model = tiny_model(detector=detector)
+        features = model.backbone(torch.rand(2, 3, 64, 96))
+        features = [features[name] for name in model.head_in_features]
+        outputs = model.dense_outputs(features, model.head(features))
 
-    certain = make_labels([[8, 10, 40, 44]])
+        def run(*parts, background=None):
+            targets = Targets.cat(list(parts))
+            with EventStorage() as storage:
+                of_both = model.branch_losses(outputs, [targets, targets], background)
+            of_both["number"] = storage.latest()["num_pos_anchors"][0]
+            return of_both
+
+        return run
+
+    annotated = Targets.learnt(make_labels([[8, 10, 40, 44]]))
     other = make_labels([[50, 20, 90, 60]], classes=[1])
-    alone, both = losses(certain), losses(certain, other)
-    mixed = losses(certain, other._replace(scores=torch.tensor([0.9])))
-    for name in mixed:
-        assert not torch.equal(alone[name], both[name])
-        torch.testing.assert_close(mixed[name], (both if "cls" in name else alone)[name])
+
+    @each_detector
+    def test_without_box_weight_only_the_class_is_learnt(self, losses, detector):
+        alone, both = losses(self.annotated), losses(self.annotated, Targets.learnt(self.other))
+        mixed = losses(self.annotated, Targets.learnt(self.other, box_weight=0.0))
+        for name in LOSSES[detector]:
+            assert not torch.equal(alone[name], both[name])
+            torch.testing.assert_close(mixed[name], (both if "cls" in name else alone)[name])
+
+    @each_detector
+    def test_each_weight_scales_its_losses(self, losses, detector):
+        """Two boxes that share no anchor: what the second adds goes with its weight."""
+        learnt = [
+            losses(self.annotated, Targets.learnt(self.other, class_weight=x, box_weight=y))
+            for x, y in ((1.0, 1.0), (0.5, 1.0), (2.0, 1.0), (1.0, 0.5), (1.0, 2.0))
+        ]
+        one, half_class, double_class, half_box, double_box = learnt
+        for name in LOSSES[detector]:
+            scaled, same = (half_class, double_class), (half_box, double_box)
+            if "cls" not in name:
+                scaled, same = same, scaled
+            assert torch.equal(same[0][name], one[name])
+            assert torch.equal(same[1][name], one[name])
+            share = one[name] - scaled[0][name]  # half of what the second box adds
+            assert (share > 0).all()
+            torch.testing.assert_close(scaled[1][name], one[name] + 2 * share)
+
+    @each_detector
+    def test_background_weights_reach_the_classes_alone(self, losses, detector):
+        def none(logits):
+            seen.append((tuple(logits.shape), logits.requires_grad))
+            return logits.new_zeros(1)
+
+        seen = []
+        plain, silent = losses(self.annotated), losses(self.annotated, background=none)
+        shapes = {"RetinaNet": 2, "FCOS": 1}[detector]
+        assert seen == [
+            ((2, shapes, NUM_CLASSES, 64 // stride, 96 // stride), False) for stride in (8, 16, 32)
+        ]
+        for name in LOSSES[detector]:
+            if "cls" in name:
+                assert (silent[name] > 0).all()
+                assert (silent[name] < plain[name]).all()
+            else:
+                assert torch.equal(silent[name], plain[name])
 
 
 class TestStepAgainstStockParts:

@@ -12,7 +12,7 @@ from tests.modeling.helpers import (
     NUM_CLASSES,
     items,
     logit,
-    make_labels,
+    make_targets,
     plain,
     tiny_config,
     tiny_model,
@@ -45,7 +45,7 @@ class TestMine:
         # In image 0 a sure class at the rim comes after a less sure one near the centre; in image
         # 1 the best product of all is not confident enough.
         given = outputs([0.9, 0.6, 0.51, 0.49], [0.01, 0.9, 0.04, 0.99])
-        found = model.mine(given, model.score_thresh, 100)
+        found = model.mine(given, model.method.floor, 100)
         assert found.images.tolist() == [0, 1, 0]
         assert found.boxes.tolist() == [[8, 0, 16, 8], [0, 0, 8, 8], [0, 0, 8, 8]]
         expected = [(0.6 * 0.9) ** 0.5, (0.51 * 0.04) ** 0.5, (0.9 * 0.01) ** 0.5]
@@ -55,28 +55,28 @@ class TestMine:
         given = outputs([0.9, 0.6, 0.1, 0.1], [0.1, 0.9, 0.5, 0.5])
         deltas = given.deltas.detach().clone()
         deltas[0, 1] = torch.tensor([1.5, 0.5, 0.0, 0.5])  # IoU 8 / 12 with the first one's box
-        found = model.mine(given._replace(deltas=deltas), model.score_thresh, 100)
+        found = model.mine(given._replace(deltas=deltas), model.method.floor, 100)
         assert found.boxes.tolist() == [[0, 0, 12, 8]]
 
     def test_the_best_of_a_level_by_the_same_rank(self, model, monkeypatch):
         monkeypatch.setattr(model, "test_topk_candidates", 1)
         given = outputs([0.9, 0.6, 0.6, 0.9], [0.1, 0.9, 0.1, 0.9])
-        found = model.mine(given, model.score_thresh, 100)
+        found = model.mine(given, model.method.floor, 100)
         assert found.boxes.tolist() == [[8, 0, 16, 8], [8, 0, 16, 8]]
 
 
 class TestBranchLosses:
-    def losses(self, model, given, labels):
+    def losses(self, model, given, targets):
         with EventStorage() as storage:
-            values = model.branch_losses(given, labels.split(2))
+            values = model.branch_losses(given, targets.split(2))
         return values, storage.latest()
 
     def test_by_hand(self, model):
         """One level: a location answers for what it lies in. Image 1 is the second view."""
         given = outputs([0.5, 0.5, 0.5, 0.5], [0.5, 0.5, 0.5, 0.5])
         given = given._replace(logits=[torch.zeros_like(given.logits[0]).requires_grad_()])
-        labels = make_labels([[2, 2, 8, 6], [0, 0, 16, 8]], classes=[0, 2], images=[0, 1])
-        losses, storage = self.losses(model, given, labels)
+        wanted = make_targets([[2, 2, 8, 6], [0, 0, 16, 8]], classes=[0, 2], images=[0, 1])
+        losses, storage = self.losses(model, given, wanted)
         # One location of image 0 is foreground and both of image 1. Score 0.5: a present class
         # costs 0.25 and an absent one 0.75 times 0.5^2 log 2.
         unit = 0.25 * 0.69314718
@@ -98,7 +98,7 @@ class TestBranchLosses:
 
     def test_nothing_to_find(self, model):
         given = outputs([0.5] * 4, [0.5] * 4)
-        losses, _ = self.losses(model, given, make_labels([]))
+        losses, _ = self.losses(model, given, make_targets([]))
         assert losses["loss_fcos_loc"].tolist() == losses["loss_fcos_ctr"].tolist() == [0, 0]
         sum(x.sum() for x in losses.values()).backward()
         assert given.logits[0].grad.all()

@@ -116,7 +116,7 @@ def test_mined_labels(case):
         images = model.preprocess_image(inputs)
         features = [model.backbone(images.tensor)[f] for f in model.head_in_features]
         outputs = model.dense_outputs(features, model.head(features))
-        mined = model.mine(outputs, model.score_thresh, model.max_detections_per_image)
+        mined = model.mine(outputs, model.method.floor, model.max_detections_per_image)
     per_image = mined.split(2 * len(inputs))
     for labels, want in zip(per_image, expected["original"] + expected["augmented"], strict=True):
         assert labels.classes.tolist() == want["classes"]

@@ -106,6 +106,28 @@ class TestFocalLoss:
         loss = focal_loss(logits.float(), classes, alpha=0.25, gamma=2.0)
         torch.testing.assert_close(loss.double(), expected, rtol=1e-6, atol=0)
 
+    def test_weights(self):
+        """Of foreground the given ones, of absent classes the others, by the formula."""
+        logits, classes = random_case(3)
+        generator = torch.Generator().manual_seed(1)
+        weights = torch.rand(classes.shape, generator=generator, dtype=torch.float64)
+        background = torch.rand(logits.shape, generator=generator, dtype=torch.float64)
+        score = logits.sigmoid()
+        wanted = F.one_hot(classes.clamp(0), 4)[..., :3].movedim(-1, 3)
+        of_each = torch.where(
+            wanted == 1,
+            -0.25 * (1 - score) ** 2 * score.log(),
+            -0.75 * score**2 * (1 - score).log() * background,
+        )
+        of_position = torch.where(classes == 3, 1.0, weights) * (classes >= 0)
+        expected = (of_each * of_position[:, :, :, None]).flatten(1).sum(1)
+        loss = focal_loss(
+            logits, classes, alpha=0.25, gamma=2.0, weights=weights, background=background
+        )
+        torch.testing.assert_close(loss, expected)
+        gradients = (torch.autograd.grad(x.sum(), logits)[0] for x in (loss, expected))
+        torch.testing.assert_close(*gradients)
+
 
 class TestDenseFocalLoss:
     @pytest.mark.parametrize("num_shapes", [1, 2])

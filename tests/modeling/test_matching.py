@@ -5,20 +5,28 @@ from detectron2.structures import Boxes
 
 from comining.modeling.labels import Labels
 from comining.modeling.matching import label_anchors, label_locations
-from tests.modeling.helpers import annotations, make_labels, plain, random_labels, tiny_model
+from comining.modeling.targets import Targets
+from tests.modeling.helpers import (
+    annotations,
+    make_labels,
+    make_targets,
+    plain,
+    random_labels,
+    tiny_model,
+)
 
 NUM_CLASSES = 3
 
 
-def match(anchors, labels, matcher=None, num_images=1):
+def match(anchors, targets, matcher=None, num_images=1):
     matcher = matcher or Matcher([0.4, 0.5], [0, -1, 1], allow_low_quality_matches=False)
-    classes, boxes, _ = label_anchors(
+    matched = label_anchors(
         torch.tensor(anchors, dtype=torch.float32),
-        labels.split(num_images),
+        targets.split(num_images),
         matcher,
         num_classes=NUM_CLASSES,
     )
-    return classes, boxes
+    return matched.classes, matched.boxes
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +45,11 @@ def test_against_detectron2(retinanet, thresholds, meaning, low_quality):
     generator = torch.Generator().manual_seed(0)
     labels = random_labels(generator, 30, num_images=4, num_classes=NUM_CLASSES)
     matcher = Matcher(thresholds, meaning, allow_low_quality_matches=low_quality)
-    classes, boxes, _ = label_anchors(
-        Boxes.cat(anchors).tensor, labels.split(4), matcher, num_classes=NUM_CLASSES
+    classes, boxes, *_ = label_anchors(
+        Boxes.cat(anchors).tensor,
+        Targets.learnt(labels).split(4),
+        matcher,
+        num_classes=NUM_CLASSES,
     )
     all_wanted, all_wanted_boxes = by_detectron2(retinanet, matcher, anchors, labels, 4)
     assert torch.equal(classes, all_wanted)
@@ -52,8 +63,11 @@ def test_images_without_labels_against_detectron2(retinanet, meaning):
     anchors = retinanet.anchor_generator([torch.zeros(1, 1, s, s) for s in (8, 4, 2)])
     labels = make_labels([[10, 10, 30, 40], [5, 5, 60, 60]], classes=[0, 2], images=[1, 1])
     matcher = Matcher([0.2, 0.6], meaning, allow_low_quality_matches=True)
-    classes, _, _ = label_anchors(
-        Boxes.cat(anchors).tensor, labels.split(3), matcher, num_classes=NUM_CLASSES
+    classes, *_ = label_anchors(
+        Boxes.cat(anchors).tensor,
+        Targets.learnt(labels).split(3),
+        matcher,
+        num_classes=NUM_CLASSES,
     )
     assert torch.equal(classes, by_detectron2(retinanet, matcher, anchors, labels, 3)[0])
 
@@ -69,14 +83,14 @@ def by_detectron2(retinanet, matcher, anchors, labels, num_images):
 def test_bands():
     # IoUs of 1, exactly 0.5, between, exactly 0.4, below, none.
     anchors = [[0, 0, 10, w] for w in (10, 5, 4.5, 4, 3)] + [[50, 50, 60, 60]]
-    classes, boxes = match(anchors, make_labels([[0, 0, 10, 10]], classes=[2]))
+    classes, boxes = match(anchors, make_targets([[0, 0, 10, 10]], classes=[2]))
     assert classes.tolist() == [[2, 2, -1, -1, NUM_CLASSES, NUM_CLASSES]]
     assert classes.dtype == torch.int64
     assert boxes[0, :2].tolist() == [[0, 0, 10, 10]] * 2
 
 
-def test_the_label_with_most_overlap_wins():
-    labels = make_labels([[0, 0, 10, 6], [0, 0, 10, 8], [0, 0, 10, 7]], classes=[0, 1, 2])
+def test_the_target_with_most_overlap_wins():
+    labels = make_targets([[0, 0, 10, 6], [0, 0, 10, 8], [0, 0, 10, 7]], classes=[0, 1, 2])
     classes, boxes = match([[0, 0, 10, 10]], labels)
     assert classes.tolist() == [[1]]
     assert boxes.tolist() == [[[0, 0, 10, 8]]]
@@ -85,7 +99,7 @@ def test_the_label_with_most_overlap_wins():
 def test_low_quality_matches_include_ties():
     matcher = Matcher([0.4, 0.5], [0, -1, 1], allow_low_quality_matches=True)
     anchors = [[0, 0, 10, 10], [20, 0, 30, 10], [2, 20, 12, 30]]
-    classes, boxes = match(anchors, make_labels([[8, 0, 22, 10]], classes=[1]), matcher)
+    classes, boxes = match(anchors, make_targets([[8, 0, 22, 10]], classes=[1]), matcher)
     assert classes.tolist() == [[1, 1, NUM_CLASSES]]  # IoU 20 / 220 with both
     assert boxes[0, 0].tolist() == [8, 0, 22, 10]
 
@@ -97,17 +111,17 @@ def test_low_quality_matches_include_ties():
         [5, 5, 5, 9],  # no area
     ],
 )
-def test_a_label_that_touches_no_anchor_makes_none_foreground(box):
+def test_a_target_that_touches_no_anchor_makes_none_foreground(box):
     matcher = Matcher([0.4, 0.5], [0, -1, 1], allow_low_quality_matches=True)
     anchors = [[0, 0, 10, 10], [20, 0, 30, 10]]
-    classes, _ = match(anchors, make_labels([box]), matcher)
+    classes, _ = match(anchors, make_targets([box]), matcher)
     assert classes.tolist() == [[NUM_CLASSES, NUM_CLASSES]]
-    classes, _ = match(anchors, make_labels([box, [0, 0, 10, 10]], classes=[0, 1]), matcher)
+    classes, _ = match(anchors, make_targets([box, [0, 0, 10, 10]], classes=[0, 1]), matcher)
     assert classes.tolist() == [[1, NUM_CLASSES]]
 
 
 def test_images_do_not_mix():
-    labels = make_labels([[0, 0, 10, 10], [20, 0, 30, 10]], classes=[0, 1], images=[2, 0])
+    labels = make_targets([[0, 0, 10, 10], [20, 0, 30, 10]], classes=[0, 1], images=[2, 0])
     classes, boxes = match([[0, 0, 10, 10], [20, 0, 30, 10]], labels, num_images=3)
     assert classes.tolist() == [[3, 1], [3, 3], [0, 3]]
     assert boxes[2, 0].tolist() == [0, 0, 10, 10]
@@ -115,7 +129,7 @@ def test_images_do_not_mix():
 
 
 def test_no_labels_at_all():
-    classes, boxes = match([[0, 0, 10, 10]], make_labels([]), num_images=2)
+    classes, boxes = match([[0, 0, 10, 10]], make_targets([]), num_images=2)
     assert classes.tolist() == [[NUM_CLASSES], [NUM_CLASSES]]
     assert boxes.shape == (2, 1, 4)
 
@@ -133,18 +147,38 @@ def test_no_labels_at_all():
         ([0, 0, 10, 3], [0, 9, 10, 10], NUM_CLASSES),
     ],
 )
-def test_an_ignored_label_takes_no_anchor_from_an_object(box, ignored, expected):
+def test_an_ignored_target_takes_no_anchor_from_an_object(box, ignored, expected):
     matcher = Matcher([0.4, 0.5], [0, -1, 1], allow_low_quality_matches=True)
     anchors = [[0, 0, 10, 10]] + ([[0, 0, 10, 3]] if expected != 0 else [])
     anchors += [[0, 9, 10, 10]] if expected == NUM_CLASSES else []
     for order in ([0, 1], [1, 0]):
-        labels = make_labels(
-            [[box, ignored][i] for i in order], classes=[[0, -1][i] for i in order]
+        labels = make_targets(
+            [[box, ignored][i] for i in order], classes=[[0, None][i] for i in order]
         )
         classes, boxes = match(anchors, labels, matcher)
         assert classes[0, 0] == expected
         if expected == 0:
             assert boxes[0, 0].tolist() == box
+
+
+@pytest.mark.parametrize("kind", ["anchors", "locations"])
+def test_weights_are_those_of_the_matched_target(kind):
+    """Of an anchor each of two targets, which are there in either order, and of one of neither."""
+    anchors = torch.tensor([[0.0, 0, 8, 8], [16, 0, 24, 8], [48, 0, 56, 8]])
+    labels = make_labels([[0, 0, 8, 8], [16, 0, 24, 8]])
+    targets = Targets.learnt(labels, torch.tensor([0.5, 2.0]), torch.tensor([0.0, 3.0]))
+    for rows in ([0, 1], [1, 0]):
+        given = [Targets(*(field[rows] for field in targets))]
+        if kind == "anchors":
+            matcher = Matcher([0.4, 0.5], [0, -1, 1])
+            matched = label_anchors(anchors, given, matcher, num_classes=NUM_CLASSES)
+        else:
+            matched = label_locations(
+                [anchors], given, center_sampling_radius=1.5, num_classes=NUM_CLASSES
+            )
+        assert matched.classes.tolist() == [[0, 0, NUM_CLASSES]]
+        assert matched.class_weights[0, :2].tolist() == [0.5, 2.0]
+        assert matched.box_weights[0, :2].tolist() == [0.0, 3.0]
 
 
 class TestLocations:
@@ -171,9 +205,9 @@ class TestLocations:
         )
         labels = Labels.cat((labels, alike))
         fcos.center_sampling_radius = radius
-        classes, boxes, _ = label_locations(
+        classes, boxes, *_ = label_locations(
             [x.tensor for x in cells],
-            labels.split(6),
+            Targets.learnt(labels).split(6),
             center_sampling_radius=radius,
             num_classes=NUM_CLASSES,
         )
@@ -195,9 +229,9 @@ class TestLocations:
             torch.tensor([[x - s / 2, y - s / 2, x + s / 2, y + s / 2] for x, y in centers])
             for s, centers in strides.items()
         ]
-        labels = make_labels(boxes, classes)
-        matched, of, _ = label_locations(
-            cells, [labels], center_sampling_radius=1.5, num_classes=NUM_CLASSES
+        targets = make_targets(boxes, classes)
+        matched, of, *_ = label_locations(
+            cells, [targets], center_sampling_radius=1.5, num_classes=NUM_CLASSES
         )
         assert matched.dtype == torch.int64
         return matched[0].tolist(), of[0].tolist()
@@ -229,10 +263,10 @@ class TestLocations:
             assert classes[:2] == [1, 1]
             assert boxes[0] == small
 
-    def test_an_ignored_label_takes_no_location_from_an_object(self):
+    def test_an_ignored_target_takes_no_location_from_an_object(self):
         large, small = [-4, -4, 20, 12], [0, 0, 16, 8]
-        assert self.match([small], [-1])[0][:2] == [-1, -1]
-        assert self.match([large, small], [0, -1])[0][:2] == [0, 0]
+        assert self.match([small], [None])[0][:2] == [-1, -1]
+        assert self.match([large, small], [0, None])[0][:2] == [0, 0]
 
     def test_no_labels_at_all(self):
         classes, _ = self.match([])

@@ -7,6 +7,7 @@ from detectron2.utils.events import EventStorage
 from torch import distributed
 from torch.multiprocessing import spawn
 
+from comining.modeling import Step, Supervision
 from comining.modeling.mining_log import MiningLog
 from comining.modeling.picture import draw_views
 from comining.modeling.two_views import TwoViews
@@ -84,12 +85,11 @@ def log_in_a_process_of_its_own(rank, folder):
     """Each process mines a box of another class."""
     distributed.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
     images = TwoViews(torch.zeros(2, 3, 8, 8), [(8, 8)] * 2, flipped=[False], withheld=[None])
-    mined, nothing = make_labels([[0, 0, 4, 4]], classes=[rank]), make_labels([])
+    mined = make_labels([[0, 0, 4, 4]], classes=[rank])
     with EventStorage() as storage:
-        MiningLog(("", "_aug"), num_classes=3, vis_period=1)(
-            images, torch.Tensor.byte, confident=mined, others=nothing, annotated=nothing,
-            mined=mined, ignored=nothing,
-        )  # fmt: skip
+        step = Step(images, detections=mined, annotated=make_labels([]), iteration=0)
+        log = MiningLog(("", "_aug"), num_classes=3, vis_period=1)
+        log(step, Supervision(mined), torch.Tensor.byte)
     torch.save({name: value for name, (value, _) in storage.latest().items()}, folder / f"{rank}")
 
 

@@ -16,6 +16,7 @@ from detectron2.modeling.meta_arch.dense_detector import DenseDetector
 from detectron2.utils.events import EventStorage
 from torch import nn
 
+from comining.modeling.targets import Targets
 from tests.modeling.helpers import NUM_CLASSES, items, make_labels, tiny_config, two_items
 
 ROOT = Path(__file__).parents[2]
@@ -122,11 +123,28 @@ def test_each_branch_gets_what_the_other_found(grid):
     grid.mine = lambda *_: make_labels([[0, 0, 8, 8]], [1], images=[2])
     with EventStorage():
         grid(batch)
-    foreground = [(classes < NUM_CLASSES).sum().item() for classes, _ in seen]
+    foreground = [(classes < NUM_CLASSES).sum().item() for classes, *_ in seen]
     assert foreground == [3, 1, 2, 1]
-    classes, boxes = seen[0]
+    classes, boxes, *_ = seen[0]
     assert classes[0] == 1
     assert boxes[0].tolist() == [0, 0, 8, 8]
+
+
+def test_ignored_targets_and_weights(grid):
+    """Four cells in a row: an object beside something ignored, that alone, an object, nothing."""
+    cells = torch.tensor([[x, 0, x + 16, 16] for x in (0, 16, 32, 48)])
+    targets = Targets.cat(
+        [
+            Targets.ignoring(make_labels([[0, 0, 16, 16], [16, 0, 32, 16]], classes=[2, 2])),
+            Targets.learnt(make_labels([[2, 2, 14, 14]], classes=[1])),
+            Targets.learnt(make_labels([[34, 2, 46, 14]]), class_weight=0.5, box_weight=0.0),
+        ]
+    )
+    classes, boxes, class_weights, box_weights = grid.label_cells(cells, targets)
+    assert classes.tolist() == [1, -1, 0, NUM_CLASSES]
+    assert boxes[[0, 2]].tolist() == [[2, 2, 14, 14], [34, 2, 46, 14]]
+    assert class_weights[[0, 2]].tolist() == [1, 0.5]
+    assert box_weights[[0, 2]].tolist() == [1, 0]
 
 
 def test_mines_what_it_is_confident_of(grid):

@@ -367,6 +367,8 @@ def test_new_key_of_the_project_changes_nothing(plan, tmp_path):
         ({"MODEL.COMINING.THRESHOLD": "fixed"}, "ADAPTIVE.PRECISION", False),
         ({"MODEL.COMINING.THRESHOLD": "fixed"}, "IOU_THRESH", True),
         ({"MODEL.COMINING.THRESHOLD": "adaptive"}, "ADAPTIVE.PRECISION", True),
+        ({"MODEL.COMINING.METHOD": "Published"}, "ADAPTIVE.PRECISION", False),
+        ({"MODEL.COMINING.METHOD": "Adaptive"}, "ADAPTIVE.PRECISION", True),
     ],
 )
 def test_what_a_training_does_not_look_at_may_change(method, key, matters, study, tmp_path):

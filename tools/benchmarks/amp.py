@@ -54,7 +54,7 @@ def benchmark_amp(config_file: str, weights: str, batches: int) -> None:
         ours, exact = (sum(x[name] for x in totals[kind]) for kind in ("bfloat16", "float32"))
         print(f"{name:18} float32 {exact / batches:.4f}, bfloat16 {ours / batches:.4f}, "
               f"ratio {ours / exact:.4f}")  # fmt: skip
-    _print_agreement(mined["float32"], mined["bfloat16"], model.score_thresh)
+    _print_agreement(mined["float32"], mined["bfloat16"], model.method.floor)
 
 
 def _print_agreement(exact: list[Labels], rounded: list[Labels], score_thresh: float) -> None:

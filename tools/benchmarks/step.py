@@ -21,9 +21,10 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from comining.engine import load_config
-from comining.modeling import comining as mechanism
-from comining.modeling import fcos, retinanet
+from comining.modeling import Adaptive, fcos, retinanet
 from comining.modeling.adaptive import CLOSE, NUM_BINS
+from comining.modeling.methods import adaptive as adaptive_method
+from comining.modeling.methods import published
 
 from .data import FULL_CONFIGS, make_batch
 from .timing import interleaved, synchronize
@@ -54,12 +55,13 @@ def benchmark_step(
         f"{detector}, {threshold} threshold, {device}, {torch.get_num_threads()} thread(s), "
         f"layout {layout}, median of {repeats}"
     )
+    above = load_config(FULL_CONFIGS[detector]).MODEL.COMINING.SCORE_THRESH
     for (height, width), num_images, num_classes, num_confident in itertools.product(
         sizes, batches, classes, confident
     ):
         batch = make_batch(num_images, height, width, num_classes)
         ours = _build(detector, "CoMining", num_classes, device, threshold)
-        _imitate_training(ours, batch, num_confident)
+        _imitate_training(ours, batch, num_confident, above)
         stock = _build(detector, "", num_classes, device)
         stock.load_state_dict({name: ours.state_dict()[name] for name in stock.state_dict()})
         _apply_layout(ours, layout)
@@ -114,8 +116,10 @@ def _run_step(model: nn.Module, batch: list[dict[str, Any]]) -> float:
 
 
 @torch.no_grad()
-def _imitate_training(model: nn.Module, batch: list[dict[str, Any]], confident: int) -> None:
-    """Set the class layer so that as many scores pass the threshold as a trained model's."""
+def _imitate_training(
+    model: nn.Module, batch: list[dict[str, Any]], confident: int, above: float
+) -> None:
+    """Set the class layer so that as many scores are above a threshold as a trained model's."""
     layer = model.head.cls_score
     layer.weight.normal_(std=0.05)
     with EventStorage(1):  # as in the measured steps: the second views are theirs
@@ -126,12 +130,12 @@ def _imitate_training(model: nn.Module, batch: list[dict[str, Any]], confident: 
     spread = scores.std()
     passing = ((scores - scores.mean()) / spread).topk(confident * len(images)).values[-1]
     # A standard deviation of one logit, and the wanted number above the threshold's.
-    threshold = torch.logit(torch.tensor(model.score_thresh, device=scores.device))
+    threshold = torch.logit(torch.tensor(above, device=scores.device))
     layer.bias.copy_(threshold - passing - (scores.mean() - layer.bias) / spread)
     layer.weight /= spread
-    if model.adaptive is not None:
-        # Above the fixed threshold all was right, below it half, and as many were far as close.
-        at = round(model.score_thresh * NUM_BINS)
+    if isinstance(model.method, Adaptive):
+        # Above it all was right, below it half, and as many were far as close.
+        at = round(above * NUM_BINS)
         model.adaptive.counts[:, :, at] = 1e6
         model.adaptive.counts[CLOSE:, :, at - 1] = 1e6
 
@@ -168,11 +172,12 @@ def _timed_phases(model: nn.Module, detector: str, device: str) -> Iterator[dict
         time_phase("backbone", model.backbone, "forward")
         time_phase("head", model.head, "forward")
         time_phase("mining", model, "mine")
-        if model.adaptive is not None:
+        if isinstance(model.method, Adaptive):
             time_phase("thresholds", model.adaptive, "observe")
             time_phase("thresholds", model.adaptive, "thresholds")
         time_phase("logging", model, "mining_log")
-        time_phase("merging and labelling", mechanism, "overlap_any")
+        for methods in (adaptive_method, published):
+            time_phase("merging and labelling", methods, "overlap_any")
         time_phase("merging and labelling", module, labels)
         for loss in losses:
             time_phase("losses", module, loss)

@@ -1,0 +1,21 @@
+"""Methods: what two branches learn from, beside the annotations, of what they detect."""
+
+from .adaptive import Adaptive, Ignoring
+from .build import add_method_settings, build_method, method_name
+from .method import METHOD_REGISTRY, Method, Step, Supervision
+from .published import Published
+from .two_views_only import TwoViewsOnly
+
+__all__ = [
+    "METHOD_REGISTRY",
+    "Adaptive",
+    "Ignoring",
+    "Method",
+    "Published",
+    "Step",
+    "Supervision",
+    "TwoViewsOnly",
+    "add_method_settings",
+    "build_method",
+    "method_name",
+]

@@ -1,0 +1,124 @@
+"""What a method is given, what it answers, and what else is asked of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from detectron2.utils.registry import Registry
+from torch import Tensor, nn
+
+from comining.modeling.labels import Labels, overlap_any
+from comining.modeling.losses import BackgroundWeights
+from comining.modeling.targets import Targets
+from comining.modeling.two_views import TwoViews
+
+METHOD_REGISTRY = Registry("METHOD")
+METHOD_REGISTRY.__doc__ = "Methods by the names that ``MODEL.COMINING.METHOD`` takes."
+
+#: A mined box is no news if its IoU with an annotated one of its class is above (Co-mining,
+#: section "Co-mining").
+KNOWN_IOU = 0.4
+
+
+class Step(NamedTuple):
+    """What a method knows in an iteration. The batch is N images, then their second views.
+
+    Attributes:
+        images: the 2N images; ``to_other_view`` moves labels between the views.
+        detections: of each of the 2N images, in its own frame, as the method asks for them by
+            `Method.floor` and `Method.one_per_place`.
+        annotated: the annotated boxes of each of the 2N images, in its own frame.
+        iteration: of the training, from 0 on.
+        max_iter: how many there will be; None where nobody knows.
+        is_learning: whether an optimizer's step follows. Without, as in detectron2's PreciseBN,
+            the method must not change.
+    """
+
+    images: TwoViews
+    detections: Labels
+    annotated: Labels
+    iteration: int
+    max_iter: int | None = None
+    is_learning: bool = True
+
+
+class Supervision(NamedTuple):
+    """What each of the 2N images is to teach beside its annotations, in its own frame.
+
+    Attributes:
+        mined: learnt as objects, with the class that they have here.
+        class_weight, box_weight: how much of their class and of their place is learnt, at least 0,
+            for all of them or (M,) for each. Annotated boxes have 1.
+        ignored: neither objects nor background, of whatever class.
+        background: weights of the loss where a class is absent, of every anchor and class; None
+            for 1, without memory for them.
+        confident: what each view's own detector is sure of, to be logged; None for its detections.
+        scalars: whatever else is to be logged, as ``comining/<name>``.
+    """
+
+    mined: Labels
+    class_weight: float | Tensor = 1.0
+    box_weight: float | Tensor = 1.0
+    ignored: Labels | None = None
+    background: BackgroundWeights | None = None
+    confident: Labels | None = None
+    scalars: Mapping[str, Tensor] = MappingProxyType({})
+
+    def targets(self, annotated: Labels) -> Targets:
+        """All that is learnt from; annotated boxes come first."""
+        parts = [
+            Targets.learnt(annotated),
+            Targets.learnt(self.mined, self.class_weight, self.box_weight),
+        ]
+        if self.ignored is not None:
+            parts.append(Targets.ignoring(self.ignored))
+        return Targets.cat(parts)
+
+
+class Method(ABC):
+    """Decides what two branches learn from. A subclass defines `supervise`; all else has defaults.
+
+    Registered in `METHOD_REGISTRY`, it is chosen by ``MODEL.COMINING.METHOD``, its class's name.
+    Arguments of its constructor that have defaults are keys of a node of its own,
+    ``MODEL.COMINING.<NAME IN CAPITALS>.<ARGUMENT IN CAPITALS>``; a ``num_classes`` without a
+    default is given to it.
+
+    A method that needs what a teacher detects, say a slowly following copy of the detector, is not
+    served yet: it would ask by an attribute, like `floor`, and get one more field of `Step`.
+    """
+
+    #: Detections are boxes whose class score is above, in [0, 1].
+    floor: float = 0.5
+    #: Whether a place is one detection, of its best-scored class. Else it may be one of each.
+    one_per_place: bool = False
+    #: Whether a training mines what both views show. Where second views may be mirrored, mining
+    #: without a training then asks the mirror image, too.
+    asks_both_views: bool = False
+
+    @abstractmethod
+    def supervise(self, step: Step) -> Supervision:
+        """What to learn from in a step, without gradients. Boxes may differ in number by image."""
+
+    def thresholds(self) -> Tensor | None:
+        """By class (K,), the score above which a detection is sure enough to be mined, at present;
+        infinite where none is. None if `floor` says it all.
+
+        Unlike that one, they are on what the detector ranks by, which of FCOS is sqrt(class score x
+        centerness).
+        """
+        return None
+
+    def is_known(self, mined: Labels, annotated: Labels) -> Tensor:
+        """Which mined boxes (M,) are no news, since something is annotated there."""
+        return overlap_any(mined, annotated, KNOWN_IOU)
+
+    def modules(self) -> dict[str, nn.Module]:
+        """What is moved and saved with the detector, under these names."""
+        return {}
+
+    def why_nothing_is_mined(self) -> str:
+        """To a user: why no score is above the thresholds, and what to change."""
+        return f"{type(self).__name__} has no thresholds that a score is above"
