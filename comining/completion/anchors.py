@@ -31,10 +31,12 @@ class Anchors(NamedTuple):
 def choose_anchors(boxes: np.ndarray, classes: np.ndarray, num_levels: int = 3) -> Anchors:
     """Anchors from the sizes of annotated boxes.
 
-    Sizes go evenly from the small boxes to the large ones (the 2nd to the 98th percentile), in
-    steps of at most the root of 2, as many on each level. Elongated ones are added where a tenth of
-    the boxes are elongated. The median box of every class matches an anchor: where it would not,
-    its ratio is added.
+    They begin with the small boxes (the 2nd percentile), on the level of the highest resolution: so
+    the anchors of each level are as large as can be beside its stride, and none falls between
+    them. From level to level sizes double at least, as strides do, or more, up to the large boxes
+    (the 98th percentile); within a level they go on in steps of at most the root of 2. Elongated
+    ones are added where a tenth of the boxes are elongated. The median box of every class matches
+    an anchor: where it would not, its ratio is added.
 
     Args:
         boxes: (M, 2) width and height in network pixels, M > 0.
@@ -46,12 +48,9 @@ def choose_anchors(boxes: np.ndarray, classes: np.ndarray, num_levels: int = 3) 
     median_edges = np.sqrt(medians.prod(1)).clip(SMALLEST)
     low = min(np.percentile(edges, 2), median_edges.min())
     high = max(np.percentile(edges, 98), median_edges.max())
-    steps = int(np.ceil(np.log(high / low) / np.log(STEP) - 1e-9))
-    # detectron2 wants as many anchors on every level.
-    number = num_levels * -(-max(num_levels, steps + 1) // num_levels)
-    spread = max(high / low, STEP ** (num_levels - 1)) ** 0.5
-    middle = np.sqrt(low * high)
-    sizes = np.geomspace(middle / spread, middle * spread, number)
+    of_level = max(2.0, (high / low) ** (1 / num_levels))
+    per_level = int(np.ceil(np.log(of_level) / np.log(STEP) - 1e-9))
+    sizes = low * of_level ** (np.arange(num_levels * per_level) / per_level)
     ratios = {1.0}
     shapes = boxes[:, 1] / boxes[:, 0]
     for ratio in (0.5, 2.0):

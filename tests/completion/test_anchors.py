@@ -29,21 +29,25 @@ def test_iou_with_an_anchor_at_the_centre(width, height, size, ratio, iou):
     assert best_iou(width, height, np.array([size]), [ratio]) == pytest.approx(iou)
 
 
-def test_boxes_of_one_size_have_an_anchor_of_their_size_between_others():
+def test_boxes_of_one_size_have_their_anchor_on_the_finest_level():
     anchors = anchors_of([[32, 32]] * 10)
     assert anchors.ratios == [1.0]
-    # Steps of the root of 2 around 32, one for each of three levels.
-    assert anchors.sizes == [[22.6], [32.0], [45.3]]
+    # Two an octave, and an octave for each of three levels.
+    assert anchors.sizes == [[32.0, 45.3], [64.0, 90.5], [128.0, 181.0]]
 
 
-def test_sizes_go_from_the_small_to_the_large_boxes_alike_on_every_level():
-    anchors = anchors_of([[16, 16]] * 50 + [[128, 128]] * 50)
+def test_sizes_double_with_the_strides_from_the_small_boxes_on():
+    anchors = anchors_of([[16, 16]] * 50 + [[60, 60]] * 50)
+    assert anchors.sizes == [[16.0, 22.6], [32.0, 45.3], [64.0, 90.5]]
+
+
+def test_sizes_reach_the_large_boxes_in_small_steps():
+    anchors = anchors_of([[8, 8]] * 50 + [[512, 512]] * 50)
     sizes = [size for level in anchors.sizes for size in level]
-    assert sizes[0] == 16
-    assert sizes[-1] == 128
-    assert {len(level) for level in anchors.sizes} == {3}  # three octaves take at least 7 sizes
-    steps = np.array(sizes[1:]) / sizes[:-1]
-    assert steps.max() <= 2**0.5 + 0.01
+    assert sizes[0] == 8
+    assert {len(level) for level in anchors.sizes} == {4}  # six octaves: two on each level
+    steps = np.array([*sizes[1:], 512]) / sizes
+    assert steps == pytest.approx(np.full(12, 2**0.5), abs=0.01)
 
 
 def test_elongated_boxes_get_elongated_anchors():

@@ -52,8 +52,8 @@ def test_classes_and_what_is_known_of_them():
 def test_anchors_are_in_network_pixels():
     chosen = settings(dataset(640, 480, (96, 96)))
     factor = chosen["INPUT.MIN_SIZE_TEST"] / 480
-    middle = chosen["MODEL.ANCHOR_GENERATOR.SIZES"][1][0]
-    assert middle == pytest.approx(96 * factor, rel=0.01)
+    smallest = chosen["MODEL.ANCHOR_GENERATOR.SIZES"][0][0]
+    assert smallest == pytest.approx(96 * factor, rel=0.01)
 
 
 def test_crowds_do_not_count():
