@@ -12,6 +12,9 @@ MATCH_IOU = 0.5
 SMALLEST = 8.0
 #: Neighbouring sizes differ by at most this factor, so that a square box in between matches one.
 STEP = 2**0.5
+#: The smallest anchor is larger than the small boxes by this factor, which it still matches: on the
+#: finest level, where anchors lie closest, there is room for more of the others.
+SLACK = 2**0.25
 #: Boxes more elongated than this speak for anchors that are, too.
 ELONGATED = 1.6
 
@@ -31,7 +34,7 @@ class Anchors(NamedTuple):
 def choose_anchors(boxes: np.ndarray, classes: np.ndarray, num_levels: int = 3) -> Anchors:
     """Anchors from the sizes of annotated boxes.
 
-    They begin with the small boxes (the 2nd percentile), on the level of the highest resolution: so
+    They begin a little above the small boxes (the 2nd percentile), on the level of the highest resolution: so
     the anchors of each level are as large as can be beside its stride, and none falls between
     them. From level to level sizes double at least, as strides do, or more, up to the large boxes
     (the 98th percentile); within a level they go on in steps of at most the root of 2. Elongated
@@ -46,7 +49,7 @@ def choose_anchors(boxes: np.ndarray, classes: np.ndarray, num_levels: int = 3) 
     edges = np.sqrt(boxes.prod(1)).clip(SMALLEST)
     medians = np.array([np.median(boxes[classes == x], axis=0) for x in np.unique(classes)])
     median_edges = np.sqrt(medians.prod(1)).clip(SMALLEST)
-    low = min(np.percentile(edges, 2), median_edges.min())
+    low = SLACK * min(np.percentile(edges, 2), median_edges.min())
     high = max(np.percentile(edges, 98), median_edges.max())
     of_level = max(2.0, (high / low) ** (1 / num_levels))
     per_level = int(np.ceil(np.log(of_level) / np.log(STEP) - 1e-9))

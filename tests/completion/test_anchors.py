@@ -32,22 +32,22 @@ def test_iou_with_an_anchor_at_the_centre(width, height, size, ratio, iou):
 def test_boxes_of_one_size_have_their_anchor_on_the_finest_level():
     anchors = anchors_of([[32, 32]] * 10)
     assert anchors.ratios == [1.0]
-    # Two an octave, and an octave for each of three levels.
-    assert anchors.sizes == [[32.0, 45.3], [64.0, 90.5], [128.0, 181.0]]
+    # From 32 * 2^(1/4) on two an octave, and an octave for each of three levels.
+    assert anchors.sizes == [[38.1, 53.8], [76.1, 108.0], [152.0, 215.0]]
 
 
 def test_sizes_double_with_the_strides_from_the_small_boxes_on():
     anchors = anchors_of([[16, 16]] * 50 + [[60, 60]] * 50)
-    assert anchors.sizes == [[16.0, 22.6], [32.0, 45.3], [64.0, 90.5]]
+    assert anchors.sizes == [[19.0, 26.9], [38.1, 53.8], [76.1, 108.0]]
 
 
 def test_sizes_reach_the_large_boxes_in_small_steps():
     anchors = anchors_of([[8, 8]] * 50 + [[512, 512]] * 50)
     sizes = [size for level in anchors.sizes for size in level]
-    assert sizes[0] == 8
-    assert {len(level) for level in anchors.sizes} == {4}  # six octaves: two on each level
+    assert sizes[0] == pytest.approx(8 * 2**0.25, abs=0.02)
+    assert {len(level) for level in anchors.sizes} == {4}  # less than six octaves: two on each
     steps = np.array([*sizes[1:], 512]) / sizes
-    assert steps == pytest.approx(np.full(12, 2**0.5), abs=0.01)
+    assert steps == pytest.approx(np.full(12, (512 / (8 * 2**0.25)) ** (1 / 12)), abs=0.02)
 
 
 def test_elongated_boxes_get_elongated_anchors():

@@ -53,7 +53,7 @@ def test_anchors_are_in_network_pixels():
     chosen = settings(dataset(640, 480, (96, 96)))
     factor = chosen["INPUT.MIN_SIZE_TEST"] / 480
     smallest = chosen["MODEL.ANCHOR_GENERATOR.SIZES"][0][0]
-    assert smallest == pytest.approx(96 * factor, rel=0.01)
+    assert smallest == pytest.approx(96 * factor * 2**0.25, rel=0.01)
 
 
 def test_crowds_do_not_count():
