@@ -308,7 +308,8 @@ def test_empty_data_set(options, error_of, own_data, tmp_path):
     entry = ["empty", str(tmp_path / "empty.json"), str(own_data / "images")]
     message = error_of(*options, **{"DATASETS.REGISTER": [entry], "DATASETS.TRAIN": ["empty"],
                                     "DATASETS.TEST": ["empty"]})  # fmt: skip
-    assert f"{tmp_path / 'empty.json'} lists no images" in message
+    assert f"{tmp_path / 'empty.json'}: 0 images" in message
+    assert "the file lists no images: at least one is needed" in message
 
 
 def test_weights_that_cannot_be_downloaded(error_of, monkeypatch, tmp_path):

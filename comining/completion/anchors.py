@@ -34,12 +34,12 @@ class Anchors(NamedTuple):
 def choose_anchors(boxes: np.ndarray, classes: np.ndarray, num_levels: int = 3) -> Anchors:
     """Anchors from the sizes of annotated boxes.
 
-    They begin a little above the small boxes (the 2nd percentile), on the level of the highest resolution: so
-    the anchors of each level are as large as can be beside its stride, and none falls between
-    them. From level to level sizes double at least, as strides do, or more, up to the large boxes
-    (the 98th percentile); within a level they go on in steps of at most the root of 2. Elongated
-    ones are added where a tenth of the boxes are elongated. The median box of every class matches
-    an anchor: where it would not, its ratio is added.
+    They begin a little above the small boxes (the 2nd percentile), on the level of the highest
+    resolution: so the anchors of each level are as large as can be beside its stride, and none
+    falls between them. From level to level sizes double at least, as strides do, or more, up to the
+    large boxes (the 98th percentile); within a level they go on in steps of at most the root of 2.
+    Elongated ones are added where a tenth of the boxes are elongated. The median box of every class
+    matches an anchor: where it would not, its ratio is added.
 
     Args:
         boxes: (M, 2) width and height in network pixels, M > 0.

@@ -9,6 +9,7 @@ from detectron2.config import CfgNode
 from comining.errors import InputError
 
 from .method import METHOD_REGISTRY, Method
+from .published import Published
 
 #: What ``MODEL.COMINING.THRESHOLD`` stands for where ``METHOD`` names none.
 BY_THRESHOLD = {"fixed": "Published", "adaptive": "Adaptive"}
@@ -49,6 +50,7 @@ def build_method(cfg: CfgNode, num_classes: int | None) -> Method:
     Raises:
         InputError: a value is not legal.
     """
+    Published.from_config(cfg)  # a wrong threshold is told even where another method is chosen
     name = method_name(cfg.MODEL.COMINING.METHOD, cfg.MODEL.COMINING.THRESHOLD)
     method = METHOD_REGISTRY.get(name)
     arguments = {}
