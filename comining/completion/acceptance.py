@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from comining.annotations.accepted import apply_decisions
 from comining.annotations.decisions import read_decisions
+from comining.annotations.formats import read_annotations, write_annotations
 from comining.annotations.sparse import encode
 from comining.errors import InputError
 from comining.output_file import check_output, write_atomically
@@ -17,9 +16,6 @@ from comining.output_file import check_output, write_atomically
 from .gallery_data import read_completed
 from .proposals import read_proposals, with_proposals
 from .review_files import ReviewFiles
-
-#: Reads and writes annotations of many formats.
-FORMATS = "comining.annotations.formats"
 
 
 def accept(
@@ -64,7 +60,7 @@ def write_accepted(review: ReviewFiles, dataset: dict[str, Any], output: Path | 
     Raises:
         InputError: it can't be written, or would replace what was reviewed.
     """
-    if review.source is not None and importlib.util.find_spec(FORMATS) is not None:
+    if review.source is not None:
         return _write_like_source(review, review.source, dataset, output)
     path = output or review.accepted.with_name(f"{review.accepted.name}.json")
     check_output(path, review.completed, review.decisions)
@@ -75,12 +71,11 @@ def write_accepted(review: ReviewFiles, dataset: dict[str, Any], output: Path | 
 def _write_like_source(
     review: ReviewFiles, source: dict[str, Any], dataset: dict[str, Any], output: Path | None
 ) -> Path:
-    formats = importlib.import_module(FORMATS)
-    read = formats.read_annotations(
+    read = read_annotations(
         source["annotations"], review.images, listed_only=bool(source.get("listed_only"))
     )
     with TemporaryDirectory(prefix=".accepted-", dir=review.accepted.parent) as folder:
-        written: Path = formats.write_annotations(read, dataset, Path(folder))
+        written = write_annotations(read, dataset, Path(folder))
         path = output or review.accepted.with_name(f"{review.accepted.name}{written.suffix}")
         if path.is_dir():
             raise InputError(f"{path} is there already: remove it, or name another with --output")

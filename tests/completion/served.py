@@ -17,14 +17,16 @@ from comining.completion.server import ReviewServer, Running
 def write_folder(folder, dataset, images):
     """Write what ``comining complete`` does, as far as a review reads it."""
     folder.mkdir()
+    given = folder.with_name(f"{folder.name}_input.json")
     annotated = [x for x in dataset["annotations"] if x.get("origin") != "mined"]
-    source = {"images": str(images), "annotations": "annotations.json", "format": "coco"}
+    source = {"images": str(images), "annotations": str(given), "format": "coco"}
     for name, content in {
         "source": {**source, "listed_only": True},
         "completed": dataset,
         "annotations": {**dataset, "annotations": annotated},
     }.items():
         (folder / f"{name}.json").write_text(json.dumps(content))
+    given.write_text(json.dumps({**dataset, "annotations": annotated}))
 
 
 @contextmanager
