@@ -100,6 +100,7 @@ class Work:
         """Read and check what was given; choose the settings, unless that was done before."""
         args, folder = self.args, self.folder
         source = folder.read_source(args.images, args.annotations, args.listed_only)
+        self.source = source
         dataset = source.dataset
         number = sum(not x.get("iscrowd") for x in dataset["annotations"])
         if number == 0:
@@ -249,9 +250,7 @@ class Work:
         added = is_added(evidence, [x.threshold for x in chosen])
         new = new_boxes(evidence, added, proposal_ids(evidence, dataset), category_ids)
         completed = add_mined(dataset, new, record)
-        args = self.args
-        source = self.folder.read_source(args.images, args.annotations, args.listed_only)
-        self.folder.write_completed(source, completed)
+        self.folder.write_completed(self.source, completed)
         recall = evidence.found(np.array([x.threshold for x in chosen]))
         write_json(
             self.folder.result,
