@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .coco_file import Report
 from .exchange_fields import as_number
+from .report import Report
 
 #: Pixels that a box may reach beyond its image without a word: tools round.
 _ROUNDING = 0.5

@@ -9,10 +9,10 @@ from typing import Any
 
 from comining.errors import InputError
 
-from .coco_file import Report
 from .exchange_boxes import ExportedBox, ReviewedBox, upright_boxes
 from .exchange_fields import as_key, as_number, is_true, records
 from .exchange_images import ImageNames, portable_name
+from .report import Report
 from .review import numbered
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from comining.errors import InputError
 
-from .coco_file import Report
 from .exchange_boxes import ExportedBox, ReviewedBox, upright_boxes
 from .exchange_fields import as_key, as_number, is_true
 from .exchange_images import ImageNames, is_end_of
+from .report import Report
 from .review_label_studio import IMAGE
 
 #: Types of results that are no regions of the image: what else was asked.

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from comining.output_file import check_output, write_atomically
 
 from .coco_file import read_json
-from .sparse import encode, make_sparse, repair_dataset
+from .sparse import encode, make_sparse
+from .sparse_input import repair_dataset
 
 
 class CategoryCounts(NamedTuple):

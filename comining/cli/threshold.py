@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 
-class Threshold(click.ParamType):
+# Subscriptable only in the newest click.
+class Threshold(click.ParamType):  # type: ignore[type-arg]
     """``NAME=0.5``, or ``0.5`` with the name ""."""
 
     name = "[NAME=]NUMBER"

@@ -140,7 +140,7 @@ class TrainLoader:
         )
 
 
-class _Samples(Dataset):
+class _Samples(Dataset[Any]):
     """Reads and augments one image, in whatever process."""
 
     def __init__(

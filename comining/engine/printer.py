@@ -27,7 +27,8 @@ class MinedLabelsPrinter(CommonMetricPrinter):
         self.logger = _WithMinedLabels(logging.getLogger(CommonMetricPrinter.__module__), {})
 
 
-class _WithMinedLabels(logging.LoggerAdapter):
+# Subscriptable only from Python 3.11 on.
+class _WithMinedLabels(logging.LoggerAdapter):  # type: ignore[type-arg]
     def process(
         self, msg: Any, kwargs: MutableMapping[str, Any]
     ) -> tuple[str, MutableMapping[str, Any]]:
