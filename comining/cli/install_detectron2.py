@@ -7,13 +7,9 @@ from pathlib import Path
 
 import click
 
-from comining.installation.detectron2 import (
-    RELEASE,
-    ROUTE_VARIABLE,
-    ROUTES,
-    InstallError,
-    install,
-)
+from comining.installation.detectron2 import ROUTE_VARIABLE, ROUTES, install
+from comining.installation.release import RELEASE
+from comining.installation.running import InstallError
 
 
 @click.command(short_help="Install detectron2, which no package index has.")

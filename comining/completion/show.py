@@ -25,7 +25,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from comining.data import check_datasets, register_from_config
-from comining.data.loader import UNREADABLE_OR_ODD, failure_text
+from comining.data.samples import UNREADABLE_OR_ODD, failure_text
 from comining.engine.miner import (
     build_miner,
     mine_batch,

@@ -21,7 +21,7 @@ from comining.annotations.coco_file import read_json
 from comining.annotations.known import ABSENT, EXHAUSTIVE, known_of
 from comining.annotations.sparse import encode
 from comining.annotations.tiles import boxes_in_tile, cover_evenly
-from comining.data.loader import UNREADABLE_OR_ODD, failure_text
+from comining.data.samples import UNREADABLE_OR_ODD, failure_text
 from comining.errors import InputError
 from comining.output_file import write_atomically
 

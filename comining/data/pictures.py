@@ -15,7 +15,7 @@ from detectron2.data.detection_utils import read_image
 from comining.annotations.image_files import IMAGE_SUFFIXES, is_image, refuse_deep_image
 from comining.errors import InputError
 
-from .loader import UNREADABLE_OR_ODD
+from .samples import UNREADABLE_OR_ODD
 
 VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"}
 #: The folder of the annotated pictures, below the output.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .loader import UNREADABLE_OR_ODD, failure_text
+from .samples import UNREADABLE_OR_ODD, failure_text
 
 
 class TolerantMapper:

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from comining.annotations.coco_file import read_coco
 from comining.data.categories import find_categories
-from comining.data.loader import UNREADABLE_OR_ODD
-from comining.data.scenes import render_scene, scene_rng
+from comining.data.samples import UNREADABLE_OR_ODD
+from comining.data.scene_drawing import render_scene
+from comining.data.scenes import scene_rng
 from comining.errors import InputError
 from comining.modeling.build import build_detector
 from comining.modeling.export import ExportableDetector

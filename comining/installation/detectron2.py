@@ -13,68 +13,22 @@ ordinary distribution: `pip list` shows detectron2 and `pip uninstall detectron2
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import importlib.util
 import os
 import shutil
-import subprocess
 import sys
-import tarfile
 import tempfile
-import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 
-from .repairs import REPAIRS, RepairError, apply_repairs
+from .release import RELEASE, build_release
+from .repairs import REPAIRS
+from .running import InstallError, run
 
 ROUTES = ("auto", "main", "pypi")
 ROUTE_VARIABLE = "COMINING_DETECTRON2_ROUTE"
 
 UPSTREAM_URL = "https://github.com/facebookresearch/detectron2"
 UPSTREAM_COMMIT = "02b5c4e295e990042a714712c21dc79b731e8833"
-
-RELEASE = "pb1-detectron2==0.6"
-RELEASE_SHA256 = "5d2e9e51e523ec72f6a31cca04b0a515492e9514b773a3d134cedc0677170b29"
-# Newer versions of pip refuse to download the release, because one of its optional extras, which
-# isn't wanted here, names a package by its address.
-DOWNLOADER = "pip==25.3"
-
-RELEASE_METADATA = """\
-Metadata-Version: 2.1
-Name: detectron2
-Version: 0.6
-Summary: detectron2 0.6 as plain Python, repaired for today's libraries
-Home-page: https://github.com/facebookresearch/detectron2
-Author: FAIR
-License: Apache-2.0
-Requires-Python: >=3.10
-Requires-Dist: Pillow>=7.1
-Requires-Dist: matplotlib
-Requires-Dist: pycocotools>=2.0.2
-Requires-Dist: termcolor>=1.1
-Requires-Dist: yacs>=0.1.8
-Requires-Dist: tabulate
-Requires-Dist: cloudpickle
-Requires-Dist: tqdm>4.29.0
-Requires-Dist: tensorboard
-Requires-Dist: fvcore>=0.1.5,<0.1.6
-Requires-Dist: iopath>=0.1.7
-Requires-Dist: omegaconf>=2.1
-Requires-Dist: hydra-core>=1.1
-Requires-Dist: packaging
-Requires-Dist: setuptools<81
-
-The Python part of detectron2's 0.6 release. Changed from the original:
-
-"""
-
-WHEEL_TAGS = """\
-Wheel-Version: 1.0
-Generator: comining
-Root-Is-Purelib: true
-Tag: py3-none-any
-"""
 
 # Prints nothing where there is no detectron2.
 IMPORT_PROBE = """\
@@ -87,52 +41,6 @@ except Exception as error:
     sys.exit(f"{type(error).__name__}: {error}")
 print(detectron2.__version__, "in", os.path.dirname(detectron2.__file__))
 """
-
-
-class InstallError(Exception):
-    """detectron2 can't be installed this way; the message says why."""
-
-
-def run(
-    command: Sequence[str | Path],
-    doing: str,
-    cwd: Path | None = None,
-    timeout: float | None = None,
-    env: dict[str, str] | None = None,
-) -> str:
-    """Run a command that asks nothing.
-
-    Args:
-        command: the program and its arguments.
-        doing: what it is for, to begin an error message with.
-        cwd: the folder to run it in.
-        timeout: seconds after which it is ended.
-        env: variables to set besides the present ones.
-
-    Returns:
-        What it printed to its standard output.
-
-    Raises:
-        InstallError: it doesn't exist, failed, or took too long.
-    """
-    try:
-        done = subprocess.run(
-            [str(part) for part in command],
-            cwd=cwd,
-            timeout=timeout,
-            env={**os.environ, "GIT_TERMINAL_PROMPT": "0", "PIP_NO_INPUT": "1", **(env or {})},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise InstallError(f"{doing}: no answer within {timeout:g} s") from error
-    except OSError as error:
-        raise InstallError(f"{doing}: {error}") from error
-    if done.returncode != 0:
-        output = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
-        raise InstallError(f"{doing} failed:\n  " + "\n  ".join(output[-30:]))
-    return done.stdout
 
 
 def find_detectron2() -> str | None:
@@ -184,116 +92,6 @@ def build_main(folder: Path, timeout: float) -> Path:
     build = ["-m", "pip", "wheel", "--no-build-isolation", "--no-deps"]
     run([sys.executable, *build, "--wheel-dir", folder, source], "building detectron2")
     return next(folder.glob("*.whl"))
-
-
-def download_release(folder: Path, timeout: float) -> Path:
-    """Download the release's source archive with pip, from the index that pip is set up for.
-
-    Args:
-        folder: an empty folder to work in.
-        timeout: seconds to wait for a server that doesn't answer.
-
-    Returns:
-        The archive's path, in ``folder``.
-
-    Raises:
-        InstallError: the index can't be reached, or what it holds isn't the expected file.
-    """
-    pip = [sys.executable, "-m", "pip"]
-    network = ["--quiet", "--retries", "1", "--timeout", f"{timeout:g}", "--no-deps"]
-    downloader = folder / "pip"
-    command: list[str | Path] = [*pip, "install", *network, "--target", downloader, DOWNLOADER]
-    run(command, f"downloading {DOWNLOADER}")
-
-    # The hash stands here too, so that pip checks it before it runs anything from the archive.
-    requirement = folder / "requirement.txt"
-    requirement.write_text(f"{RELEASE} --hash=sha256:{RELEASE_SHA256}\n", encoding="utf-8")
-    options = ["--no-build-isolation", "--require-hashes", "--no-binary", ":all:"]
-    command = [*pip, "download", *network, *options, "--dest", folder, "-r", requirement]
-    run(command, f"downloading {RELEASE}", env={"PYTHONPATH": str(downloader)})
-    return next(folder.glob("*.tar.gz"))
-
-
-def read_archive(archive: Path) -> dict[str, bytes]:
-    """Read the release's `detectron2` package and licence from its source archive.
-
-    Args:
-        archive: the archive, a ``.tar.gz`` with a single folder at its top.
-
-    Returns:
-        The contents of each file by its path in that folder.
-
-    Raises:
-        InstallError: the archive can't be read or isn't the expected one.
-    """
-    try:
-        sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
-    except OSError as error:
-        raise InstallError(f"{archive}: {error.strerror}") from error
-    if sha256 != RELEASE_SHA256:
-        raise InstallError(
-            f"{archive} isn't the source archive of {RELEASE}: its sha256 is {sha256} "
-            f"instead of {RELEASE_SHA256}"
-        )
-    files = {}
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            path = member.name.partition("/")[2]
-            if member.isfile() and (path == "LICENSE" or path.startswith("detectron2/")):
-                with tar.extractfile(member) as opened:  # type: ignore[union-attr]
-                    files[path] = opened.read()
-    return files
-
-
-def write_wheel(files: dict[str, bytes], folder: Path) -> Path:
-    """Pack the release as a wheel.
-
-    Args:
-        files: the contents of the package's files, and of ``LICENSE``, by their path.
-        folder: where to put the wheel.
-
-    Returns:
-        The wheel's path.
-    """
-    info = "detectron2-0.6.dist-info"
-    changes = "".join(f"* {repair.file}: {repair.name}\n" for repair in REPAIRS)
-    contents = {path: data for path, data in files.items() if path.startswith("detectron2/")}
-    contents[f"{info}/LICENSE"] = files["LICENSE"]
-    contents[f"{info}/METADATA"] = (RELEASE_METADATA + changes).encode()
-    contents[f"{info}/WHEEL"] = WHEEL_TAGS.encode()
-    record = ""
-    for path, data in contents.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
-        record += f"{path},sha256={digest},{len(data)}\n"
-    contents[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
-
-    wheel = folder / "detectron2-0.6-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as packed:
-        for path, data in contents.items():
-            packed.writestr(path, data)
-    return wheel
-
-
-def build_release(folder: Path, timeout: float, archive: Path | None = None) -> Path:
-    """Build a wheel from the repaired release.
-
-    Args:
-        folder: an empty folder to work in.
-        timeout: seconds to wait for a server that doesn't answer.
-        archive: a local copy of the release's source archive; without it, it is downloaded.
-
-    Returns:
-        The wheel's path, in ``folder``.
-
-    Raises:
-        InstallError: the archive can't be had, isn't the expected one, or a repair doesn't fit it.
-    """
-    files = read_archive(archive or download_release(folder, timeout))
-    try:
-        files = apply_repairs(files, REPAIRS)
-    except RepairError as error:
-        raise InstallError(str(error)) from error
-    return write_wheel(files, folder)
 
 
 def install_wheel(wheel: Path) -> str:

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from comining.data import scenes
-from comining.data.scenes import CLASSES, render_scene, scene_rng, write_scenes
+from comining.data import scene_drawing, scenes
+from comining.data.scene_drawing import CLASSES, render_scene
+from comining.data.scenes import scene_rng, write_scenes
 from comining.errors import InputError
 
 SEEDS = range(25)
@@ -59,7 +60,7 @@ def test_boxes_are_tight_around_what_is_drawn():
     num_checked = 0
     for seed in SEEDS:
         image, boxes, _ = render_scene(np.random.default_rng(seed), 128)
-        background = scenes._background(np.random.default_rng(seed), 128).round()
+        background = scene_drawing._background(np.random.default_rng(seed), 128).round()
         drawn = (image != background).any(axis=2)
         outside = drawn.copy()
         for x0, y0, x1, y1 in boxes.astype(int):

@@ -57,8 +57,10 @@ class Environment:
         """Run the command with some of its module's constants set to the given expressions."""
         code = f"import sys; sys.path.insert(0, {str(CHECKOUT)!r})\n"
         code += "from comining.cli import main\nfrom comining.installation.repairs import Repair\n"
-        code += "import comining.installation.detectron2 as d\n"
-        code += "".join(f"d.{name} = {value}\n" for name, value in settings.items())
+        code += "from comining.installation import detectron2, release\n"
+        for name, value in settings.items():
+            module = "detectron2" if name.startswith("UPSTREAM") else "release"
+            code += f"{module}.{name} = {value}\n"
         return self.run(
             "-c", f"{code}main()", "install-detectron2", *arguments, **(variables or {})
         )

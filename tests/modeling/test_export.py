@@ -6,7 +6,8 @@ import torch
 from torch import nn
 from torchvision.ops import box_iou, nms
 
-from comining.data.scenes import render_scene, scene_rng
+from comining.data.scene_drawing import render_scene
+from comining.data.scenes import scene_rng
 from comining.engine.export_formats import FORMATS
 from comining.errors import InputError
 from comining.modeling.export import ExportableDetector, move_apart
