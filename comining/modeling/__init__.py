@@ -1,10 +1,12 @@
 """Detectors trained by Co-mining, and the mechanism they share."""
 
 from .adaptive import AdaptiveThresholds
+from .background import Background, Level
 from .comining import CoMining
 from .export import ExportableDetector
 from .fcos import CoMiningFCOS
 from .methods import (
+    BRL,
     METHOD_REGISTRY,
     Adaptive,
     Ignoring,
@@ -18,14 +20,17 @@ from .retinanet import CoMiningRetinaNet
 from .view import SecondView
 
 __all__ = [
+    "BRL",
     "METHOD_REGISTRY",
     "Adaptive",
     "AdaptiveThresholds",
+    "Background",
     "CoMining",
     "CoMiningFCOS",
     "CoMiningRetinaNet",
     "ExportableDetector",
     "Ignoring",
+    "Level",
     "Method",
     "Published",
     "SecondView",

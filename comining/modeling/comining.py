@@ -17,8 +17,8 @@ from torch import Tensor
 from comining.errors import InputError
 
 from .agreement import seen_in_both
+from .background import BackgroundWeights
 from .labels import HIT_IOU, Labels, annotated_labels
-from .losses import BackgroundWeights
 from .methods import Method, Step, build_method
 from .mining import suppress
 from .mining_log import MiningLog
@@ -131,7 +131,7 @@ class CoMining(DenseDetector):
         Args:
             outputs: from `dense_outputs`.
             targets: of each of the 2N images.
-            background: weights of absent classes, for `dense_focal_loss`.
+            background: what absent classes teach, for `dense_focal_loss`.
 
         Returns:
             By the detector's own loss names, a tensor (2,): the loss of the original branch and

@@ -25,10 +25,11 @@ from torch.nn import functional as F
 
 from comining.errors import InputError
 
+from .background import BackgroundWeights
 from .comining import BRANCHES, CoMining
 from .head import head_norm
 from .labels import Labels
-from .losses import BackgroundWeights, box_loss, centerness, dense_focal_loss, mean_per_branch
+from .losses import box_loss, centerness, dense_focal_loss, mean_per_branch
 from .matching import label_locations
 from .mining import confident_candidates, suppress, top_candidates
 from .precision import in_single_precision
@@ -213,6 +214,7 @@ class CoMiningFCOS(CoMining, FCOS):
             gamma=self.focal_loss_gamma,
             weights=matched.class_weights,
             background=background,
+            overlaps=matched.overlaps,
         )
 
         images, locations = foreground.nonzero(as_tuple=True)

@@ -15,11 +15,9 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-EPSILON = 1e-7  # as fvcore and torchvision have it
+from .background import Background, BackgroundWeights, Level
 
-#: Of a level's logits (B, A, K, H, W), without gradient, the weight that each has in the loss where
-#: its class is absent: at least 0, of a shape that broadcasts to theirs.
-BackgroundWeights = Callable[[Tensor], Tensor]
+EPSILON = 1e-7  # as fvcore and torchvision have it
 
 
 def focal_loss(
@@ -29,7 +27,7 @@ def focal_loss(
     alpha: float,
     gamma: float,
     weights: Tensor | None = None,
-    background: Tensor | None = None,
+    background: Background | None = None,
 ) -> Tensor:
     """Sigmoid focal loss (RetinaNet, eq. 5) on a dense head's raw output, without one-hot target.
 
@@ -42,13 +40,13 @@ def focal_loss(
         gamma: focusing exponent, at least 0.
         weights: (V, N, A, S), what the losses of foreground weigh beside that; those of other
             positions do not matter. None for 1.
-        background: what each logit weighs beside that where its class is absent, of a shape that
-            broadcasts to theirs. None for 1.
+        background: what logits teach where their class is absent. None for a weight of 1.
 
     Returns:
         (V,) sums over everything that is not ignored.
     """
-    return _FocalLoss.apply(logits, classes, alpha, gamma, weights, background)
+    of_absent = (None, None) if background is None else background
+    return _FocalLoss.apply(logits, classes, alpha, gamma, weights, *of_absent)
 
 
 def dense_focal_loss(
@@ -60,6 +58,7 @@ def dense_focal_loss(
     gamma: float,
     weights: Tensor | None = None,
     background: BackgroundWeights | None = None,
+    overlaps: Tensor | None = None,
 ) -> Tensor:
     """`focal_loss` of all levels, of B images that are ``num_branches`` branches' in turn.
 
@@ -70,7 +69,8 @@ def dense_focal_loss(
         num_branches: V.
         alpha, gamma: as of `focal_loss`.
         weights: (B, R), what the losses of foreground anchors weigh beside that. None for 1.
-        background: makes the weights of absent classes. None for 1, without memory for them.
+        background: tells what absent classes teach. None for a weight of 1, without memory for it.
+        overlaps: (B, R), for `background`, as of `Level`.
 
     Returns:
         (V,) sums over everything that is not ignored.
@@ -92,20 +92,29 @@ def dense_focal_loss(
         per_branch = values.view(num_branches, -1, *values.shape[1:]).flatten(3)
         return per_branch.unflatten(2, (num_shapes, -1))
 
+    def told(level: Tensor, first: int) -> Background | None:
+        if background is None:
+            return None
+        per_shape = level.detach().unflatten(1, (num_shapes, -1))
+        weights, is_present = background(Level(per_shape, classes, overlaps, first))
+
+        def of_logits(values: Tensor) -> Tensor:
+            return by_branch(values.expand_as(per_shape).flatten(1, 2))
+
+        return Background(of_logits(weights), None if is_present is None else of_logits(is_present))
+
     all_weights = [None] * len(logits) if weights is None else by_level(weights)
+    first = 0
     for level, of_level, its_weights in zip(logits, by_level(classes), all_weights, strict=True):
-        of_absent = None
-        if background is not None:
-            per_shape = level.detach().unflatten(1, (num_shapes, -1))
-            of_absent = by_branch(background(per_shape).expand_as(per_shape).flatten(1, 2))
         total = total + focal_loss(
             by_branch(level),
             of_level,
             alpha=alpha,
             gamma=gamma,
             weights=its_weights,
-            background=of_absent,
+            background=told(level, first),
         )
+        first += num_shapes * level.shape[2] * level.shape[3]
     return total
 
 
@@ -125,6 +134,7 @@ class _FocalLoss(Function):
         gamma: float,
         weights: Tensor | None,
         background: Tensor | None,
+        is_present: Tensor | None,
     ) -> Tensor:
         num_classes = logits.shape[3]
         valid = (classes >= 0).unsqueeze(3)
@@ -136,13 +146,15 @@ class _FocalLoss(Function):
         chosen = logits.gather(3, index)
 
         of_background, of_foreground = (1 - alpha, alpha) if alpha >= 0 else (1.0, 1.0)
-        loss, gradient = _absent(logits, of_background, gamma)
-        absent_loss, absent_gradient = _absent(chosen, of_background, gamma)
+        # A class is present with a logit as it is absent with the opposite one.
+        turned = logits if is_present is None else torch.where(is_present, -logits, logits)
+        loss, gradient = _absent(turned, of_background, gamma)
+        if is_present is not None:
+            gradient = torch.where(is_present, -gradient, gradient)
         if background is not None:
             loss *= background
             gradient *= background
-            of_chosen = background.expand_as(logits).gather(3, index)
-            absent_loss, absent_gradient = absent_loss * of_chosen, absent_gradient * of_chosen
+        absent_loss, absent_gradient = loss.gather(3, index), gradient.gather(3, index)
         total = (loss.sum(3, keepdim=True) * valid).flatten(1).sum(1)
         gradient *= valid
 
@@ -156,7 +168,7 @@ class _FocalLoss(Function):
     @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return gradient * grad_output.view(-1, 1, 1, 1, 1), None, None, None, None, None
+        return gradient * grad_output.view(-1, 1, 1, 1, 1), *[None] * 6
 
 
 def _absent(logits: Tensor, weight: float, gamma: float) -> tuple[Tensor, Tensor]:

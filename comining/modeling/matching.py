@@ -26,12 +26,15 @@ class Matched(NamedTuple):
         boxes: (B, R, 4), those of the matched targets; undefined where it is not foreground, like
             the others.
         class_weights, box_weights: (B, R), those of the matched targets.
+        overlaps: (B, R), the highest IoU of an anchor with a target that is not ignored; of a
+            location, 1 if it lies in the box of one, else 0.
     """
 
     classes: Tensor
     boxes: Tensor
     class_weights: Tensor
     box_weights: Tensor
+    overlaps: Tensor
 
 
 def label_anchors(
@@ -57,7 +60,7 @@ def label_anchors(
         if len(gt.boxes) == 0:
             classes = anchors.new_full((len(anchors),), num_classes, dtype=torch.int64)
             weights = anchors.new_zeros(len(anchors))
-            of_images.append(Matched(classes, torch.zeros_like(anchors), weights, weights))
+            of_images.append(Matched(classes, torch.zeros_like(anchors), weights, weights, weights))
             continue
         every_iou = pairwise_iou(gt.boxes, anchors)  # (G, R)
         is_ignored = gt.ignored[:, None]
@@ -83,7 +86,9 @@ def label_anchors(
         touched = (ignored_iou > 0) & (ignored_iou >= not_background)
         of_image = of_image.masked_fill(touched & (of_image == num_classes), IGNORED)
         of_images.append(
-            Matched(of_image, gt.boxes[best], gt.class_weights[best], gt.box_weights[best])
+            Matched(
+                of_image, gt.boxes[best], gt.class_weights[best], gt.box_weights[best], best_iou
+            )
         )
     return _stack(of_images)
 
@@ -123,8 +128,9 @@ def label_locations(
         to_edges = pairwise_point_box_distance(locations, gt_boxes)  # (R, G, 4)
         to_center = (locations[:, None] - gt_boxes.get_centers()).abs().amax(dim=2)
         reach = to_edges.amax(dim=2)
+        is_inside = to_edges.amin(dim=2) > 0
         answers = (
-            (to_edges.amin(dim=2) > 0)
+            is_inside
             & (to_center < center_sampling_radius * strides)
             & (reach > lower)
             & (reach < upper)
@@ -141,7 +147,9 @@ def label_locations(
             Matched(
                 F.pad(classes, (1, 0), value=num_classes)[best],
                 F.pad(gt.boxes, (0, 0, 1, 0))[best],
-                *(F.pad(x, (1, 0))[best] for x in (gt.class_weights, gt.box_weights)),
+                F.pad(gt.class_weights, (1, 0))[best],
+                F.pad(gt.box_weights, (1, 0))[best],
+                (is_inside & ~gt.ignored).any(dim=1).to(quality.dtype),
             )
         )
     return _stack(of_images)

@@ -16,10 +16,11 @@ from torch import Tensor
 
 from comining.errors import InputError
 
+from .background import BackgroundWeights
 from .comining import BRANCHES, CoMining
 from .head import head_norm
 from .labels import Labels
-from .losses import BOX_LOSSES, BackgroundWeights, box_loss, dense_focal_loss, mean_per_branch
+from .losses import BOX_LOSSES, box_loss, dense_focal_loss, mean_per_branch
 from .matching import label_anchors
 from .mining import confident_candidates, suppress, top_candidates
 from .targets import Targets
@@ -132,6 +133,7 @@ class CoMiningRetinaNet(CoMining, RetinaNet):
             gamma=self.focal_loss_gamma,
             weights=matched.class_weights,
             background=background,
+            overlaps=matched.overlaps,
         )
 
         images, anchors = foreground.nonzero(as_tuple=True)

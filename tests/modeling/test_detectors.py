@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from comining import register_coco
 from comining.data.scenes import write_scenes
+from comining.modeling.background import Background
 from comining.modeling.targets import Targets
 from tests.modeling.helpers import (
     LOSSES,
@@ -210,9 +211,9 @@ class TestWeights:
 
     @each_detector
     def test_background_weights_reach_the_classes_alone(self, losses, detector):
-        def none(logits):
-            seen.append((tuple(logits.shape), logits.requires_grad))
-            return logits.new_zeros(1)
+        def none(level):
+            seen.append((tuple(level.logits.shape), level.logits.requires_grad))
+            return Background(level.logits.new_zeros(1))
 
         seen = []
         plain, silent = losses(self.annotated), losses(self.annotated, background=none)

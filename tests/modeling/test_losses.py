@@ -6,6 +6,7 @@ from fvcore.nn import sigmoid_focal_loss
 from torch.nn import functional as F
 from torchvision.ops import generalized_box_iou_loss
 
+from comining.modeling.background import Background
 from comining.modeling.losses import (
     BOX_LOSSES,
     box_loss,
@@ -111,16 +112,20 @@ class TestFocalLoss:
         logits, classes = random_case(3)
         generator = torch.Generator().manual_seed(1)
         weights = torch.rand(classes.shape, generator=generator, dtype=torch.float64)
-        background = torch.rand(logits.shape, generator=generator, dtype=torch.float64)
+        absent = torch.rand(logits.shape, generator=generator, dtype=torch.float64)
+        is_present = torch.rand(logits.shape, generator=generator) < 0.3
         score = logits.sigmoid()
         wanted = F.one_hot(classes.clamp(0), 4)[..., :3].movedim(-1, 3)
         of_each = torch.where(
             wanted == 1,
             -0.25 * (1 - score) ** 2 * score.log(),
-            -0.75 * score**2 * (1 - score).log() * background,
+            -0.75
+            * absent
+            * torch.where(is_present, (1 - score) ** 2 * score.log(), score**2 * (1 - score).log()),
         )
         of_position = torch.where(classes == 3, 1.0, weights) * (classes >= 0)
         expected = (of_each * of_position[:, :, :, None]).flatten(1).sum(1)
+        background = Background(absent, is_present)
         loss = focal_loss(
             logits, classes, alpha=0.25, gamma=2.0, weights=weights, background=background
         )

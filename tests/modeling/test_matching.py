@@ -271,3 +271,26 @@ class TestLocations:
     def test_no_labels_at_all(self):
         classes, _ = self.match([])
         assert classes == [NUM_CLASSES] * 5
+
+
+def test_overlaps_of_anchors():
+    """With the nearest object, whatever lies there to be ignored."""
+    targets = make_targets([[0, 0, 10, 10], [0, 0, 10, 4], [20, 0, 30, 10]], [0, 1, None])
+    anchors = torch.tensor([[0.0, 0, 10, 5], [0, 0, 20, 10], [20, 0, 30, 10], [40, 0, 50, 10]])
+    matcher = Matcher([0.4, 0.5], [0, -1, 1], allow_low_quality_matches=True)
+    nothing = targets.split(2)[1]
+    matched = label_anchors(anchors, [targets, nothing], matcher, num_classes=NUM_CLASSES)
+    assert matched.overlaps[0].tolist() == pytest.approx([0.8, 0.5, 0, 0])
+    assert matched.overlaps[1].tolist() == [0] * 4
+
+
+def test_overlaps_of_locations():
+    """1 in the box of any object, however far from its centre and on whatever level."""
+    centers = torch.tensor([[2.0, 2], [12, 2], [22, 2], [32, 2]])
+    cells = [torch.cat((centers - 4, centers + 4), dim=1)] * 2
+    targets = make_targets([[0, 0, 30, 4], [30, 0, 40, 4]], [0, None])
+    matched = label_locations(
+        cells, [targets, targets.split(2)[1]], center_sampling_radius=0.5, num_classes=NUM_CLASSES
+    )
+    assert matched.overlaps.tolist() == [[1, 1, 1, 0] * 2, [0] * 8]
+    assert (matched.classes[0] == NUM_CLASSES).sum() > 4

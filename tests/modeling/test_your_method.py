@@ -13,7 +13,7 @@ from detectron2.utils.events import EventStorage
 from comining.engine import load_config
 from comining.engine.lazy import load_lazy_config
 from comining.errors import InputError
-from comining.modeling import METHOD_REGISTRY
+from comining.modeling import METHOD_REGISTRY, Level
 from tests.modeling.helpers import each_detector, items, make_labels, tiny_config, tiny_model
 
 ROOT = Path(__file__).parents[2]
@@ -82,7 +82,7 @@ def test_what_it_teaches(folder, iteration, learnt):
         assert original.box_weights[:2].tolist() == [1, 0]
     assert view.boxes.tolist() == [[8, 10, 40, 44]]
     logits = torch.tensor([0.29, 0.31]).logit()
-    assert background(logits).tolist() == [1.0, 0.5]
+    assert background(Level(logits, None, None, 0)).weights.tolist() == [1.0, 0.5]
 
 
 def test_config_of_the_page(folder):

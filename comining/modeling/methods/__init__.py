@@ -1,12 +1,14 @@
 """Methods: what two branches learn from, beside the annotations, of what they detect."""
 
 from .adaptive import Adaptive, Ignoring
+from .brl import BRL
 from .build import add_method_settings, build_method, method_name
 from .method import METHOD_REGISTRY, Method, Step, Supervision
 from .published import Published
 from .two_views_only import TwoViewsOnly
 
 __all__ = [
+    "BRL",
     "METHOD_REGISTRY",
     "Adaptive",
     "Ignoring",

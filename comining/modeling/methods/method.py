@@ -10,8 +10,8 @@ from typing import NamedTuple
 from detectron2.utils.registry import Registry
 from torch import Tensor, nn
 
+from comining.modeling.background import BackgroundWeights
 from comining.modeling.labels import Labels, overlap_any
-from comining.modeling.losses import BackgroundWeights
 from comining.modeling.targets import Targets
 from comining.modeling.two_views import TwoViews
 
@@ -53,8 +53,8 @@ class Supervision(NamedTuple):
         class_weight, box_weight: how much of their class and of their place is learnt, at least 0,
             for all of them or (M,) for each. Annotated boxes have 1.
         ignored: neither objects nor background, of whatever class.
-        background: weights of the loss where a class is absent, of every anchor and class; None
-            for 1, without memory for them.
+        background: tells what is learnt where a class is absent, of every anchor and class; None
+            for a weight of 1, without memory for it.
         confident: what each view's own detector is sure of, to be logged; None for its detections.
         scalars: whatever else is to be logged, as ``comining/<name>``.
     """
