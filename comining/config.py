@@ -11,9 +11,9 @@ def add_comining_config(cfg: CfgNode) -> None:
     """Add the project's keys, with the paper's values, to detectron2's default config, in place."""
     # --8<-- [start:keys]
     cfg.MODEL.COMINING = CfgNode()
-    # What the branches learn beside the annotations: "Published", "Adaptive", "Ignoring",
-    # "TwoViewsOnly" or a method of your own (see docs/your_method.md), whose arguments are keys of
-    # MODEL.COMINING.<ITS NAME IN CAPITALS>. Empty for what THRESHOLD says.
+    # What the branches learn beside the annotations: a method of docs/methods.md, or one of your own
+    # (see docs/your_method.md), whose arguments are keys of MODEL.COMINING.<ITS NAME IN CAPITALS>.
+    # Empty for what THRESHOLD says.
     cfg.MODEL.COMINING.METHOD = ""
     # A prediction whose class score is above becomes a label of the other branch. In [0, 1].
     # The paper uses 0.6, and 0.5 where a single annotation per image is left and for FCOS. Low
