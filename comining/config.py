@@ -11,7 +11,7 @@ def add_comining_config(cfg: CfgNode) -> None:
     """Add the project's keys, with the paper's values, to detectron2's default config, in place."""
     # --8<-- [start:keys]
     cfg.MODEL.COMINING = CfgNode()
-    # What the branches learn beside the annotations: a method of docs/methods.md, or one of your own
+    # What the branches learn beside the annotations: a method of docs/methods.md or one of your own
     # (see docs/your_method.md), whose arguments are keys of MODEL.COMINING.<ITS NAME IN CAPITALS>.
     # Empty for what THRESHOLD says.
     cfg.MODEL.COMINING.METHOD = ""
