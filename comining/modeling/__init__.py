@@ -8,13 +8,16 @@ from .methods import (
     METHOD_REGISTRY,
     Adaptive,
     Ignoring,
+    MeanTeacher,
     Method,
     Published,
     Step,
     Supervision,
     TwoViewsOnly,
 )
+from .predictions import Predictions
 from .retinanet import CoMiningRetinaNet
+from .teacher import Teacher
 from .view import SecondView
 
 __all__ = [
@@ -26,10 +29,13 @@ __all__ = [
     "CoMiningRetinaNet",
     "ExportableDetector",
     "Ignoring",
+    "MeanTeacher",
     "Method",
+    "Predictions",
     "Published",
     "SecondView",
     "Step",
     "Supervision",
+    "Teacher",
     "TwoViewsOnly",
 ]

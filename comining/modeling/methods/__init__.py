@@ -2,6 +2,7 @@
 
 from .adaptive import Adaptive, Ignoring
 from .build import add_method_settings, build_method, method_name
+from .mean_teacher import MeanTeacher
 from .method import METHOD_REGISTRY, Method, Step, Supervision
 from .published import Published
 from .two_views_only import TwoViewsOnly
@@ -10,6 +11,7 @@ __all__ = [
     "METHOD_REGISTRY",
     "Adaptive",
     "Ignoring",
+    "MeanTeacher",
     "Method",
     "Published",
     "Step",
