@@ -37,6 +37,19 @@ def add_comining_config(cfg: CfgNode) -> None:
     # is above; with adaptive ones, if that with any annotated box is above 0.2. In [0, 1].
     cfg.MODEL.COMINING.IOU_THRESH = 0.4
 
+    # The teacher, the moving average of the detector, for methods that ask for one: see
+    # comining/modeling/teacher.py.
+    cfg.MODEL.COMINING.TEACHER = CfgNode()
+    # The weight of what it was before an iteration, but at most 1 - 1 / (iteration + 1): it is the
+    # plain mean of the detector until that reaches it. At least 0, below 1. The teacher knows the
+    # last 1 / (1 - x) iterations or so: a short training needs a lower value, 0.99, say.
+    cfg.MODEL.COMINING.TEACHER.MOMENTUM = 0.999
+    # Whether the statistics of batch normalisation are averaged, too; else they are the detector's.
+    cfg.MODEL.COMINING.TEACHER.AVERAGE_BUFFERS = True
+    # Whether the teacher is evaluated in place of the detector: in and after the training, in
+    # mining, prediction and export.
+    cfg.MODEL.COMINING.TEACHER.EVALUATE = False
+
     # The second view: torchvision's ColorJitter on the original one, then a flip.
     cfg.MODEL.COMINING.VIEW = CfgNode()
     # The probability that an image's colours are jittered at all. In [0, 1].

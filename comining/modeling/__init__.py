@@ -10,13 +10,16 @@ from .methods import (
     METHOD_REGISTRY,
     Adaptive,
     Ignoring,
+    MeanTeacher,
     Method,
     Published,
     Step,
     Supervision,
     TwoViewsOnly,
 )
+from .predictions import Predictions
 from .retinanet import CoMiningRetinaNet
+from .teacher import Teacher
 from .view import SecondView
 
 __all__ = [
@@ -31,10 +34,13 @@ __all__ = [
     "ExportableDetector",
     "Ignoring",
     "Level",
+    "MeanTeacher",
     "Method",
+    "Predictions",
     "Published",
     "SecondView",
     "Step",
     "Supervision",
+    "Teacher",
     "TwoViewsOnly",
 ]

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.modeling.meta_arch.dense_detector import DenseDetector
 from detectron2.structures import ImageList, Instances
 from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
-from torch import Tensor
+from torch import Tensor, nn
 
 from comining.errors import InputError
 
 from .agreement import seen_in_both
-from .background import BackgroundWeights
-from .labels import HIT_IOU, Labels, annotated_labels
+from .dense import Dense
+from .labels import Labels, annotated_labels
 from .methods import Method, Step, build_method
-from .mining import suppress
 from .mining_log import MiningLog
-from .targets import Targets
+from .predictions import Predictions
+from .teacher import Taught, evaluated_weights
 from .transfer import move_batch
 from .two_views import TwoViews
 from .view import SecondView, random_seed, view_rng
@@ -31,7 +28,7 @@ from .view import SecondView, random_seed, view_rng
 BRANCHES = ("", "_aug")
 
 
-class CoMining(DenseDetector):
+class CoMining(Taught, Dense):
     """Trains a dense detector on two views whose confident predictions label each other.
 
     Use it as the first base class of a detector: ``class CoMiningX(CoMining, X)``. In training,
@@ -40,7 +37,7 @@ class CoMining(DenseDetector):
     of: Co-mining, Wang et al., AAAI 2021). At inference the detector is plain ``X``, to which the
     class adds no parameters.
 
-    A detector defines `dense_outputs`, `mine` and `branch_losses`; all else is common.
+    A detector defines what `Dense` asks for; all else is common.
     """
 
     def __init__(
@@ -61,12 +58,12 @@ class CoMining(DenseDetector):
             vis_period: a picture is logged every so many iterations; 0 for never.
             max_iter: how many iterations a training has, to be told to the method; None if that is
                 not known.
-            detector: arguments of the detector.
+            detector: arguments of `Taught` and of the detector.
 
         Raises:
             InputError: the detector's input does not have three channels.
         """
-        super().__init__(**detector)
+        super().__init__(has_teacher=method.asks_teacher, **detector)
         if len(self.pixel_mean) != 3:
             raise InputError(
                 f"MODEL.PIXEL_MEAN has {len(self.pixel_mean)} channels; Co-mining's colour jitter "
@@ -98,47 +95,6 @@ class CoMining(DenseDetector):
             "max_iter": cfg.SOLVER.MAX_ITER,
         }
 
-    def dense_outputs(self, features: list[Tensor], predictions: list[list[Tensor]]) -> Any:
-        """The head's predictions in whatever form the detector's two other methods want.
-
-        Args:
-            features: per level (2N, C, H, W).
-            predictions: the head's output on them.
-        """
-        raise NotImplementedError
-
-    def mine(self, outputs: Any, score_thresh: float, max_per_image: int) -> Labels:
-        """What the detector is confident of, by its own rules of thresholding and suppression.
-
-        Args:
-            outputs: from `dense_outputs`.
-            score_thresh: class scores above count; in [0, 1].
-            max_per_image: at most that many, the best-scored, of an image.
-
-        Returns:
-            Labels of the 2N images, boxes in the frame of their view and not clipped to it.
-        """
-        raise NotImplementedError
-
-    def branch_losses(
-        self,
-        outputs: Any,
-        targets: Sequence[Targets],
-        background: BackgroundWeights | None = None,
-    ) -> dict[str, Tensor]:
-        """The detector's losses against ``targets``, of both branches.
-
-        Args:
-            outputs: from `dense_outputs`.
-            targets: of each of the 2N images.
-            background: what absent classes teach, for `dense_focal_loss`.
-
-        Returns:
-            By the detector's own loss names, a tensor (2,): the loss of the original branch and
-            of the augmented one, each normalised by itself.
-        """
-        raise NotImplementedError
-
     @torch.no_grad()
     def mine_images(
         self, batched_inputs: list[dict[str, Any]], score_thresh: float | None = None
@@ -164,11 +120,11 @@ class CoMining(DenseDetector):
         floor = method.floor if score_thresh is None else score_thresh
         if method.one_per_place:
             floor = min(floor, method.floor)
-        found = self._detections(self._outputs(batched_inputs), floor)
+        found = self._find(batched_inputs, floor)
         if self.asks_mirror_image:
             mirrored = [{"image": item["image"].flip(2)} for item in batched_inputs]
             widths = [item["image"].shape[2] for item in batched_inputs]
-            there = self._detections(self._outputs(mirrored), floor)
+            there = self._find(mirrored, floor)
             found = seen_in_both(found, there, widths)
         if score_thresh is None:
             thresholds = method.thresholds()
@@ -205,19 +161,33 @@ class CoMining(DenseDetector):
         """
         return self.method.is_known(mined, annotated)
 
-    def _outputs(self, batched_inputs: list[dict[str, Any]]) -> Any:
+    def _find(self, batched_inputs: list[dict[str, Any]], score_thresh: float) -> Labels:
         images = self.preprocess_image(batched_inputs)
-        backbone_features = self.backbone(images.tensor)
-        features = [backbone_features[name] for name in self.head_in_features]
-        return self.dense_outputs(features, self.head(features))
+        with evaluated_weights(self):
+            outputs = self._outputs(images.tensor, self.backbone, self.head)
+        return self.detections(outputs, score_thresh, one_per_place=self.method.one_per_place)
 
-    def _detections(self, outputs: Any, score_thresh: float) -> Labels:
-        """Of all images, what the method is to be given of what scores above."""
-        if not self.method.one_per_place:
-            return self.mine(outputs, score_thresh, self.max_detections_per_image)
-        # Of a crowded image they may be more than the limit, which is meant for places.
-        found = self.mine(outputs, score_thresh, sys.maxsize)
-        return suppress(found, HIT_IOU, self.max_detections_per_image, class_wise=False)
+    def _outputs(self, images: Tensor, backbone: nn.Module, head: nn.Module) -> Any:
+        backbone_features = backbone(images)
+        features = [backbone_features[name] for name in self.head_in_features]
+        return self.dense_outputs(features, head(features))
+
+    def _ask_teacher(self, images: TwoViews) -> Predictions | None:
+        if self.teacher is None:
+            return None
+        of_both = self.method.teacher_sees_both_views
+        seen = images.tensor if of_both else images.tensor[: len(images) // 2]
+        outputs = self._outputs(seen, self.teacher.backbone, self.teacher.head)
+        floor = self.method.teacher_floor
+        return self._predictions(outputs, images, floor, of_both=of_both)
+
+    def _predictions(
+        self, outputs: Any, images: TwoViews, floor: float, *, of_both: bool = True
+    ) -> Predictions:
+        one_per_place = self.method.one_per_place
+        return Predictions(
+            self, outputs, images, floor=floor, one_per_place=one_per_place, of_both=of_both
+        )
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
         """detectron2's ``DenseDetector.forward``."""
@@ -274,13 +244,16 @@ class CoMining(DenseDetector):
         outputs = self.dense_outputs(features, predictions)
         with torch.no_grad():
             annotated = images.in_both_views(annotated_labels(gt_instances))
+            found = self._predictions(outputs, images, self.method.floor)
             step = Step(
                 images=images,
-                detections=self._detections(outputs, self.method.floor),
+                detections=found.detections,
                 annotated=annotated,
                 iteration=get_event_storage().iter,
                 max_iter=self.max_iter,
                 is_learning=is_step,
+                predictions=found,
+                teacher=self._ask_teacher(images),
             )
             supervision = self.method.supervise(step)
             targets = supervision.targets(annotated).split(len(images))

@@ -27,6 +27,7 @@ from comining.errors import InputError
 
 from .background import BackgroundWeights
 from .comining import BRANCHES, CoMining
+from .dense import decode
 from .head import head_norm
 from .labels import Labels
 from .losses import box_loss, centerness, dense_focal_loss, mean_per_branch
@@ -175,6 +176,10 @@ class CoMiningFCOS(CoMining, FCOS):
         )
 
     def mine(self, outputs: FCOSOutputs, score_thresh: float, max_per_image: int) -> Labels:
+        found = self.candidates(outputs, score_thresh)
+        return suppress(found, self.test_nms_thresh, max_per_image)
+
+    def candidates(self, outputs: FCOSOutputs, score_thresh: float) -> Labels:
         # The class score alone decides what is confident, together with centerness it ranks.
         topk = self.test_topk_candidates
         candidates = top_candidates(
@@ -187,8 +192,10 @@ class CoMiningFCOS(CoMining, FCOS):
             outputs.deltas[candidates.images, candidates.anchors],
             torch.cat(outputs.cells)[candidates.anchors],
         )
-        labels = Labels(boxes, candidates.classes, candidates.images, candidates.scores)
-        return suppress(labels, self.test_nms_thresh, max_per_image)
+        return Labels(boxes, candidates.classes, candidates.images, candidates.scores)
+
+    def decoded_boxes(self, outputs: FCOSOutputs) -> Tensor:
+        return decode(self.box2box_transform, outputs.deltas, torch.cat(outputs.cells))
 
     def branch_losses(
         self,

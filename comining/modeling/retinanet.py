@@ -18,6 +18,7 @@ from comining.errors import InputError
 
 from .background import BackgroundWeights
 from .comining import BRANCHES, CoMining
+from .dense import decode
 from .head import head_norm
 from .labels import Labels
 from .losses import BOX_LOSSES, box_loss, dense_focal_loss, mean_per_branch
@@ -100,6 +101,10 @@ class CoMiningRetinaNet(CoMining, RetinaNet):
         )
 
     def mine(self, outputs: RetinaNetOutputs, score_thresh: float, max_per_image: int) -> Labels:
+        found = self.candidates(outputs, score_thresh)
+        return suppress(found, self.test_nms_thresh, max_per_image)
+
+    def candidates(self, outputs: RetinaNetOutputs, score_thresh: float) -> Labels:
         topk = self.test_topk_candidates
         candidates = top_candidates(
             confident_candidates(outputs.logits, self.num_classes, score_thresh, topk), topk
@@ -108,8 +113,10 @@ class CoMiningRetinaNet(CoMining, RetinaNet):
             outputs.deltas[candidates.images, candidates.anchors],
             outputs.anchors[candidates.anchors],
         )
-        labels = Labels(boxes, candidates.classes, candidates.images, candidates.scores)
-        return suppress(labels, self.test_nms_thresh, max_per_image)
+        return Labels(boxes, candidates.classes, candidates.images, candidates.scores)
+
+    def decoded_boxes(self, outputs: RetinaNetOutputs) -> Tensor:
+        return decode(self.box2box_transform, outputs.deltas, outputs.anchors)
 
     def branch_losses(
         self,

@@ -3,6 +3,7 @@
 from .adaptive import Adaptive, Ignoring
 from .brl import BRL
 from .build import add_method_settings, build_method, method_name
+from .mean_teacher import MeanTeacher
 from .method import METHOD_REGISTRY, Method, Step, Supervision
 from .published import Published
 from .two_views_only import TwoViewsOnly
@@ -12,6 +13,7 @@ __all__ = [
     "METHOD_REGISTRY",
     "Adaptive",
     "Ignoring",
+    "MeanTeacher",
     "Method",
     "Published",
     "Step",

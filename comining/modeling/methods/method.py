@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from comining.modeling.background import BackgroundWeights
 from comining.modeling.labels import Labels, overlap_any
+from comining.modeling.predictions import Predictions
 from comining.modeling.targets import Targets
 from comining.modeling.two_views import TwoViews
 
@@ -35,6 +36,9 @@ class Step(NamedTuple):
         max_iter: how many there will be; None where nobody knows.
         is_learning: whether an optimizer's step follows. Without, as in detectron2's PreciseBN,
             the method must not change.
+        predictions: all that the detector predicts on the 2N images; None where a step is made by
+            hand.
+        teacher: the same of the teacher; None if the method does not ask for one.
     """
 
     images: TwoViews
@@ -43,6 +47,8 @@ class Step(NamedTuple):
     iteration: int
     max_iter: int | None = None
     is_learning: bool = True
+    predictions: Predictions | None = None
+    teacher: Predictions | None = None
 
 
 class Supervision(NamedTuple):
@@ -85,9 +91,6 @@ class Method(ABC):
     Arguments of its constructor that have defaults are keys of a node of its own,
     ``MODEL.COMINING.<NAME IN CAPITALS>.<ARGUMENT IN CAPITALS>``; a ``num_classes`` without a
     default is given to it.
-
-    A method that needs what a teacher detects, say a slowly following copy of the detector, is not
-    served yet: it would ask by an attribute, like `floor`, and get one more field of `Step`.
     """
 
     #: Detections are boxes whose class score is above, in [0, 1].
@@ -97,6 +100,12 @@ class Method(ABC):
     #: Whether a training mines what both views show. Where second views may be mirrored, mining
     #: without a training then asks the mirror image, too.
     asks_both_views: bool = False
+    #: Whether a teacher, the moving average of the detector, is kept and asked, too.
+    asks_teacher: bool = False
+    #: The teacher's detections are boxes whose class score is above, in [0, 1].
+    teacher_floor: float = 0.5
+    #: Whether the teacher sees both views; else the originals alone, for half the time.
+    teacher_sees_both_views: bool = False
 
     @abstractmethod
     def supervise(self, step: Step) -> Supervision:
