@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from tests.conftest import CONFIGS, DEMOS, coco_dataset
+from tests.processes import run_script
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,30 +90,40 @@ class Training:
             *(f"{key}={value}" for key, value in settings.items()),
         ]
 
-    def start(self, *options, script=(ROOT / "train_net.py",), launcher=(), lazy=False, **settings):
-        """Start a process; settings with __ for the dots, not for a Lazy config."""
+    def words(self, *options, script=(ROOT / "train_net.py",), lazy=False, **settings):
+        """The script and its arguments; settings with __ for the dots, not for a Lazy config."""
         overrides = {key.replace("__", "."): value for key, value in settings.items()}
         config = self.config
-        words = [str(x) for pair in {**self.settings, **overrides}.items() for x in pair]
+        words = [x for pair in {**self.settings, **overrides}.items() for x in pair]
         if lazy:
             config = config.parent / "lazy" / f"{config.stem}.py"
             words = self.lazy_overrides()
-        paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        return [str(x) for x in (*script, "--config-file", config, *options, *words)]
+
+    def start(self, *options, launcher, **settings):
+        """Start a launcher, which starts the processes, with `words`."""
         return subprocess.Popen(
-            [sys.executable, *launcher, *map(str, script), "--config-file", str(config), *options,
-             *words],
+            [sys.executable, *launcher, *self.words(*options, **settings)],
             cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths},
+            env=environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        )  # fmt: skip
+        )
 
-    def run(self, *options, **settings):
-        """Run to the end or to the kill, as `start`."""
-        process = self.start(*options, **settings)
+    def run(self, *options, launcher=(), **settings):
+        """Run `words` to the end or to the kill."""
+        if not launcher:
+            words = self.words(*options, **settings)
+            return run_script(words, cwd=ROOT, environment=environment())
+        process = self.start(*options, launcher=launcher, **settings)
         stdout, stderr = process.communicate(timeout=300)
         return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def environment():
+    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
 
 
 def assert_same_trainer(ours, theirs, **tolerances):

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from comining.studies.progress import minutes_left
 from comining.studies.results import read_runs
 from comining.studies.runner import run_cells
 from comining.studies.unchanged import check_unchanged
+from tests.processes import Script
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -426,13 +426,12 @@ main()
 def start(study_file, output, script):
     """Start the command, on cells of which those of seed 1 may hang."""
     path = study_file(protocols={"full": {}}, methods={"plain": {}}, script=script)
-    return subprocess.Popen(
-        [sys.executable, "-c", IMPATIENT, "study", path, "--output", output],
+    command = path.with_name("impatient.py")
+    command.write_text(IMPATIENT)
+    return Script(
+        [command, "study", path, "--output", output],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+        environment={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
     )
 
 
@@ -461,10 +460,10 @@ def test_asked_to_end_it_ends_its_trainings(how, study_file, script, tmp_path):
     if how == "hang deaf":
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)  # impatience changes nothing
-    _, stderr = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert "the same command goes on" in stderr
-    assert "Traceback" not in stderr
+    done = process.end(timeout=30)
+    assert done.returncode == 130
+    assert "the same command goes on" in done.stderr
+    assert "Traceback" not in done.stderr
     assert not is_alive(pid)
     assert read_record(tmp_path / "out" / "full" / "plain" / "seed1").minutes > 0
 
@@ -474,8 +473,8 @@ def test_killed_study_goes_on(study, study_file, script, tmp_path):
     output, hanging = tmp_path / "out", script("hang")
     process = start(study_file, output, hanging)
     pid = pid_of_hanging(output)
-    process.kill()
-    process.communicate(timeout=30)
+    process.send_signal(signal.SIGKILL)
+    process.end(timeout=30)
     planned = study(protocols={"full": {}}, methods={"plain": {}}, script=hanging).cells
     # The training that it left behind isn't disturbed.
     assert is_alive(pid)
