@@ -1,6 +1,38 @@
+import os
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
+
+VERSION = "0.1.0"
+# GitHub tells its workflows, which make the releases, where they run.
+REPOSITORY = "{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}" if "GITHUB_REPOSITORY" in os.environ else ""
+REPOSITORY = REPOSITORY.format_map(os.environ)
+
+
+def long_description() -> str:
+    """README.md as it is read outside of the repository.
+
+    Links into the repository get their whole addresses. Where the repository isn't known, their
+    texts alone stay, and pictures go.
+    """
+    text = Path(__file__).with_name("README.md").read_text(encoding="utf-8")
+    relative = r"(?!\w+:|#)"
+    # References first become links: [text][name] and [name] with "[name]: target" at the end.
+    for name, target in re.findall(rf"^\[([^\]]+)\]: {relative}(\S+)$", text, re.M):
+        text = text.replace(f"\n[{name}]: {target}", "")
+        text = re.sub(rf"\]\[{name}\]", f"]({target})", text)
+        text = re.sub(rf"\[{name}\](?!\()", f"[{name}]({target})", text)
+
+    def whole(found: re.Match) -> str:
+        is_picture, name, target = found.groups()
+        if not REPOSITORY:
+            return "" if is_picture else name
+        kind = "raw" if is_picture else "blob"
+        return f"{is_picture}[{name}]({REPOSITORY}/{kind}/v{VERSION}/{target})"
+
+    return re.sub(rf"(!?)\[([^\]]*)\]\({relative}([^)\s]+)\)", whole, text)
+
 
 # Tested with Python 3.11, torch 2.14, torchvision 0.29, numpy 2.4 and Pillow 13.
 #
@@ -66,10 +98,11 @@ DEV_REQUIREMENTS = [
 
 setup(
     name="comining",
-    version="0.1.0",
+    version=VERSION,
     description="Co-mining: object detection from sparsely annotated images, with detectron2",
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description=long_description(),
     long_description_content_type="text/markdown",
+    url=REPOSITORY or None,
     author="The comining authors",
     license="Apache-2.0",
     license_files=["LICENSE"],

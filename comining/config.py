@@ -9,7 +9,16 @@ from .modeling.methods import add_method_settings
 
 def add_comining_config(cfg: CfgNode) -> None:
     """Add the project's keys, with the paper's values, to detectron2's default config, in place."""
-    # --8<-- [start:keys]
+    _add_mechanism(cfg)
+    _add_teacher(cfg)
+    _add_second_view(cfg)
+    _add_fcos(cfg)
+    _add_training(cfg)
+    add_method_settings(cfg.MODEL.COMINING)
+
+
+def _add_mechanism(cfg: CfgNode) -> None:
+    # --8<-- [start:mechanism]
     cfg.MODEL.COMINING = CfgNode()
     # What the branches learn beside the annotations: a method of docs/methods.md or one of your own
     # (see docs/your_method.md), whose arguments are keys of MODEL.COMINING.<ITS NAME IN CAPITALS>.
@@ -36,7 +45,11 @@ def add_comining_config(cfg: CfgNode) -> None:
     # With a fixed threshold, a mined box is dropped if its IoU with an annotated box of its class
     # is above; with adaptive ones, if that with any annotated box is above 0.2. In [0, 1].
     cfg.MODEL.COMINING.IOU_THRESH = 0.4
+    # --8<-- [end:mechanism]
 
+
+def _add_teacher(cfg: CfgNode) -> None:
+    # --8<-- [start:teacher]
     # The teacher, the moving average of the detector, for methods that ask for one: see
     # comining/modeling/teacher.py.
     cfg.MODEL.COMINING.TEACHER = CfgNode()
@@ -49,7 +62,11 @@ def add_comining_config(cfg: CfgNode) -> None:
     # Whether the teacher is evaluated in place of the detector: in and after the training, in
     # mining, prediction and export.
     cfg.MODEL.COMINING.TEACHER.EVALUATE = False
+    # --8<-- [end:teacher]
 
+
+def _add_second_view(cfg: CfgNode) -> None:
+    # --8<-- [start:view]
     # The second view: torchvision's ColorJitter on the original one, then a flip.
     cfg.MODEL.COMINING.VIEW = CfgNode()
     # The probability that an image's colours are jittered at all. In [0, 1].
@@ -63,7 +80,11 @@ def add_comining_config(cfg: CfgNode) -> None:
     # The probability that the second view is mirrored left to right. In [0, 1]. The flip of
     # INPUT.RANDOM_FLIP is another matter: it comes before and turns both views alike.
     cfg.MODEL.COMINING.VIEW.FLIP_PROB = 0.0
+    # --8<-- [end:view]
 
+
+def _add_fcos(cfg: CfgNode) -> None:
+    # --8<-- [start:fcos]
     # detectron2's FCOS, for which it has no keys. Its loss on boxes is GIoU.
     cfg.MODEL.FCOS = CfgNode()
     cfg.MODEL.FCOS.NUM_CLASSES = 80
@@ -84,7 +105,11 @@ def add_comining_config(cfg: CfgNode) -> None:
     # its IoU with a better one of its class is above NMS_THRESH_TEST.
     cfg.MODEL.FCOS.TOPK_CANDIDATES_TEST = 1000
     cfg.MODEL.FCOS.NMS_THRESH_TEST = 0.6
+    # --8<-- [end:fcos]
 
+
+def _add_training(cfg: CfgNode) -> None:
+    # --8<-- [start:training]
     # Data sets to register, each [name, annotation file in COCO format, image folder], so that
     # DATASETS.TRAIN and DATASETS.TEST can name them.
     cfg.DATASETS.REGISTER = []
@@ -104,5 +129,4 @@ def add_comining_config(cfg: CfgNode) -> None:
     # The project's trainer only: the type of mixed precision if SOLVER.AMP.ENABLED. "float16" (GPU
     # only) or "bfloat16".
     cfg.SOLVER.AMP.DTYPE = "float16"
-    # --8<-- [end:keys]
-    add_method_settings(cfg.MODEL.COMINING)
+    # --8<-- [end:training]

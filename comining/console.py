@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import warnings
 
 
@@ -12,3 +14,8 @@ def hide_warnings_of_others() -> None:
     imported, in `comining`.
     """
     warnings.filterwarnings("ignore", r"torch\.meshgrid", UserWarning, r"torch\.functional")
+
+
+def hidden(quiet: bool) -> contextlib.AbstractContextManager[object]:
+    """A context in which, if ``quiet``, what is printed is not shown; warnings and errors are."""
+    return contextlib.redirect_stdout(io.StringIO()) if quiet else contextlib.nullcontext()

@@ -1,4 +1,4 @@
-"""The error types for what a user brought."""
+"""The errors that commands tell in one line."""
 
 
 class InputError(ValueError):
@@ -7,6 +7,10 @@ class InputError(ValueError):
     The message names the file or setting, the offending ids and the fix. Commands print it without
     a traceback.
     """
+
+
+class ResultError(RuntimeError):
+    """What was made isn't what it must be, so that nothing is written."""
 
 
 class PartialError(InputError):

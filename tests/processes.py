@@ -59,6 +59,7 @@ def _run(words: list[str], cwd: Path, environment: dict[str, str], outputs: list
     for number, path in enumerate(outputs, start=1):
         with path.open("wb") as file:
             os.dup2(file.fileno(), number)
+    multiprocessing.set_start_method(None, force=True)  # of its own processes: the usual one
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)

@@ -169,7 +169,7 @@ def test_evaluation_alone_gives_the_same(finished, coco_root, output):
 def test_untrained_weights_are_not_evaluated(finished, coco_root, weights, output):
     shutil.copy(finished / "results.json", output)
     done = run(coco_root, "hard_R50", output, "--eval-only", **{"MODEL.WEIGHTS": weights(50)})
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "R-50.pth does not hold the weights of this CoMiningRetinaNet: " in done.stderr
     assert "Traceback" not in done.stderr
     assert read(output / "results.json") == read(finished / "results.json")
@@ -197,23 +197,23 @@ def test_resumed_evaluation_takes_the_last_checkpoint(finished, coco_root, outpu
 
 def test_error_ends_the_command(coco_root, output):
     done = run(coco_root, "full_R50", output, **{"MODEL.WEIGHTS": "gone.pth"})
-    assert done.returncode == 1
+    assert done.returncode == 2
     *_, last = done.stderr.strip().splitlines()
     assert last.startswith("error: the weights file gone.pth does not exist: set MODEL.WEIGHTS")
     assert "Traceback" not in done.stdout + done.stderr
 
 
 @pytest.fixture
-def error_of(own_overrides, monkeypatch):
+def error_of(own_overrides, monkeypatch, capsys):
     """Runs train_net.py on the user's own data in this process; returns its error message."""
 
-    def error(*options, config="configs/demo.yaml", **overrides):
+    def error(*options, config="configs/demo.yaml", code=2, **overrides):
         words = [*own_overrides, *(str(word) for pair in overrides.items() for word in pair)]
         monkeypatch.setattr(sys, "argv", [str(SCRIPT), "--config-file", config, *options, *words])
         with pytest.raises(SystemExit) as end:
             runpy.run_path(str(SCRIPT), run_name="__main__")
-        assert isinstance(end.value.code, str)  # printed, and the exit code is 1
-        return end.value.code
+        assert end.value.code == code
+        return capsys.readouterr().err
 
     monkeypatch.chdir(ROOT)
     return error
@@ -275,7 +275,7 @@ def test_weights_file_of_another_kind(options, error_of, tmp_path):
 
 
 def test_divergence_ends_the_command(error_of):
-    message = error_of(**{"SOLVER.BASE_LR": 1e30, "SOLVER.WARMUP_ITERS": 0})
+    message = error_of(code=1, **{"SOLVER.BASE_LR": 1e30, "SOLVER.WARMUP_ITERS": 0})
     assert message.startswith("error: losses are not finite in iteration 1: ")
 
 
@@ -290,7 +290,7 @@ def test_missing_data(option, error_of, own_data, tmp_path):
     entry = ["theirs", *map(str, files.values())]
     message = error_of(**{"DATASETS.REGISTER": [entry], "DATASETS.TRAIN": ["theirs"],
                           "DATASETS.TEST": ["theirs"]})  # fmt: skip
-    assert re.search(rf"theirs: put its .* {tmp_path / 'gone'}$", message)
+    assert re.search(rf"theirs: put its .* {tmp_path / 'gone'}\n$", message)
 
 
 def test_missing_coco(error_of):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -80,6 +81,31 @@ def test_configs_pages_and_types_are_in_the_wheel(wheel):
     assert {"comining/py.typed", "comining/completion/report.html"} <= names
     assert any(name.startswith("comining/completion/page/") for name in names)
     assert not any(name.startswith(("tests/", "tools/", "docs/")) for name in names)
+
+
+def described(environment):
+    """What PyPI shows of the package."""
+    known = {k: v for k, v in os.environ.items() if not k.startswith("GITHUB_")}
+    return subprocess.check_output(
+        [sys.executable, "setup.py", "--quiet", "--long-description"],
+        cwd=ROOT, env={**known, **environment}, text=True,
+    )  # fmt: skip
+
+
+def test_readme_leads_somewhere_from_elsewhere():
+    where = {"GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "me/comining"}
+    text = described(where)
+    base = "https://github.com/me/comining"
+    assert f"]({base}/raw/v0.1.0/docs/pictures/blood_cells.jpg)" in text
+    assert f"[Step by step]({base}/blob/v0.1.0/docs/complete.md)" in text
+    assert f"| [scenes]({base}/blob/v0.1.0/docs/studies/scenes/table.md), [longer](" in text
+    assert f"[hard, extreme]({base}/blob/v0.1.0/docs/studies/thresholds/table.md)" in text
+    alone = described({})
+    assert "Step by step." in alone
+    assert "| scenes, longer, FCOS | scenes | trees |" in alone
+    for found in (text, alone):
+        assert "[detectron2](https://github.com/facebookresearch/detectron2)" in found
+        assert not re.search(r"\]\((?!https://)|^\[\w+\]: ", found, re.M)
 
 
 def test_command_works_away_from_the_checkout(environment, own_data, tmp_path):

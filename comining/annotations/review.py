@@ -7,7 +7,7 @@ what he deleted is gone.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -86,15 +86,25 @@ def apply_review(
                 )
             new.append((image["id"], category_ids[box.category], _rounded(box.bbox)))
     counts["drawn or changed"] = len(new)
-    for id_, (image_id, category_id, bbox) in enumerate(new, _free_id(dataset["annotations"])):
-        area = round(bbox[2] * bbox[3], 4)
-        annotations.append(
-            {"id": id_, "image_id": image_id, "category_id": category_id, "bbox": bbox,
-             "area": area, "iscrowd": 0}
-        )  # fmt: skip
+    annotations += _drawn(new, _free_id(dataset["annotations"]))
     info = {**info_of(dataset), "reviewed": dict(counts)}
     images = known_after_review(dataset, annotations)
     return {**dataset, "info": info, "images": images, "annotations": annotations}, dict(counts)
+
+
+def _drawn(
+    boxes: Sequence[tuple[int, int, list[float]]], first_id: int
+) -> Iterator[dict[str, Any]]:
+    """Annotations with ids of their own, of (image id, category id, XYWH)."""
+    for id_, (image_id, category_id, bbox) in enumerate(boxes, first_id):
+        yield {
+            "id": id_,
+            "image_id": image_id,
+            "category_id": category_id,
+            "bbox": bbox,
+            "area": round(bbox[2] * bbox[3], 4),
+            "iscrowd": 0,
+        }
 
 
 def _is_same(

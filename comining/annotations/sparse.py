@@ -101,11 +101,8 @@ def make_sparse(
     """Make the sparsely annotated version of a COCO data set.
 
     Every field is kept, repaired as `repair_dataset` says; images and annotations are sorted by id.
-    `info["sparse"]` records `protocol`, `percent` (None where it has no meaning), `seed`, for
-    omissions as people make them also `parameters` and, of the full original, `input_sha256`
-    (`content_hash`) and, if wanted, `input` (its file's name). If the input is a sparse version
-    itself, its own record stands under `input_sparse`. What the input says to be known of its
-    images (`comining.annotations.known`) is kept as far as it is still true.
+    What the input says to be known of its images (`comining.annotations.known`) is kept as far as
+    it is still true. `info["sparse"]` records what was done, as `_record` says.
 
     Args:
         dataset: a COCO data set; it isn't changed.
@@ -127,27 +124,21 @@ def make_sparse(
     percent = _checked_percent(protocol, percent)
     _check_options(protocol, image_root, exhaustive_share, sources)
     dataset = repair_dataset(dataset, file_name)
-    record: dict[str, Any] = {
-        "protocol": protocol,
-        "percent": percent,
-        "seed": seed,
-        "input_sha256": content_hash(dataset),
-    }
+    info = dict(dataset.get("info") or {})
     complete = verified.complete_images(dataset, exhaustive_share, seed)
-    if exhaustive_share:
-        record["exhaustive_share"] = float(exhaustive_share)
     part = _without_images(dataset, complete)
     omitted, parameters, looked_through = _choose(
         part, protocol, seed=seed, percent=percent, image_root=image_root, sources=sources
     )
-    if parameters is not None:
-        record["parameters"] = parameters
+    record = _record(
+        {"protocol": protocol, "percent": percent, "seed": seed},
+        input_sha256=content_hash(dataset),
+        exhaustive_share=float(exhaustive_share) or None,
+        parameters=parameters,
+        input=file_name if record_name else None,
+        input_sparse=info.get("sparse"),
+    )
     dataset = verified.marked(dataset, omitted, complete, looked_through)
-    info = dict(dataset.get("info") or {})
-    if record_name:
-        record["input"] = file_name
-    if "sparse" in info:
-        record["input_sparse"] = info["sparse"]
     return {
         **dataset,
         "info": {**info, "sparse": record},
@@ -179,6 +170,16 @@ def _choose(
     kept = sparsify(annotations, protocol, seed=seed, percent=percent)
     pairs = zip(annotations, kept, strict=True)
     return {annotation["id"] for annotation, keep in pairs if not keep}, None, None
+
+
+def _record(always: dict[str, Any], **if_known: Any) -> dict[str, Any]:
+    """What ``info["sparse"]`` tells: `protocol`, `percent` (None where it has no meaning), `seed`.
+
+    Further, of the full original, `input_sha256` (`content_hash`) and, if wanted, `input` (its
+    file's name); the `exhaustive_share`; for omissions as people make them, `parameters`; and
+    `input_sparse`, the input's own record where that is a sparse version itself.
+    """
+    return {**always, **{name: value for name, value in if_known.items() if value is not None}}
 
 
 def _without_images(dataset: dict[str, Any], ids: Collection[int]) -> dict[str, Any]:

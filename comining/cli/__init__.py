@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from comining.console import hide_warnings_of_others
-from comining.errors import InputError, PartialError
+from comining.errors import InputError, PartialError, ResultError
 
 #: In the order of ``comining --help``; each stands in the module of its name.
 COMMANDS = (
@@ -69,7 +69,7 @@ class Commands(click.Group):
         hide_warnings_of_others()
         try:
             return super().invoke(ctx)
-        except (PartialError, FloatingPointError, OSError) as error:
+        except (PartialError, ResultError, FloatingPointError, OSError) as error:
             _end(error, 1)
         except InputError as error:
             _end(error, 2)

@@ -25,8 +25,14 @@ from . import options
     help="What happens to mined boxes that nobody decided about: kept ones stay marked as mined.",
 )
 @options.output("File to write. [default: accepted.* in DIR]", required=False)
+@options.quiet
 def command(
-    target: Path, images: Path | None, decisions: Path | None, unreviewed: str, output: Path | None
+    target: Path,
+    images: Path | None,
+    decisions: Path | None,
+    unreviewed: str,
+    output: Path | None,
+    quiet: bool,
 ) -> None:
     """Write the annotations that a review leaves.
 
@@ -38,4 +44,6 @@ def command(
 
     review = find_review(target, images)
     keep = unreviewed == "keep"
-    options.echo_accepted(*accept(review, decisions, output, keep_unreviewed=keep))
+    done = accept(review, decisions, output, keep_unreviewed=keep)
+    if not quiet:
+        options.echo_accepted(*done)

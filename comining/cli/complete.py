@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from . import options
 from .running import restart_with_every_gpu
+
+if TYPE_CHECKING:
+    from comining.completion import Completion
 
 
 @click.command(short_help="Find the objects that half-finished annotations lack.")
@@ -42,10 +46,7 @@ def command(
     Trains a detector on what is annotated, adds what it finds beside, with a score, and writes a
     report. The same command goes on where it was interrupted.
     """
-    from tabulate import tabulate
-
     from comining.completion import complete
-    from comining.completion.result import advice, interval_text, summary
     from comining.errors import PartialError
 
     restart_with_every_gpu(device)
@@ -65,25 +66,27 @@ def command(
     if done is None:
         return
     if not quiet:
-        rows = [
-            (
-                x["name"],
-                x["annotated"],
-                x["added"],
-                x["precision"],
-                interval_text(x),
-                x["threshold"],
-            )
-            for x in done.categories[:10]
-        ]
-        head = ("category", "annotated", "added", "expected right", "90 %", "from score")
-        click.echo(tabulate(rows, head, floatfmt=".2f"))
-        number = sum(x["annotated"] for x in done.categories)
-        click.echo(summary(len(done.dataset["images"]), number, done.categories, done.recall))
-        if hint := advice(done.categories, done.recall):
-            click.echo(hint)
-        click.echo(f"{output / 'completed.json'}, {output / 'report.html'}")
-        click.echo(f"Next: comining review {output}")
+        _tell(done, output)
     if done.unreadable:
         named = "\n  ".join(list(done.unreadable.values())[:5])
         raise PartialError(f"{len(done.unreadable)} images could not be read:\n  {named}")
+
+
+def _tell(done: Completion, output: Path) -> None:
+    """What was found, and what to do next."""
+    from tabulate import tabulate
+
+    from comining.completion.result import advice, interval_text, summary
+
+    rows = [
+        (x["name"], x["annotated"], x["added"], x["precision"], interval_text(x), x["threshold"])
+        for x in done.categories[:10]
+    ]
+    head = ("category", "annotated", "added", "expected right", "90 %", "from score")
+    click.echo(tabulate(rows, head, floatfmt=".2f"))
+    number = sum(x["annotated"] for x in done.categories)
+    click.echo(summary(len(done.dataset["images"]), number, done.categories, done.recall))
+    if hint := advice(done.categories, done.recall):
+        click.echo(hint)
+    click.echo(f"{output / 'completed.json'}, {output / 'report.html'}")
+    click.echo(f"Next: comining review {output}")

@@ -14,19 +14,25 @@ from . import options
 
 @click.command(short_help="Try it all on generated scenes, in some minutes.")
 @options.output("Folder for all that is written.")
-def command(output: Path) -> None:
+@options.quiet
+def command(output: Path, quiet: bool) -> None:
     """Make scenes, train on half of their annotations, evaluate, and show what was mined."""
     from comining.config_files import find_config
 
     # The config's data lie below the current folder.
     output.mkdir(parents=True, exist_ok=True)
     scenes, training = Path("datasets/scenes"), Path("training")
-    config, weights = find_config("demo"), str(training / "model_final.pth")
-    _run(output, "prepare", "scenes", "--output", str(scenes))
-    _run(output, "train", "--config", config, "--output", str(training))
-    _run(output, "show", "--config", config, "--weights", weights, "--output", "mined.png")
-    _run(output, "plot", str(training))
-
+    config, weights = find_config("demo"), training / "model_final.pth"
+    steps = (
+        ["prepare", "scenes", "--output", scenes],
+        ["train", "--config", config, "--output", training],
+        ["show", "--config", config, "--weights", weights, "--output", "mined.png"],
+        ["plot", training],
+    )
+    for words in steps:
+        _run(output, [str(word) for word in words], quiet)
+    if quiet:
+        return
     metrics = json.loads((output / training / "results.json").read_text())["bbox"]
     ap, ap50 = (metrics[name] or 0 for name in ("AP", "AP50"))  # null if nothing is detected
     click.echo(
@@ -38,9 +44,11 @@ def command(output: Path) -> None:
     )
 
 
-def _run(folder: Path, *words: str) -> None:
+def _run(folder: Path, words: list[str], quiet: bool) -> None:
     """Run one of the commands in a folder; stop with its exit code if it fails."""
-    click.echo(f"\n$ comining {' '.join(words)}")
-    done = subprocess.run([sys.executable, "-m", "comining", *words], cwd=folder)
+    if not quiet:
+        click.echo(f"\n$ comining {' '.join(words)}")
+    more = ["--quiet"] if quiet else []
+    done = subprocess.run([sys.executable, "-m", "comining", *words, *more], cwd=folder)
     if done.returncode != 0:
         sys.exit(done.returncode)

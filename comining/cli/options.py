@@ -74,6 +74,14 @@ quiet = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
+def of_runs(command: Command) -> Command:
+    """Those that `run_and_show` takes as they are."""
+    output_ = output("Folder for all that is written. [default: the config's OUTPUT_DIR]", False)
+    for option in (as_json, quiet, num_gpus, device, output_):
+        command = option(command)
+    return command
+
+
 def batch_size(default: int) -> Callable[[Command], Command]:
     return click.option(
         "--batch-size", type=click.IntRange(1), default=default, show_default=True,

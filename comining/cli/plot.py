@@ -16,10 +16,12 @@ from . import options
     "first of several folders]",
     required=False,
 )
-def command(folders: tuple[Path, ...], output: Path | None) -> None:
+@options.quiet
+def command(folders: tuple[Path, ...], output: Path | None, quiet: bool) -> None:
     """Plot losses, mined labels and AP of the trainings in FOLDERS over time."""
     from comining.studies.curves import plot_runs
 
     name = "curves" if len(folders) == 1 else "comparison"
     for path in plot_runs(folders, output or folders[0] / name):
-        click.echo(path)
+        if not quiet:
+            click.echo(path)

@@ -17,10 +17,12 @@ from .settings import overrides
 
 def run_and_show(
     config: str,
-    own: Mapping[str, Any],
     settings: Sequence[str],
-    num_gpus: int,
     *,
+    weights: str | None,
+    output: Path | None,
+    device: str | None,
+    num_gpus: int,
     resume: bool = False,
     eval_only: bool = False,
     quiet: bool = False,
@@ -30,8 +32,8 @@ def run_and_show(
 
     Args:
         config: its path.
-        own: values of keys that have options of their own; None for the config's.
         settings: keys and values in turn.
+        weights, output, device: None for the config's.
         num_gpus: processes.
         resume, eval_only: as of ``train_net.py``.
         quiet: print nothing.
@@ -41,8 +43,9 @@ def run_and_show(
     from comining.engine.run import quiet_main
     from comining.engine.setup import check_weights
 
-    if weights := own.get("MODEL.WEIGHTS"):
+    if weights:
         check_weights(weights)
+    own = {"OUTPUT_DIR": output, "MODEL.WEIGHTS": weights, "MODEL.DEVICE": device}
     opts = overrides(settings, own)
     args = argparse.Namespace(
         config_file=config, opts=opts, resume=resume, eval_only=eval_only,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from comining.console import hidden
+
 from . import options
 from .settings import WithSettings, overrides, with_settings
 
@@ -17,14 +19,21 @@ from .settings import WithSettings, overrides, with_settings
 @click.option(
     "--num-images", type=click.IntRange(1), default=8, show_default=True, help="How many to show."
 )
+@options.quiet
 @with_settings
 def command(
-    config: str, weights: str, output: Path, num_images: int, settings: tuple[str, ...]
+    config: str,
+    weights: str,
+    output: Path,
+    num_images: int,
+    quiet: bool,
+    settings: tuple[str, ...],
 ) -> None:
     """Draw what a trained model mines on the first images of its training set."""
     from comining.completion.show import show_mined
     from comining.engine import load_config
 
     cfg = load_config(config, overrides(settings, {"MODEL.WEIGHTS": weights}))
-    show_mined(cfg, output, num_images)
-    click.echo(output)
+    with hidden(quiet):
+        show_mined(cfg, output, num_images)
+        click.echo(output)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from comining.console import hidden
+
 from . import options
 from .signals import end_as_if_interrupted
 
@@ -28,7 +30,10 @@ from .signals import end_as_if_interrupted
     help="Then put the finished runs into one file, runs.jsonl.xz, to use in place of their "
     "folders.",
 )
-def command(study: Path, output: Path, jobs: int, report_only: bool, pack: bool) -> None:
+@options.quiet
+def command(
+    study: Path, output: Path, jobs: int, report_only: bool, pack: bool, quiet: bool
+) -> None:
     """Train several methods on several protocols with several seeds, and compare them.
 
     STUDY is a YAML file, described in docs, or the name of one of the package (studies/scenes). The
@@ -45,12 +50,13 @@ def command(study: Path, output: Path, jobs: int, report_only: bool, pack: bool)
         raise InputError(f"--output {output}: no such folder, nothing to report")
     planned = read_study(Path(find_config(str(study))))
     failed = []
-    if report_only:
-        report(planned, output)
-    else:
-        failed = run_study(planned, output, jobs)
-    if pack:
-        packed = archive.pack(planned.cells, output)
-        print(f"{packed}\nholds the finished runs; their folders may be deleted")
+    with hidden(quiet):
+        if report_only:
+            report(planned, output)
+        else:
+            failed = run_study(planned, output, jobs)
+        if pack:
+            packed = archive.pack(planned.cells, output)
+            print(f"{packed}\nholds the finished runs; their folders may be deleted")
     if failed:
         sys.exit(1)

@@ -98,13 +98,10 @@ def complete(
     Raises:
         InputError: the data can't be used, or the folder is another's.
     """
-    if not 0 < precision <= 1:
-        raise InputError(f"--precision {precision}: must be above 0 and at most 1")
     machine = this_machine(device)
     if minutes is None:
         minutes = 60.0 if machine.is_gpu else 10.0
-    if minutes <= 0:
-        raise InputError(f"--minutes {minutes:g}: must be above 0")
+    _check_range(precision, minutes)
     args = argparse.Namespace(
         images=Path(images),
         annotations=Path(annotations),
@@ -126,6 +123,13 @@ def complete(
     if dry_run or int(os.environ.get("RANK", "0")) > 0:
         return None
     return Completion(**read_result(Folder(output)))
+
+
+def _check_range(precision: float, minutes: float) -> None:
+    if not 0 < precision <= 1:
+        raise InputError(f"--precision {precision}: must be above 0 and at most 1")
+    if minutes <= 0:
+        raise InputError(f"--minutes {minutes:g}: must be above 0")
 
 
 def _run(args: argparse.Namespace) -> None:

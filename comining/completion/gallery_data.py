@@ -83,7 +83,23 @@ def gallery_data(
         by_kind["withheld"] = withheld
 
     categories = sorted(dataset["categories"], key=itemgetter("id"))
-    class_of = {x["id"]: index for index, x in enumerate(categories)}
+    return {
+        "kinds": list(by_kind),
+        "classes": [x["name"] for x in categories],
+        "categories": [x["id"] for x in categories],
+        "key": _key(dataset),
+        "images": _images(dataset, [x["id"] for x in categories], by_kind, found),
+    }
+
+
+def _images(
+    dataset: dict[str, Any],
+    categories: list[int],
+    by_kind: dict[str, list[dict[str, Any]]],
+    found: set[int],
+) -> list[dict[str, Any]]:
+    """The images with their boxes, as `gallery_data` says."""
+    class_of = {id_: index for index, id_ in enumerate(categories)}
     ids = _ids(dataset)
     boxes = defaultdict(list)
     for kind, members in enumerate(by_kind.values()):
@@ -107,13 +123,7 @@ def gallery_data(
     images.sort(
         key=lambda image: min((x[6] for x in image["boxes"] if x[6] is not None), default=2)
     )
-    return {
-        "kinds": list(by_kind),
-        "classes": [x["name"] for x in categories],
-        "categories": [x["id"] for x in categories],
-        "key": _key(dataset),
-        "images": images,
-    }
+    return images
 
 
 def _full_file(dataset: dict[str, Any], json_file: Path, full_file: Path | None) -> Path | None:

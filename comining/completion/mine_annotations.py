@@ -1,4 +1,18 @@
-"""Completing a sparsely annotated data set with what a trained model mines on it."""
+"""Completing a sparsely annotated data set with what a trained model mines on it.
+
+An added annotation has the fields "score" and "origin": "mined"; see
+`annotations.completion.complete`. ``info["mined"]`` of the file tells the weights, whether the
+mirror image was asked (where the config has adaptive thresholds and mirrors second views; then
+"score" is the lower of the two scores) and, for each category, the score from which on boxes were
+added; a fixed threshold of the training is one on the class score, which of FCOS is not the
+"score". What overlaps an annotated box is dropped as in training.
+
+Until the end, the folder OUTPUT.partial holds what was found, and the same call goes on from there.
+It stays if images can't be read: once they are repaired, the same call mines these alone. The
+number of processes and interruptions do not change the result, the batch size no more than the last
+digit of a score or of a box; on GPUs, which compute convolutions in TF32 by default, about the
+third.
+"""
 
 from __future__ import annotations
 
@@ -85,20 +99,8 @@ def mine_annotations(
 ) -> MinedAnnotations | None:
     """Write a data set's annotation file plus what a trained model mines on its images.
 
-    What is in the file stays as it is, but for values that had to be repaired to be read.
-
-    An added annotation has the fields "score" and "origin": "mined"; see
-    `annotations.completion.complete`. ``info["mined"]`` of the file tells the weights, whether the
-    mirror image was asked (where the config has adaptive thresholds and mirrors second views; then
-    "score" is the lower of the two scores) and, for each category, the score from which on boxes
-    were added; a fixed threshold of the training is one on the class score, which of FCOS is not
-    the "score". What overlaps an annotated box is dropped as in training.
-
-    Until the end, the folder OUTPUT.partial holds what was found, and the same call goes on from
-    there. It stays if images can't be read: once they are repaired, the same call mines these
-    alone. The number of processes and interruptions do not change the result, the batch size no
-    more than the last digit of a score or of a box; on GPUs, which compute convolutions in TF32 by
-    default, about the third.
+    What is in the file stays as it is, but for values that had to be repaired to be read. The same
+    call goes on where it was interrupted; see `completion.mine_annotations` for what it writes.
 
     Args:
         cfg: of the model.
@@ -131,35 +133,43 @@ def mine_annotations(
     check_weights(weights)
     job = MiningJob(cfg, output, dataset or _only_training_set(cfg), calibrate_on, precision)
     given = _by_class(score_thresh or {}, job.classes)
-    are_learnt = precision is None and not given
-    # The model cuts by the class score, which of FCOS may be the square of what boxes score.
-    lowest = None if are_learnt else min([LOWEST_SCORE, *(x * x for x in given)])
     model = build_miner(cfg)
+    are_learnt = precision is None and not given
     if are_learnt and (reason := why_nothing_is_mined(model)):
         raise InputError(
             f"{weights}: {reason}. Or give --score-thresh, or --precision with --calibrate-on"
         )
+    told = {**(record or {}), "weights": weights, "mirror_image": model.asks_mirror_image}
+    if precision is not None:
+        told |= {"precision": precision, "calibrated_on": calibrate_on}
+    return _mine(job, model, given, told, batch_size=batch_size, quiet=quiet)
+
+
+def _mine(
+    job: MiningJob,
+    model: CoMining,
+    given: list[float],
+    record: Mapping[str, Any],
+    *,
+    batch_size: int,
+    quiet: bool,
+) -> MinedAnnotations | None:
+    """Mine, and write the file."""
+    are_learnt = job.precision is None and not given
+    # The model cuts by the class score, which of FCOS may be the square of what boxes score.
+    lowest = None if are_learnt else min([LOWEST_SCORE, *(x * x for x in given)])
     if comm.is_main_process():
         before = job.read_dataset()  # better refused now than after mining
-    with PartialResults(output, job.settings(lowest, model.asks_mirror_image)) as results:
+    with PartialResults(job.output, job.settings(lowest, model.asks_mirror_image)) as results:
         unreadable = job.mine(model, results, lowest, batch_size, quiet)
         if not comm.is_main_process():
             return None
         thresholds = _thresholds(job, model, results, given)
         # Those of the training are applied by the model already, to its own kind of score.
-        least = None if are_learnt else thresholds
-        after = complete(
-            before,
-            job.new_boxes(results.read("images"), least),
-            {
-                **(record or {}),
-                "weights": weights,
-                "mirror_image": model.asks_mirror_image,
-                "score_thresh": dict(zip(job.classes, thresholds, strict=True)),
-                **({"precision": precision, "calibrated_on": calibrate_on} if precision else {}),
-            },
-        )
-        write_atomically(output, lambda file: file.writelines(encode(after)))
+        boxes = job.new_boxes(results.read("images"), None if are_learnt else thresholds)
+        by_category = dict(zip(job.classes, thresholds, strict=True))
+        after = complete(before, boxes, {**record, "score_thresh": by_category})
+        write_atomically(job.output, lambda file: file.writelines(encode(after)))
         if not unreadable:
             results.remove()
     return MinedAnnotations(_counts(before, after), unreadable, results.folder)

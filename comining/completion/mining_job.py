@@ -37,7 +37,7 @@ class MiningJob:
         Raises:
             InputError: a data set can't be used.
         """
-        self.cfg, self.precision = cfg, precision
+        self.cfg, self.output, self.precision = cfg, output, precision
         self.names = {"images": dataset}
         if calibrate_on is not None:
             self.names["calibration"] = calibrate_on

@@ -51,11 +51,12 @@ def write_report(
     by_score = sorted(mined, key=lambda x: -x["score"])
     doubtful = by_score[SHOWN:][-SHOWN:][::-1]
     number = len(completed["annotations"]) - len(mined)
+    pictures = _pictures([*by_score[:SHOWN], *doubtful], completed, image_root)
     text = Template(PAGE.read_text(encoding="utf-8")).substitute(
         summary=html.escape(summary(len(completed["images"]), number, rows, recall)),
         table=_table(rows),
-        surest=_pictures(by_score[:SHOWN], completed, image_root),
-        doubtful=_pictures(doubtful, completed, image_root),
+        surest=_figures(by_score[:SHOWN], pictures, completed),
+        doubtful=_figures(doubtful, pictures, completed),
         curves=_curves(folder),
         unreadable=_unreadable(completed, unreadable),
         config=html.escape(folder.config.read_text(encoding="utf-8")),
@@ -76,13 +77,31 @@ def _table(rows: Iterable[Mapping[str, Any]]) -> str:
     )
 
 
-def _pictures(shown: Sequence[Annotation], dataset: Mapping[str, Any], image_root: Path) -> str:
+def _pictures(
+    shown: Iterable[Annotation], dataset: Mapping[str, Any], image_root: Path
+) -> dict[int, bytes]:
+    """By id of the annotation, its picture. Each image is decoded once."""
+    names = {x["id"]: x["file_name"] for x in dataset["images"]}
+    of_image: dict[int, list[Annotation]] = {}
+    for x in shown:
+        of_image.setdefault(x["image_id"], []).append(x)
+    pictures: dict[int, bytes] = {}
+    for image_id, boxes in of_image.items():
+        with Image.open(image_root / names[image_id]) as opened:
+            image = ImageOps.exif_transpose(opened).convert("RGB")
+        pictures |= {x["id"]: _crop(image, x["bbox"]) for x in boxes}
+    return pictures
+
+
+def _figures(
+    shown: Iterable[Annotation], pictures: Mapping[int, bytes], dataset: Mapping[str, Any]
+) -> str:
     images = {x["id"]: x for x in dataset["images"]}
     names = {x["id"]: x["name"] for x in dataset["categories"]}
     figures = []
     for x in shown:
         name = images[x["image_id"]]["file_name"]
-        data = base64.b64encode(_crop(image_root / name, x["bbox"])).decode()
+        data = base64.b64encode(pictures[x["id"]]).decode()
         caption = f"{names[x['category_id']]} {x['score']:.2f}"
         figures.append(
             f'<figure title="{html.escape(name)}"><img alt="" '
@@ -92,13 +111,11 @@ def _pictures(shown: Sequence[Annotation], dataset: Mapping[str, Any], image_roo
     return "\n".join(figures) or "<p>none</p>"
 
 
-def _crop(path: Path, box: Sequence[float]) -> bytes:
+def _crop(image: Image.Image, box: Sequence[float]) -> bytes:
     """A JPEG of what is around a box, and the box."""
     left, top, width, height = box
     edge = (1 + AROUND) * max(width, height)
     x0, y0 = left + (width - edge) / 2, top + (height - edge) / 2
-    with Image.open(path) as opened:
-        image = ImageOps.exif_transpose(opened).convert("RGB")
     scale = EDGE / edge
     shown = image.transform(
         (EDGE, EDGE), Image.Transform.EXTENT, (x0, y0, x0 + edge, y0 + edge),

@@ -21,7 +21,7 @@ from comining.data.categories import find_categories
 from comining.data.samples import UNREADABLE_OR_ODD
 from comining.data.scene_drawing import render_scene
 from comining.data.scenes import scene_rng
-from comining.errors import InputError
+from comining.errors import InputError, ResultError
 from comining.modeling.build import build_detector
 from comining.modeling.export import ExportableDetector
 from comining.output_file import check_output, write_atomically
@@ -69,7 +69,7 @@ def export(
 
     Raises:
         InputError: something does not fit, or a package is missing.
-        RuntimeError: the exported detector finds something else than the detector; nothing is
+        ResultError: the exported detector finds something else than the detector; nothing is
             written.
     """
     if file_format not in FORMATS:
@@ -158,7 +158,7 @@ def _compare(detector: DenseDetector, exported: Runner, picture: Tensor, is_bgr:
     """Let both look at a picture and at its upper part, whose size is another one.
 
     Raises:
-        RuntimeError: they don't find the same.
+        ResultError: they don't find the same.
     """
     total = 0
     for image in (picture, picture[: len(picture) * 3 // 4].contiguous()):
@@ -168,10 +168,11 @@ def _compare(detector: DenseDetector, exported: Runner, picture: Tensor, is_bgr:
         expected = (found.pred_boxes.tensor, found.scores, found.pred_classes)
         different = count_different(expected, exported(image))
         if different > MAY_DIFFER * 2 * len(found):
-            raise RuntimeError(
+            raise ResultError(
                 f"the exported detector does not find what the {type(detector).__name__} finds: "
                 f"{different} detections differ in a picture of {image.shape[1]} x "
-                f"{image.shape[0]} pixels with {len(found)}"
+                f"{image.shape[0]} pixels with {len(found)}. Nothing is written; try the other "
+                "format"
             )
         total += len(found)
     if total:

@@ -15,7 +15,7 @@ from detectron2.utils import comm
 from torch import distributed, multiprocessing
 
 from comining.console import hide_warnings_of_others
-from comining.errors import InputError
+from comining.errors import InputError, PartialError
 
 from .waiting import TIMEOUT, meet_at
 
@@ -59,7 +59,8 @@ def launch(main: Callable[[argparse.Namespace], Any], args: argparse.Namespace) 
     try:
         multiprocessing.start_processes(_spawned, (main, args, address), nprocs=args.num_gpus)
     except multiprocessing.ProcessExitedException as error:
-        sys.exit(f"error: {error}")
+        # What it exits with itself it has told.
+        sys.exit(error.exit_code if error.signal_name is None else f"error: {error}")
     return None
 
 
@@ -81,7 +82,13 @@ def _spawned(
     try:
         _run_worker(main, args, address)
     except (InputError, FloatingPointError, TimeoutError) as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(exit_code(error))
+
+
+def exit_code(error: Exception) -> int:
+    """2 for wrong use or unusable input, else 1."""
+    return 2 if isinstance(error, InputError) and not isinstance(error, PartialError) else 1
 
 
 def _run_worker(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import ChainMap, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -143,14 +143,66 @@ def mine_dataset(
     Returns:
         By image id, which images could not be read, and why; in every process those of all.
     """
-    done = results.read(name)
-    # Batches are made of all images, so that they are the same after an interruption: the sum of
-    # the same numbers differs in its last digits with the size of the batch.
+    batches = _batches_left(records, batch_size, results.read(name))
+    total, number = sum(map(len, batches)), 0
+    unreadable: dict[int, str] = {}
+    hidden = None if comm.is_main_process() and tell is None else True  # None: if no terminal
+    of_process = f" (process 1 of {comm.get_world_size()})" if comm.get_world_size() > 1 else ""
+    with (
+        results.new_file(name).open("w") as file,
+        tqdm(total=total, desc=f"mining {name}{of_process}", unit=" images", disable=hidden) as bar,
+    ):
+        for batch, items in _read(batches, mapper, num_workers):
+            readable = []
+            for record, item in zip(batch, items, strict=True):
+                if "unreadable" in item:
+                    unreadable[record["image_id"]] = item["unreadable"]
+                else:
+                    readable.append((record, item))
+            if readable:
+                file.write(json.dumps(_mined(model, readable, score_thresh)) + "\n")
+                file.flush()
+            bar.update(len(batch))
+            report_progress()
+            number += len(batch)
+            if tell is not None and comm.is_main_process():
+                tell(number / total)
+    wait_for_all()
+    return dict(ChainMap(*comm.all_gather(unreadable)))
+
+
+def _mined(
+    model: CoMining,
+    readable: list[tuple[dict[str, Any], dict[str, Any]]],
+    score_thresh: float | None,
+) -> list[list[Any]]:
+    """Of (record, item), each image's id and the fields of what is mined."""
+    records, items = zip(*readable, strict=True)
+    found = mine_batch(model, items, records, score_thresh)
+    return [[x["image_id"], *mined] for x, mined in zip(records, found, strict=True)]
+
+
+def _batches_left(
+    records: Sequence[dict[str, Any]], batch_size: int, done: Container[int]
+) -> list[list[dict[str, Any]]]:
+    """Of this process, batches of the images that are not done.
+
+    They are made of all images, so that they are the same after an interruption: the sum of the
+    same numbers differs in its last digits with the size of the batch.
+    """
     left = [
         [record for record in batch if record["image_id"] not in done]
         for batch in same_size_batches(records, batch_size)
     ]
-    batches = list(filter(None, left))[comm.get_rank() :: comm.get_world_size()]
+    return list(filter(None, left))[comm.get_rank() :: comm.get_world_size()]
+
+
+def _read(
+    batches: list[list[dict[str, Any]]],
+    mapper: Callable[[dict[str, Any]], dict[str, Any]],
+    num_workers: int,
+) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
+    """Each batch, and what the mapper makes of it."""
     images = [record for batch in batches for record in batch]
     # detectron2 can't serialise an empty list.
     shared = DatasetFromList(images, copy=False, serialize=bool(images))
@@ -160,41 +212,7 @@ def mine_dataset(
         num_workers=num_workers,
         collate_fn=list,
     )
-    unreadable: dict[int, str] = {}
-    number = 0
-    of_process = f" (process 1 of {comm.get_world_size()})" if comm.get_world_size() > 1 else ""
-    with (
-        results.new_file(name).open("w") as file,
-        tqdm(
-            total=sum(map(len, batches)),
-            desc=f"mining {name}{of_process}",
-            unit=" images",
-            disable=None if comm.is_main_process() and tell is None else True,
-        ) as bar,
-    ):
-        for batch, items in zip(batches, loader, strict=True):
-            readable = []
-            for record, item in zip(batch, items, strict=True):
-                if "unreadable" in item:
-                    unreadable[record["image_id"]] = item["unreadable"]
-                else:
-                    readable.append((record, item))
-            if readable:
-                batch_records, batch_items = zip(*readable, strict=True)
-                found = mine_batch(model, batch_items, batch_records, score_thresh)
-                line = [
-                    [record["image_id"], *mined]
-                    for record, mined in zip(batch_records, found, strict=True)
-                ]
-                file.write(json.dumps(line) + "\n")
-                file.flush()
-            bar.update(len(batch))
-            report_progress()
-            number += len(batch)
-            if tell is not None and comm.is_main_process():
-                tell(number / len(images))
-    wait_for_all()
-    return dict(ChainMap(*comm.all_gather(unreadable)))
+    yield from zip(batches, loader, strict=True)
 
 
 def same_size_batches(

@@ -15,7 +15,7 @@ import comining  # noqa: F401  registers the detectors and data sets
 from comining.errors import InputError
 
 from .checkpoint import Checkpointer
-from .launch import launch
+from .launch import exit_code, launch
 from .lazy import lazy_keys, setup_lazy
 from .progress import Progress, Tell
 from .quiet import quiet_terminal
@@ -83,7 +83,8 @@ def command(description: str | None = None) -> None:
     try:
         launch(main, default_argument_parser(epilog=description).parse_args())
     except (InputError, FloatingPointError, TimeoutError) as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(exit_code(error))
 
 
 if __name__ == "__main__":

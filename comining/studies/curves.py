@@ -17,6 +17,8 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from comining.errors import InputError
@@ -128,20 +130,10 @@ def plot_runs(folders: Sequence[Path], output: Path) -> list[Path]:
             "iterations"
         )
     colours = _colours(len(runs))
-    columns = min(COLUMNS, len(panels))
-    rows = -(-len(panels) // columns)
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(4 * max(columns, 2), 2.7 * rows + 0.6),
-        squeeze=False,
-        layout="constrained",
-    )
-    for axis in axes.flat[len(panels) :]:
-        axis.remove()
+    figure, axes = _grid(len(panels))
     last = max(records[-1]["iteration"] for records in runs if records)
     views = set()
-    for axis, (name, title) in zip(axes.flat, panels.items(), strict=False):
+    for axis, (name, title) in zip(axes, panels.items(), strict=True):
         for records, colour in zip(runs, colours, strict=True):
             for suffix, (view, style) in BRANCHES.items():
                 points = _points(records, name + suffix)
@@ -169,6 +161,22 @@ def plot_runs(folders: Sequence[Path], output: Path) -> list[Path]:
     room = 14 * figure.get_figwidth() / (max(map(len, labels)) + 8)
     figure.legend(handles=handles, loc="outside lower center", ncols=max(1, int(room)))
     return _save(figure, output)
+
+
+def _grid(number: int) -> tuple[Figure, list[Axes]]:
+    """A figure with so many panels."""
+    columns = min(COLUMNS, number)
+    rows = -(-number // columns)
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(4 * max(columns, 2), 2.7 * rows + 0.6),
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis in axes.flat[number:]:
+        axis.remove()
+    return figure, list(axes.flat[:number])
 
 
 def _panels(names: Iterable[str]) -> dict[str, str]:

@@ -10,9 +10,11 @@ import pytest
 from click.testing import CliRunner
 
 from comining.cli import COMMANDS, main
+from comining.errors import InputError, PartialError, ResultError
 
 ROOT = Path(__file__).parents[2]
 #: What has one meaning has one name, wherever it is an option.
+TELLING = {"audit", "review", "install-detectron2"}  # what they print is what they are for
 FORMER_NAMES = {"--config-file", "--image-root", "--input", "--num-workers", "--opts", "--out"}
 
 
@@ -37,6 +39,7 @@ def test_help_of_a_command(command_line, name):
     options = main.get_command(click.Context(main, **main.context_settings), name).params
     names = {word for x in options for word in x.opts}
     assert not names & FORMER_NAMES
+    assert "--quiet" in names or name in TELLING
     for x in options:
         assert not isinstance(x, click.Option) or x.help
 
@@ -118,3 +121,22 @@ def test_interruption_tells_how_to_go_on(command_line, monkeypatch, tmp_path):
         done = command_line(name, *words, "--output", tmp_path / "out")
         assert done.exit_code == 130
         assert hint in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(InputError, 2), (PartialError, 1), (ResultError, 1), (FloatingPointError, 1), (OSError, 1)],
+)
+def test_errors_end_in_one_line(command_line, monkeypatch, tmp_path, error, code):
+    def fail(*args, **options):
+        raise error("it went wrong")
+
+    monkeypatch.setattr("comining.studies.curves.plot_runs", fail)
+    done = command_line("plot", tmp_path)
+    assert (done.exit_code, done.stderr) == (code, "error: it went wrong\n")
+
+
+def test_plot_can_be_quiet(command_line, monkeypatch, tmp_path):
+    monkeypatch.setattr("comining.studies.curves.plot_runs", lambda *_: [tmp_path / "a.png"])
+    assert command_line("plot", tmp_path).stdout == f"{tmp_path / 'a.png'}\n"
+    assert command_line("plot", tmp_path, "--quiet").output == ""

@@ -16,7 +16,7 @@ from comining.data import register_from_config
 from comining.engine import export
 from comining.engine.export_formats import FORMATS
 from comining.engine.exporting import count_different, describe
-from comining.errors import InputError
+from comining.errors import InputError, ResultError
 from tests.modeling.helpers import tiny_config, tiny_model
 from tests.test_docs_commands import script
 
@@ -114,7 +114,7 @@ def test_file_that_finds_something_else_is_not_written(trained, tmp_path, monkey
         return lambda image: (exported(image)[0] + 1, *exported(image)[1:])
 
     monkeypatch.setitem(FORMATS, "torchscript", right._replace(run=run))
-    with pytest.raises(RuntimeError, match="does not find what the CoMiningRetinaNet finds"):
+    with pytest.raises(ResultError, match="does not find what the CoMiningRetinaNet finds"):
         export(cfg, weights, tmp_path / "detector.ts", "torchscript")
     assert not (tmp_path / "detector.ts").exists()
 

@@ -142,7 +142,8 @@ def test_evaluation_is_the_same_in_one_process_in_two_and_at_the_end_of_training
 
 def test_errors_reach_the_user_without_a_traceback(training):
     done = training.run("--num-gpus", "2", MODEL__RETINANET__NUM_CLASSES=3)
-    assert done.returncode == 1
+    assert done.returncode == 2
+    assert done.stderr.count("error: ") == 2  # each process has its own
     assert "error: mixed" in done.stderr
     assert "set MODEL.RETINANET.NUM_CLASSES 2" in done.stderr
     assert "Traceback" not in done.stderr
@@ -332,7 +333,7 @@ def test_error_in_one_process_ends_all(launcher, tmp_path):
     script.write_text(ONE_FAILS)
     command = [sys.executable, *launcher, str(script), "--num-gpus", "2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1
+    assert done.returncode == (1 if launcher else 2)  # torchrun has a code of its own
     assert "only here" in done.stderr
 
 
@@ -360,6 +361,6 @@ def test_processes_that_see_different_checkpoints_do_not_resume(training, tmp_pa
         folder.mkdir()
         torch.save({"model": {}, "iteration": iteration}, folder / f"model_{iteration:07d}.pth")
     done = training.run("--num-gpus", "2", "--resume", script=[script])
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "different last checkpoints" in done.stderr
     assert "model_0000003.pth, model_0000001.pth" in done.stderr

@@ -511,7 +511,8 @@ def test_command(study_file, script, tmp_path, command_line):
     for name in ("table.md", "table.csv", "runs.csv", "ap.png", "ap.svg", "mining.png"):
         (output / name).rename(output / f"old_{name}")
     folder = output / "full" / "plain" / "seed0"
-    command_line("study", study("fail"), "--output", output, "--report-only")
+    words = ("study", study("fail"), "--output", output, "--report-only", "--quiet")
+    assert command_line(*words).output == ""
     for name in ("table.md", "table.csv", "runs.csv", "ap.png"):
         assert (output / name).read_bytes() == (output / f"old_{name}").read_bytes()
     write_record(folder, read_record(folder)._replace(code="a1"))

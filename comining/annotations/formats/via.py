@@ -13,7 +13,7 @@ from comining.errors import InputError
 
 from .document import Document, Entry, ImageEdits, NewBox, Shape
 from .geometry import Size
-from .via_regions import LabelAttribute, fields, rectangle, region_box
+from .via_regions import LabelAttribute, rectangle, region_shape
 
 _METADATA = "_via_img_metadata"
 #: What VIA states as the size of a file that it doesn't know.
@@ -54,17 +54,10 @@ class ViaDocument(Document):
     def shapes(self, entry: Entry, size: Size) -> Iterator[Shape]:
         for place, region in enumerate(_regions(self._images[entry.key], entry.where)):
             where = f"{entry.where}: region {place + 1}"
-            kind, box = region_box(region["shape_attributes"], where)
-            label = self._label.label(region["region_attributes"])
-            if box is None:
-                self.notes[f"regions of the kind {kind!r}: left out"] += 1
-                continue
-            if label is None:
-                self.notes[f"regions have no {self._label.name!r}, or several: left out"] += 1
-                continue
-            if kind != "rect":
-                self.notes[f"regions of the kind {kind!r}: taken by their boxes"] += 1
-            yield Shape(place, label, box, fields(region["region_attributes"]))
+            parts = region["shape_attributes"], region["region_attributes"]
+            shape = region_shape(self._label, place, parts, self.notes, where)
+            if shape is not None:
+                yield shape
 
     def write(self, edits: Sequence[ImageEdits], dataset: dict[str, Any], target: Path) -> None:
         content = copy.deepcopy(self._content)

@@ -12,7 +12,7 @@ from comining.errors import InputError
 from .document import Document, Entry, ImageEdits, NewBox, Shape
 from .geometry import Size
 from .table import Table, write_table
-from .via_regions import LabelAttribute, fields, rectangle, region_box
+from .via_regions import LabelAttribute, rectangle, region_shape
 
 _SHAPE, _ATTRIBUTES = "region_shape_attributes", "region_attributes"
 
@@ -42,20 +42,12 @@ class ViaCsvDocument(Document):
 
     def shapes(self, entry: Entry, size: Size) -> Iterator[Shape]:
         for row in self._of_image[entry.key]:
-            shape, attributes = self._regions[row]
-            if not shape:
+            if not self._regions[row][0]:
                 continue
-            kind, box = region_box(shape, f"{self.path}: line {self._table.lines[row]}")
-            label = self._label.label(attributes)
-            if box is None:
-                self.notes[f"regions of the kind {kind!r}: left out"] += 1
-                continue
-            if label is None:
-                self.notes[f"regions have no {self._label.name!r}, or several: left out"] += 1
-                continue
-            if kind != "rect":
-                self.notes[f"regions of the kind {kind!r}: taken by their boxes"] += 1
-            yield Shape(row, label, box, fields(attributes))
+            where = f"{self.path}: line {self._table.lines[row]}"
+            shape = region_shape(self._label, row, self._regions[row], self.notes, where)
+            if shape is not None:
+                yield shape
 
     def write(self, edits: Sequence[ImageEdits], dataset: dict[str, Any], target: Path) -> None:
         by_image = {x.key: x for x in edits if x.key is not None}

@@ -9,7 +9,7 @@ from typing import Any
 
 from comining.errors import InputError
 
-from .document import NewBox, mined
+from .document import NewBox, Shape, mined
 from .geometry import Box, around, around_ellipse
 from .parsing import number, two_decimals
 
@@ -61,7 +61,40 @@ class LabelAttribute:
         return {self.name: value, **marks}
 
 
-def region_box(shape: dict[str, Any], where: str) -> tuple[str, Box | None]:
+def region_shape(
+    label: LabelAttribute,
+    place: Any,
+    region: tuple[dict[str, Any], dict[str, Any]],
+    notes: Counter[str],
+    where: str,
+) -> Shape | None:
+    """A region as a shape; None, and a note, if it has no box or no label.
+
+    Args:
+        label: of the document.
+        place: what the shape is to be known by.
+        region: its shape and its attributes.
+        notes: of the document.
+        where: names the region in errors.
+
+    Raises:
+        InputError: it isn't as VIA writes it.
+    """
+    shape, attributes = region
+    kind, box = _region_box(shape, where)
+    name = label.label(attributes)
+    if box is None:
+        notes[f"regions of the kind {kind!r}: left out"] += 1
+        return None
+    if name is None:
+        notes[f"regions have no {label.name!r}, or several: left out"] += 1
+        return None
+    if kind != "rect":
+        notes[f"regions of the kind {kind!r}: taken by their boxes"] += 1
+    return Shape(place, name, box, _fields(attributes))
+
+
+def _region_box(shape: dict[str, Any], where: str) -> tuple[str, Box | None]:
     """The kind of a region's shape and the box around it, None for points and lines.
 
     Raises:
@@ -111,6 +144,6 @@ def rectangle(box: Box) -> dict[str, Any]:
     }
 
 
-def fields(attributes: dict[str, Any]) -> dict[str, Any]:
+def _fields(attributes: dict[str, Any]) -> dict[str, Any]:
     """Fields of a region's COCO record."""
     return mined(attributes.get("score")) if attributes.get("origin") == "mined" else {}
