@@ -68,7 +68,7 @@ def test_studies_of_the_project_can_be_planned(path):
     for cell in planned.cells:
         registered = [name for name, _, _ in cell.settings["DATASETS.REGISTER"]]
         assert set(cell.settings["DATASETS.TRAIN"]) <= set(registered)
-        assert cell.settings["DATASETS.TEST"] in (["scenes_val"], ["trees_val"])
+        assert cell.settings["DATASETS.TEST"] in (["scenes_val"], ["trees_val"], ["cells_test"])
 
 
 def test_there_are_studies():
