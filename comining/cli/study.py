@@ -24,6 +24,9 @@ from .signals import end_as_if_interrupted
     help="Trainings at a time, which share the cores.",
 )
 @click.option("--report-only", is_flag=True, help="Train nothing; report what is finished.")
+@click.option("--method", "methods", multiple=True, help="Train this one only; again for more.")
+@click.option("--protocol", "protocols", multiple=True, help="Train on this one only.")
+@click.option("--seed", "seeds", type=int, multiple=True, help="Train with this one only.")
 @click.option(
     "--pack",
     is_flag=True,
@@ -32,16 +35,26 @@ from .signals import end_as_if_interrupted
 )
 @options.quiet
 def command(
-    study: Path, output: Path, jobs: int, report_only: bool, pack: bool, quiet: bool
+    study: Path,
+    output: Path,
+    jobs: int,
+    report_only: bool,
+    methods: tuple[str, ...],
+    protocols: tuple[str, ...],
+    seeds: tuple[int, ...],
+    pack: bool,
+    quiet: bool,
 ) -> None:
     """Train several methods on several protocols with several seeds, and compare them.
 
     STUDY is a YAML file, described in docs, or the name of one of the package (studies/scenes). The
-    same command goes on where it was interrupted, and tries again what failed.
+    same command goes on where it was interrupted, and tries again what failed. What is finished is
+    reported, also if only a part is to be trained.
     """
     from comining.config_files import find_config
     from comining.errors import InputError
     from comining.studies import archive
+    from comining.studies.choice import choose_cells
     from comining.studies.plan import read_study
     from comining.studies.report import report, run_study
 
@@ -49,12 +62,13 @@ def command(
     if report_only and not output.is_dir():
         raise InputError(f"--output {output}: no such folder, nothing to report")
     planned = read_study(Path(find_config(str(study))))
+    chosen = choose_cells(planned, methods, protocols, seeds)
     failed = []
     with hidden(quiet):
         if report_only:
             report(planned, output)
         else:
-            failed = run_study(planned, output, jobs)
+            failed = run_study(planned, output, jobs, chosen)
         if pack:
             packed = archive.pack(planned.cells, output)
             print(f"{packed}\nholds the finished runs; their folders may be deleted")

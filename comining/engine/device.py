@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+import sys
+
 import torch
 
 
@@ -9,3 +12,15 @@ def usable_device(wanted: str) -> str:
     """A value of ``MODEL.DEVICE``, or "cpu" if that names a GPU and the machine has none."""
     is_missing = torch.device(wanted).type == "cuda" and not torch.cuda.is_available()
     return "cpu" if is_missing else wanted
+
+
+def peak_memory(device: str) -> float:
+    """The most memory that this process has had, in MiB: of its tensors on a GPU; else all of it.
+
+    Args:
+        device: type of a device, such as "cuda".
+    """
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    unit = 1 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

@@ -6,8 +6,9 @@ import json
 import logging
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from detectron2.evaluation import (
@@ -73,6 +74,7 @@ def evaluate(
     build_loader: Callable[[str], Any],
     build_evaluator: Callable[[str], DatasetEvaluator],
     output_dir: str | Path,
+    beside: Mapping[str, DatasetEvaluator] = MappingProxyType({}),
 ) -> OrderedDict[str, Any]:
     """Evaluate a model in all processes and write ``results.json``.
 
@@ -82,6 +84,7 @@ def evaluate(
         build_loader: makes of a name the loader of this process, which has a length.
         build_evaluator: makes of a name what judges.
         output_dir: folder of the file, which is not written if images are missing.
+        beside: what judges on further data sets, by their names; its results stand beside those.
 
     Returns:
         detectron2's results, as `Trainer.test` describes them; in other processes than the main one
@@ -92,17 +95,24 @@ def evaluate(
     """
     results: OrderedDict[str, Any] = OrderedDict()
     unreadable: list[str] = []
-    for name in datasets:
+
+    def evaluate_on(name: str, judge: DatasetEvaluator) -> OrderedDict[str, Any]:
         batches = _ReadableBatches(build_loader(name))
-        evaluator = DatasetEvaluators([_Pace(), build_evaluator(name)])
-        results[name] = inference_on_dataset(model, batches, evaluator)
+        evaluator = DatasetEvaluators([_Pace(), judge])
+        of_name: OrderedDict[str, Any] = inference_on_dataset(model, batches, evaluator)
         if comm.is_main_process():
             logger.info(f"Results on {name}, to copy:")
-            print_csv_format(results[name])
+            print_csv_format(of_name)
         for lines in comm.all_gather(batches.unreadable):
-            unreadable += [f"{name}: {line}" for line in lines]
+            unreadable.extend(f"{name}: {line}" for line in lines)
+        return of_name
+
+    for name in datasets:
+        results[name] = evaluate_on(name, build_evaluator(name))
     if len(results) == 1:
         (results,) = results.values()
+    for name, judge in beside.items():
+        results.update(evaluate_on(name, judge))
     path = Path(output_dir) / "results.json"
     if unreadable:
         raise IncompleteEvaluationError(

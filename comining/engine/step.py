@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from comining.data import TrainLoader
 from comining.modeling.precision import keep_losses_in_single_precision
 
+from .device import peak_memory
 from .divergence import describe_divergence
 from .optimizer_state import describe_optimizer, load_optimizer
 
@@ -60,6 +61,7 @@ class TrainStep(TrainerBase):
         self.model = model
         self.data_loader = data_loader
         self.optimizer = optimizer
+        self.device = device
         self.autocast = torch.autocast(device, amp_dtype, enabled=amp_dtype is not None)
         self.grad_scaler = torch.amp.GradScaler(device, enabled=amp_dtype == torch.float16)
         self.skipped_steps = 0
@@ -115,6 +117,7 @@ class TrainStep(TrainerBase):
             storage = get_event_storage()
             # The slowest process is what the others waited for.
             storage.put_scalar("data_time", max(seconds for _, seconds, _ in gathered))
+            storage.put_scalar("peak_mib", peak_memory(self.device), smoothing_hint=False)
             storage.put_scalars(total_loss=sum(means), **dict(zip(losses, means, strict=True)))
 
     def _update_scale(self) -> None:

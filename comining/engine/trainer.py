@@ -29,7 +29,7 @@ from comining.data import (
 )
 from comining.data.tolerant import TolerantMapper
 from comining.errors import InputError
-from comining.evaluation import COCOBoxEvaluator
+from comining.evaluation import COCOBoxEvaluator, FoundEvaluator
 from comining.modeling.build import build_detector, leaves_parameters_out
 
 from .checkpoint import Checkpointer, last_checkpoint
@@ -68,6 +68,7 @@ class Trainer(DefaultTrainer):
             optimizer = self.build_optimizer(cfg, model)
         data_loader = self.build_train_loader(cfg)
         self.check_categories(cfg, [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST])
+        self.build_found_evaluator(cfg)  # what it can't use is told before the training
         self.model_description = describe_model(model, cfg.DATASETS.TRAIN)
         # Without device_ids a model stays on its device, too, but its input is not moved: else each
         # tensor of a batch would be by itself, before the model can move them all in a few copies.
@@ -244,6 +245,11 @@ class Trainer(DefaultTrainer):
         return COCOBoxEvaluator(dataset_name, Path(cfg.OUTPUT_DIR) / "inference" / dataset_name)
 
     @classmethod
+    def build_found_evaluator(cls, cfg: CfgNode) -> dict[str, DatasetEvaluator]:
+        """By the name of the first training set, a `FoundEvaluator`, if ``cfg.TEST.FOUND``."""
+        return {name: FoundEvaluator(name) for name in cfg.DATASETS.TRAIN[:1] if cfg.TEST.FOUND}
+
+    @classmethod
     def test(
         cls, cfg: CfgNode, model: nn.Module, evaluators: list[DatasetEvaluator] | None = None
     ) -> OrderedDict[str, Any]:
@@ -252,6 +258,8 @@ class Trainer(DefaultTrainer):
         Returns:
             detectron2's results: by task and metric, with one data set; by data set, task and
             metric with several. AP in 0..100; NaN where nothing can be computed, null in the file.
+            With ``cfg.TEST.FOUND`` beside these, what `FoundEvaluator` says of the (first) training
+            set.
 
         Raises:
             IncompleteEvaluationError: images can't be read; it has the results of the others.
@@ -270,6 +278,7 @@ class Trainer(DefaultTrainer):
             lambda name: cls.build_test_loader(cfg, name),
             lambda name: by_name.get(name) or cls.build_evaluator(cfg, name),
             cfg.OUTPUT_DIR,
+            cls.build_found_evaluator(cfg),
         )
 
 

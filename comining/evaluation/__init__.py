@@ -1,5 +1,6 @@
 """Evaluation of detectors."""
 
 from .coco import COCOBoxEvaluator, box_metrics
+from .found import FoundEvaluator
 
-__all__ = ["COCOBoxEvaluator", "box_metrics"]
+__all__ = ["COCOBoxEvaluator", "FoundEvaluator", "box_metrics"]

@@ -21,7 +21,7 @@ NAME = re.compile(r"\w[\w.+-]*")
 OWN_KEYS = ("OUTPUT_DIR", "SEED")
 NEEDED = ("config", "methods", "protocols", "seeds")
 SCRIPT = "script"
-OPTIONAL = (SCRIPT, "settings", "skip", "controls")
+OPTIONAL = (SCRIPT, "settings", "skip", "controls", "costs")
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ class Study:
         controls: those methods that 'gap closed' is stated against.
         cells: in the order in which they are run: all of the first seed, then of the next one.
         script: that trains them, a Python file; None for ``comining.engine.run``.
+        costs: the method whose time and memory those of the others are stated against; None to
+            leave them out.
     """
 
     protocols: tuple[str, ...]
@@ -65,6 +67,7 @@ class Study:
     controls: tuple[str, ...]
     cells: tuple[Cell, ...]
     script: str | None
+    costs: str | None = None
 
 
 def read_study(path: Path) -> Study:
@@ -134,7 +137,10 @@ def _study(content: Any) -> Study:
     if not cells:
         raise InputError("skip leaves nothing to run")
     controls = _controls(content.get("controls") or [], cells)
-    return Study(tuple(protocols), tuple(methods), controls, tuple(cells), script)
+    costs = content.get("costs")
+    if costs is not None and costs not in list(methods):
+        raise InputError(f"costs must be one of the methods, but is {costs}")
+    return Study(tuple(protocols), tuple(methods), controls, tuple(cells), script, costs)
 
 
 def _methods(value: Any, config_file: str) -> dict[str, tuple[str, dict[str, Any]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from typing import NamedTuple
 
 from .archive import Files, damaged_results, read_finished
@@ -22,6 +22,8 @@ MINING = {
 #: The lowest precision counts from so many mined boxes on: of fewer it is chance.
 ENOUGH_MINED = 100
 METRICS = ("AP", "AP50", "AP75", *MINING, "lowest_precision", "minutes")
+#: Beside `METRICS`, if any run of a study has it; and if the study states costs.
+FOUND, COSTS = "found", ("seconds", "memory")
 
 
 class Run(NamedTuple):
@@ -32,7 +34,8 @@ class Run(NamedTuple):
         values: by `METRICS`. AP in 0..100, 0 if nothing was detected; precision and recall in 0..1
             and mined boxes per image (logged as medians of 20 iterations), means over the branches
             and the last tenth of the training; lowest_precision; minutes. None where there is no
-            value.
+            value. Beside them ``found``, the share of the withheld objects that `FoundEvaluator`
+            tells of, and `COSTS`: the median seconds of an iteration, and the most MiB taken.
         curves: by `MINING`, by iteration, the mean over the branches.
         code: of its `Record`.
     """
@@ -76,6 +79,11 @@ def _run(cell: Cell, files: Files) -> Run:
         values[name] = at_end(curve, cell.settings["SOLVER.MAX_ITER"])
     values["lowest_precision"] = lowest
     values["minutes"] = files.record.minutes
+    found = files.results.get("withheld", {}).get("found")
+    values[FOUND] = None if found is None else found / 100
+    for name, logged, total in (("seconds", "time", median), ("memory", "peak_mib", max)):
+        all_values = [record[logged] for record in records if logged in record]
+        values[name] = total(all_values) if all_values else None
     return Run(cell.protocol, cell.method, cell.seed, values, curves, files.record.code)
 
 

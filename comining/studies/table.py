@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from tabulate import tabulate
 
 from .plan import FULL, Study
-from .results import METRICS, Run
+from .results import COSTS, FOUND, METRICS, Run
 
 #: Columns of the table: a heading, and the factor and digits that values are shown with.
 SHOWN = {
@@ -23,6 +23,9 @@ SHOWN = {
     "mined_per_image": ("mined per image", 1, 2),
     "lowest_precision": ("lowest precision, %", 100, 1),
     "minutes": ("minutes", 1, 1),
+    "found": ("found at precision 0.9, %", 100, 1),
+    "seconds": ("time, x {costs}", 1, 2),
+    "memory": ("memory, x {costs}", 1, 2),
 }
 
 
@@ -39,7 +42,8 @@ class Row(NamedTuple):
     Attributes:
         protocol, method: which ones.
         number: of finished runs.
-        metrics: by `METRICS`, over the runs that have a value; None if none has.
+        metrics: by `columns`, over the runs that have a value; None if none has. Costs are those
+            of the method over those of the one that they are stated against, of the same seed.
         gaps: by control, of `gap_closed`; None for the control itself.
     """
 
@@ -87,22 +91,37 @@ def gap_closed(
     return Spread(share, stdev(beyond) / lost if len(seeds) > 1 else None)
 
 
+def columns(study: Study, runs: Iterable[Run]) -> list[str]:
+    """`METRICS`, `FOUND` if any run has a value, and `COSTS` if the study states them."""
+    has_found = any(run.values.get(FOUND) is not None for run in runs)
+    return [*METRICS, *([FOUND] if has_found else []), *(COSTS if study.costs else [])]
+
+
 def make_rows(study: Study, runs: Sequence[Run]) -> list[Row]:
     """A row for each method on each protocol of which a run is finished, in the study's order."""
 
-    def of(protocol: str, method: str) -> list[Run]:
+    def of(protocol: str, method: str | None) -> list[Run]:
         return [run for run in runs if (run.protocol, run.method) == (protocol, method)]
 
     def ap(protocol: str, method: str) -> dict[int, float]:
         found = {run.seed: run.values["AP"] for run in of(protocol, method)}
         return {seed: value for seed, value in found.items() if value is not None}
 
+    def value(run: Run, key: str) -> float | None:
+        own = run.values.get(key)
+        if key not in COSTS:
+            return own
+        others = [x for x in of(run.protocol, study.costs) if x.seed == run.seed]
+        other = others[0].values.get(key) if others else None
+        return own / other if own and other else None
+
+    keys = columns(study, runs)
     rows = []
     for protocol in study.protocols:
         for method in study.methods:
             found = of(protocol, method)
             if found:
-                metrics = {key: spread(run.values.get(key) for run in found) for key in METRICS}
+                metrics = {key: spread(value(run, key) for run in found) for key in keys}
                 gaps = {
                     control: None
                     if method == control
@@ -115,8 +134,10 @@ def make_rows(study: Study, runs: Sequence[Run]) -> list[Row]:
 
 def write_table(study: Study, rows: Sequence[Row], output: Path) -> None:
     """Write ``table.md``, to be read, and ``table.csv``, with all digits, into a folder."""
-    shown = [key for key in METRICS if any(row.metrics[key] for row in rows)]
-    header = ["protocol", "method", "runs", *(SHOWN[key][0] for key in shown)]
+    keys = list(rows[0].metrics) if rows else list(METRICS)
+    shown = [key for key in keys if any(row.metrics[key] for row in rows)]
+    names = [SHOWN[key][0].format(costs=study.costs) for key in shown]
+    header = ["protocol", "method", "runs", *names]
     header += [f"gap closed from {control}, %" for control in study.controls]
     table = [
         [
@@ -132,7 +153,7 @@ def write_table(study: Study, rows: Sequence[Row], output: Path) -> None:
     (output / "table.md").write_text(text + "\n")
 
     header = ["protocol", "method", "runs"]
-    header += [f"{key}_{part}" for key in METRICS for part in ("mean", "std")]
+    header += [f"{key}_{part}" for key in keys for part in ("mean", "std")]
     header += [f"gap_{control}_{part}" for control in study.controls for part in ("mean", "std")]
     lines = []
     for row in rows:
@@ -151,13 +172,15 @@ def _text(value: Spread | None, factor: float, digits: int) -> str:
     return text
 
 
-def write_runs(runs: Sequence[Run], output: Path) -> None:
-    """Write ``runs.csv``, the values of every finished run, into a folder."""
+def write_runs(study: Study, runs: Sequence[Run], output: Path) -> None:
+    """Write ``runs.csv``, the values of every finished run, into a folder; costs as measured, in
+    seconds and MiB."""
+    keys = columns(study, runs)
     lines = [
-        [run.protocol, run.method, run.seed, *(run.values.get(key) for key in METRICS), run.code]
+        [run.protocol, run.method, run.seed, *(run.values.get(key) for key in keys), run.code]
         for run in runs
     ]
-    _write_csv(output / "runs.csv", ["protocol", "method", "seed", *METRICS, "code"], lines)
+    _write_csv(output / "runs.csv", ["protocol", "method", "seed", *keys, "code"], lines)
 
 
 def _write_csv(path: Path, header: list[str], lines: list[list[Any]]) -> None:

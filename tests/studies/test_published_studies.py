@@ -21,6 +21,6 @@ def test_tables_follow_from_the_archived_runs(folder, tmp_path):
     study = read_study(ROOT / "configs" / "studies" / f"{folder.name}.yaml")
     runs = read_runs(study.cells, folder)
     write_table(study, make_rows(study, runs), tmp_path)
-    write_runs(runs, tmp_path)
+    write_runs(study, runs, tmp_path)
     for name in ("table.md", "runs.csv"):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()

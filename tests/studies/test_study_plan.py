@@ -68,11 +68,14 @@ def test_studies_of_the_project_can_be_planned(path):
     for cell in planned.cells:
         registered = [name for name, _, _ in cell.settings["DATASETS.REGISTER"]]
         assert set(cell.settings["DATASETS.TRAIN"]) <= set(registered)
-        assert cell.settings["DATASETS.TEST"] in (["scenes_val"], ["trees_val"])
+        assert cell.settings["DATASETS.TEST"] in (["scenes_val"], ["trees_val"], ["cells_test"])
 
 
 def test_there_are_studies():
-    names = "fcos precision precision_2000 quick scenes scenes_2000 strict_2000 thresholds trees"
+    names = (
+        "fcos methods methods_blood_cells precision precision_2000 quick scenes scenes_2000 "
+        "strict_2000 thresholds trees"
+    )
     assert [path.stem for path in STUDIES] == [*names.split(), "views"]
 
 

@@ -94,7 +94,7 @@ def test_rows(study, runs):
 def test_tables(study, runs, tmp_path):
     planned = study(controls=["plain"])
     write_table(planned, make_rows(planned, runs), tmp_path)
-    write_runs(runs, tmp_path)
+    write_runs(planned, runs, tmp_path)
 
     lines = (tmp_path / "table.md").read_text().splitlines()
     table = [[word.strip() for word in line.strip("|").split("|")] for line in lines]
@@ -126,6 +126,29 @@ def test_tables(study, runs, tmp_path):
     assert rows[4]["seed"] == "0"
     assert rows[4]["mined_per_image"] == "1.5"
     assert rows[5]["minutes"] == "7.0"
+
+
+def test_costs_and_what_is_found(study, runs, tmp_path):
+    """Relative to the run of the same seed; runs from before they were recorded have none."""
+    planned = study(costs="plain")
+    runs[2].values.update(seconds=2.0, memory=100.0)
+    runs[3].values.update(seconds=3.0, memory=100.0)
+    runs[4].values.update(seconds=3.0, memory=150.0, found=0.25)
+    runs[5].values.update(seconds=6.0)
+    rows = make_rows(planned, runs)
+    (row,) = [row for row in rows if row.method == "comining"]
+    assert row.metrics["seconds"] == Spread(1.75, pytest.approx(0.25 * 2**0.5))
+    assert row.metrics["memory"] == Spread(1.5, None)
+    write_table(planned, rows, tmp_path)
+    write_runs(planned, runs, tmp_path)
+    header = (tmp_path / "table.md").read_text().splitlines()[0].split("|")
+    assert [word.strip() for word in header[-4:-1]] == [
+        "found at precision 0.9, %", "time, x plain", "memory, x plain"
+    ]  # fmt: skip
+    with (tmp_path / "runs.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert (rows[4]["found"], rows[4]["seconds"], rows[5]["memory"]) == ("0.25", "3.0", "")
+    assert make_rows(study(), runs)[0].metrics.keys() == {*METRICS, "found"}
 
 
 def test_curves_are_means_over_the_branches():
