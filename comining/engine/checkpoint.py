@@ -14,6 +14,7 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 
 from comining.errors import InputError
+from comining.modeling.teacher import PREFIX, Taught, leave_out_teacher
 from comining.output_file import write_atomically
 
 from .safe_torch import load_torch
@@ -41,7 +42,8 @@ class Checkpointer(DetectionCheckpointer, _SafeCheckpointer):
         Args:
             keep: how many periodic checkpoints to keep, the newest; 0 for all.
             whole: whether what is loaded must have all of the model's parameters, as is needed to
-                use it; a training may begin with some of them.
+                use it; a training may begin with some of them. If the teacher is to be used, it
+                must be there.
             args, kwargs: of ``DetectionCheckpointer``.
 
         Raises:
@@ -71,6 +73,9 @@ class Checkpointer(DetectionCheckpointer, _SafeCheckpointer):
         parameters = [name for name, _ in self.model.named_parameters()]
         strip_prefixes(checkpoint["model"], set(self.model.state_dict()))
         example = next(iter(checkpoint["model"]))
+        teacher = self.model.teacher if isinstance(self.model, Taught) else None
+        if teacher is None:
+            leave_out_teacher(checkpoint["model"])
         try:
             incompatible = super()._load_model(checkpoint)
         except (RuntimeError, ValueError) as error:
@@ -90,7 +95,16 @@ class Checkpointer(DetectionCheckpointer, _SafeCheckpointer):
                 f"names are such as {example}, the model's such as {unset[-1]}, or the shapes "
                 "differ. Rename them, name other MODEL.WEIGHTS, or '' to begin with random ones"
             )
-        return incompatible
+        if teacher is None:
+            return incompatible
+        if self.whole and self.model.evaluate_teacher and not teacher.has_begun:
+            raise InputError(
+                f"{self._path} holds no teacher: set MODEL.COMINING.TEACHER.EVALUATE to False, or "
+                "name weights that were trained with one"
+            )
+        # A teacher that is not there begins as a copy of the detector.
+        missing = [x for x in incompatible.missing_keys if not x.startswith(PREFIX)]
+        return incompatible._replace(missing_keys=missing)
 
     def save(self, name: str, **kwargs: Any) -> None:
         """Write ``<name>.pth`` into the folder and make it the last checkpoint.

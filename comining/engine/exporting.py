@@ -24,6 +24,7 @@ from comining.data.scenes import scene_rng
 from comining.errors import InputError
 from comining.modeling.build import build_detector
 from comining.modeling.export import ExportableDetector
+from comining.modeling.teacher import evaluated_weights
 from comining.output_file import check_output, write_atomically
 
 from .checkpoint import Checkpointer
@@ -86,7 +87,7 @@ def export(
     exportable = ExportableDetector(detector, cfg.INPUT.FORMAT)
     metadata = describe(cfg, detector)
     Checkpointer(detector, whole=True).load(weights)
-    with torch.no_grad():
+    with torch.no_grad(), evaluated_weights(detector):
         content = chosen.write(exportable, picture, metadata)
         _compare(detector, chosen.run(content), picture, exportable.is_bgr)
     write_atomically(output, lambda file: file.write(content))

@@ -58,6 +58,7 @@ OF_DETECTRON2 = ("train.cudnn_benchmark", "train.float32_precision")
 #: with a prefix of the second table, the rest is the same, in small letters.
 KEYS = {
     "MODEL.COMINING.METHOD": "model.method",
+    "MODEL.COMINING.TEACHER.EVALUATE": "model.evaluate_teacher",
     "INPUT.FORMAT": "model.view.input_format",
     "MODEL.RETINANET.BBOX_REG_LOSS_TYPE": "model.box_reg_loss_type",
     "SOLVER.BASE_LR": "optimizer.lr",
@@ -70,6 +71,8 @@ PREFIXES = {
     "MODEL.COMINING.VIEW.": "model.view.",
     # A YAML config has a node for each method, a Lazy one names one method.
     "MODEL.COMINING.ADAPTIVE.": "model.method.",
+    "MODEL.COMINING.MEANTEACHER.": "model.method.",
+    "MODEL.COMINING.TEACHER.": "model.teacher_",
     "MODEL.COMINING.": "model.method.",
     "MODEL.": "model.",
     "DATALOADER.": "dataloader.train.",

@@ -4,7 +4,7 @@ from .adaptive import AdaptiveThresholds
 from .background import Background, Level
 from .comining import CoMining
 from .export import ExportableDetector
-from .fcos import CoMiningFCOS
+from .fcos import AveragedFCOS, CoMiningFCOS
 from .methods import (
     BRL,
     METHOD_REGISTRY,
@@ -18,7 +18,7 @@ from .methods import (
     TwoViewsOnly,
 )
 from .predictions import Predictions
-from .retinanet import CoMiningRetinaNet
+from .retinanet import AveragedRetinaNet, CoMiningRetinaNet
 from .teacher import Teacher
 from .view import SecondView
 
@@ -27,6 +27,8 @@ __all__ = [
     "METHOD_REGISTRY",
     "Adaptive",
     "AdaptiveThresholds",
+    "AveragedFCOS",
+    "AveragedRetinaNet",
     "Background",
     "CoMining",
     "CoMiningFCOS",

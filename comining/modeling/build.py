@@ -25,7 +25,7 @@ def build_detector(cfg: CfgNode) -> nn.Module:
     if name not in META_ARCH_REGISTRY:
         raise InputError(
             f"MODEL.META_ARCHITECTURE is {name!r}, which is not registered; CoMiningRetinaNet, "
-            "CoMiningFCOS, RetinaNet and FCOS are"
+            "CoMiningFCOS, RetinaNet, FCOS, AveragedRetinaNet and AveragedFCOS are"
         )
     try:
         if name == "RetinaNet":

@@ -80,11 +80,6 @@ class CoMining(Taught, Dense):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        if "COMINING" not in cfg.MODEL:
-            raise InputError(
-                "the config lacks MODEL.COMINING: call comining.add_comining_config(cfg) before "
-                "merging files into it"
-            )
         detector = super().from_config(cfg)
         return {
             **detector,

@@ -35,6 +35,7 @@ from .matching import label_locations
 from .mining import confident_candidates, suppress, top_candidates
 from .precision import in_single_precision
 from .targets import Targets
+from .teacher import Taught
 
 
 @BACKBONE_REGISTRY.register()
@@ -243,3 +244,13 @@ class CoMiningFCOS(CoMining, FCOS):
             "loss_fcos_loc": mean_per_branch(regression, weights, branches, num_branches),
             "loss_fcos_ctr": mean_per_branch(center, weights, branches, num_branches),
         }
+
+
+@META_ARCH_REGISTRY.register()
+class AveragedFCOS(Taught, FCOS):
+    """Plain FCOS, which a teacher follows that does not teach it: a control for methods."""
+
+    @configurable
+    def __init__(self, **kwargs: Any) -> None:
+        """Takes the arguments of `Taught` and of detectron2's ``FCOS``, by keyword."""
+        super().__init__(**{"has_teacher": True, **kwargs})

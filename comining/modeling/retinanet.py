@@ -25,6 +25,7 @@ from .losses import BOX_LOSSES, box_loss, dense_focal_loss, mean_per_branch
 from .matching import label_anchors
 from .mining import confident_candidates, suppress, top_candidates
 from .targets import Targets
+from .teacher import Taught
 
 
 class RetinaNetOutputs(NamedTuple):
@@ -158,3 +159,13 @@ class CoMiningRetinaNet(CoMining, RetinaNet):
 
         get_event_storage().put_scalar("num_pos_anchors", len(images) / num_images)
         return {"loss_cls": loss_cls / num_objects, "loss_box_reg": loss_box_reg}
+
+
+@META_ARCH_REGISTRY.register()
+class AveragedRetinaNet(Taught, RetinaNet):
+    """Plain RetinaNet, which a teacher follows that does not teach it: a control for methods."""
+
+    @configurable
+    def __init__(self, **kwargs: Any) -> None:
+        """Takes the arguments of `Taught` and of detectron2's ``RetinaNet``, by keyword."""
+        super().__init__(**{"has_teacher": True, **kwargs})

@@ -61,8 +61,8 @@ class Teacher(nn.Module):
         for name, module in deepcopy(nn.ModuleDict(of_student)).items():
             self.add_module(name, module)
         _make_buffers_of_parameters(self)
-        self.register_state_dict_post_hook(_rename_saved)
-        self.register_load_state_dict_pre_hook(_rename_loaded)
+        nn.Module.register_state_dict_post_hook(self, _rename_saved)
+        nn.Module.register_load_state_dict_pre_hook(self, _rename_loaded)
         self.eval()
 
     def train(self, mode: bool = True) -> Teacher:
@@ -103,6 +103,12 @@ class Teacher(nn.Module):
 
     def _is_averaged(self, buffer: Tensor) -> bool:
         return self.average_buffers and buffer.is_floating_point()
+
+
+def leave_out_teacher(weights: dict[str, Tensor]) -> None:
+    """Take a teacher out of weights by name, in place: another model has no use for it."""
+    for name in [x for x in weights if x.startswith(PREFIX) and x.endswith(SUFFIX)]:
+        del weights[name]
 
 
 def _rename_saved(teacher: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
@@ -180,6 +186,11 @@ class Taught(DenseDetector):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        if "COMINING" not in cfg.MODEL:
+            raise InputError(
+                "the config lacks MODEL.COMINING: call comining.add_comining_config(cfg) before "
+                "merging files into it"
+            )
         settings = cfg.MODEL.COMINING.TEACHER
         return {
             **super().from_config(cfg),
