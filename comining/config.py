@@ -85,6 +85,18 @@ def add_comining_config(cfg: CfgNode) -> None:
     cfg.MODEL.FCOS.TOPK_CANDIDATES_TEST = 1000
     cfg.MODEL.FCOS.NMS_THRESH_TEST = 0.6
 
+    # The trunk of the backbones build_torchvision_fpn_backbone and, with p6 and p7 made of res5,
+    # build_retinanet_torchvision_fpn_backbone: a classification model of torchvision, by its name
+    # there. With MODEL.WEIGHTS torchvision://mobilenet_v2/IMAGENET1K_V1 it begins with trained
+    # weights, which torchvision downloads; or name a file of them. They are of RGB images:
+    # INPUT.FORMAT RGB, PIXEL_MEAN [123.675, 116.28, 103.53], PIXEL_STD [58.395, 57.12, 57.375].
+    cfg.MODEL.TORCHVISION = CfgNode()
+    cfg.MODEL.TORCHVISION.NAME = "mobilenet_v2"
+    # What becomes of its batch normalisation: "FrozenBN", fixed, for trained weights; "BN"; "GN".
+    # MODEL.BACKBONE.FREEZE_AT counts as in detectron2's ResNet: 1 for all up to stride 2, 2 up to
+    # stride 4, ... 5 for the whole trunk.
+    cfg.MODEL.TORCHVISION.NORM = "FrozenBN"
+
     # Data sets to register, each [name, annotation file in COCO format, image folder], so that
     # DATASETS.TRAIN and DATASETS.TEST can name them.
     cfg.DATASETS.REGISTER = []
