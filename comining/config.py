@@ -13,6 +13,7 @@ def add_comining_config(cfg: CfgNode) -> None:
     _add_teacher(cfg)
     _add_second_view(cfg)
     _add_fcos(cfg)
+    _add_torchvision(cfg)
     _add_training(cfg)
     add_method_settings(cfg.MODEL.COMINING)
 
@@ -106,6 +107,22 @@ def _add_fcos(cfg: CfgNode) -> None:
     cfg.MODEL.FCOS.TOPK_CANDIDATES_TEST = 1000
     cfg.MODEL.FCOS.NMS_THRESH_TEST = 0.6
     # --8<-- [end:fcos]
+
+
+def _add_torchvision(cfg: CfgNode) -> None:
+    # --8<-- [start:torchvision]
+    # The trunk of the backbones build_torchvision_fpn_backbone and, with p6 and p7 made of res5,
+    # build_retinanet_torchvision_fpn_backbone: a classification model of torchvision, by its name
+    # there. With MODEL.WEIGHTS torchvision://mobilenet_v2/IMAGENET1K_V1 it begins with trained
+    # weights, which torchvision downloads; or name a file of them. They are of RGB images:
+    # INPUT.FORMAT RGB, PIXEL_MEAN [123.675, 116.28, 103.53], PIXEL_STD [58.395, 57.12, 57.375].
+    cfg.MODEL.TORCHVISION = CfgNode()
+    cfg.MODEL.TORCHVISION.NAME = "mobilenet_v2"
+    # What becomes of its batch normalisation: "FrozenBN", fixed, for trained weights; "BN"; "GN".
+    # MODEL.BACKBONE.FREEZE_AT counts as in detectron2's ResNet: 1 for all up to stride 2, 2 up to
+    # stride 4, ... 5 for the whole trunk.
+    cfg.MODEL.TORCHVISION.NORM = "FrozenBN"
+    # --8<-- [end:torchvision]
 
 
 def _add_training(cfg: CfgNode) -> None:

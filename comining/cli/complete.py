@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="The share of right ones wanted among the added boxes.",
 )
+@click.option(
+    "--weights",
+    help="File of trained weights of a MobileNetV2 to begin with, named as in torchvision, or none. "
+    "[default: ImageNet's, on a GPU COCO's, if they can be downloaded]",
+)
 @click.option("--listed-only", is_flag=True, help="Leave out images that ANNOTATIONS don't list.")
 @click.option("--dry-run", is_flag=True, help="Write the plan, OUTPUT/config.yaml, and no more.")
 @options.device
@@ -36,6 +41,7 @@ def command(
     output: Path,
     minutes: float | None,
     precision: float,
+    weights: str | None,
     listed_only: bool,
     dry_run: bool,
     device: str | None,
@@ -57,6 +63,7 @@ def command(
         minutes=minutes,
         precision=precision,
         device=device,
+        weights=weights,
         listed_only=listed_only,
         dry_run=dry_run,
         quiet=quiet,

@@ -12,6 +12,7 @@ import numpy as np
 
 from comining.annotations.completion import MINED
 from comining.engine import launch
+from comining.engine.setup import check_weights
 from comining.errors import InputError
 
 from .folder import Folder
@@ -71,6 +72,7 @@ def complete(
     minutes: float | None = None,
     precision: float = 0.9,
     device: str | None = None,
+    weights: str | Path | None = None,
     listed_only: bool = False,
     dry_run: bool = False,
     quiet: bool = True,
@@ -88,6 +90,8 @@ def complete(
         minutes: about how long it may take; None for 10 on a CPU, 60 on a GPU.
         precision: the wanted share of right ones among the boxes that are added, in (0, 1].
         device: as torch names it; None for all GPUs of the machine or, without one, the CPU.
+        weights: file of trained weights of a MobileNetV2, named as torchvision names them, that the
+            training begins with; "none" to begin from scratch; None for what can be downloaded.
         listed_only: whether images that the annotations don't list are left out.
         dry_run: whether to write the plan, ``output/config.yaml``, and no more.
         quiet: whether nothing is printed.
@@ -102,7 +106,10 @@ def complete(
     if minutes is None:
         minutes = 60.0 if machine.is_gpu else 10.0
     _check_range(precision, minutes)
+    if weights not in (None, "none"):
+        check_weights(str(weights))
     args = argparse.Namespace(
+        weights=weights and str(weights),
         images=Path(images),
         annotations=Path(annotations),
         output=Path(output),

@@ -9,6 +9,7 @@ import torch
 
 from comining.engine.setup import weights_file
 
+TRUNK_WEIGHTS = "torchvision://mobilenet_v2/IMAGENET1K_V1"
 COCO_WEIGHTS = "detectron2://COCO-Detection/retinanet_R_50_FPN_3x/190397829/model_final_5bd44e.pkl"
 
 logger = logging.getLogger(__name__)
@@ -21,11 +22,14 @@ class Machine(NamedTuple):
         device: as torch names it.
         num_processes: one for each GPU; one on a CPU.
         weights: of a detector that the training begins with; "" for none.
+        trunk: weights of MobileNetV2, as torchvision names them, that it begins with else; "" for
+            none.
     """
 
     device: str
     num_processes: int
     weights: str = ""
+    trunk: str = ""
 
     @property
     def kind(self) -> str:
@@ -38,7 +42,18 @@ class Machine(NamedTuple):
     @property
     def base(self) -> str:
         """The name of the config that a plan starts from."""
-        return "Base-CoMining-RetinaNet" if self.weights else "Base-Small"
+        if self.weights:
+            return "Base-CoMining-RetinaNet"
+        return "Base-SmallTrunk" if self.trunk else "Base-SmallData"
+
+    @property
+    def begins(self) -> str:
+        """With what a training begins, in words."""
+        if self.weights:
+            return "with a RetinaNet trained on COCO"
+        if self.trunk:
+            return f"with a MobileNetV2 trained on ImageNet ({self.trunk})"
+        return "from scratch: no trained weights are at hand"
 
 
 def this_machine(device: str | None = None) -> Machine:
@@ -49,16 +64,27 @@ def this_machine(device: str | None = None) -> Machine:
     return Machine(device, torch.cuda.device_count() if every_gpu else 1)
 
 
-def with_weights(machine: Machine) -> Machine:
-    """Add the weights that fit a machine, if they can be had: on a GPU, COCO's.
+def with_weights(machine: Machine, given: str | None = None) -> Machine:
+    """Add the weights that fit a machine, if they can be had.
 
-    They are downloaded, once.
+    They are downloaded, once: on a GPU those of a detector trained on COCO, else those of a trunk
+    trained on ImageNet.
+
+    Args:
+        machine: has none.
+        given: a file of the trunk's weights, which is taken in their place, or "none".
     """
-    if not machine.is_gpu:
-        return machine
+    if given is not None:
+        return machine._replace(trunk="" if given == "none" else given)
+    if machine.is_gpu and _can_be_had(COCO_WEIGHTS):
+        return machine._replace(weights=COCO_WEIGHTS)
+    return machine._replace(trunk=TRUNK_WEIGHTS) if _can_be_had(TRUNK_WEIGHTS) else machine
+
+
+def _can_be_had(weights: str) -> bool:
     try:
-        weights_file(COCO_WEIGHTS)
+        weights_file(weights)
     except (OSError, RuntimeError) as error:
-        logger.warning(f"{COCO_WEIGHTS} can't be downloaded ({error})")
-        return machine
-    return machine._replace(weights=COCO_WEIGHTS)
+        logger.warning(f"{weights} can't be downloaded ({error})")
+        return False
+    return True

@@ -132,12 +132,12 @@ def _machine_choices(machine: Machine) -> list[Choice]:
     if machine.is_gpu:
         why = "mixed precision: half of the memory"
         choices.append(Choice("SOLVER.AMP.ENABLED", True, why))
+    why = f"the training begins {machine.begins}"
+    choices.append(Choice("MODEL.WEIGHTS", machine.weights or machine.trunk, why))
     if not machine.weights:
-        why = "from scratch: there are no pretrained weights for this model here"
-        return [*choices, Choice("MODEL.WEIGHTS", "", why)]
+        return choices
     return [
         *choices,
-        Choice("MODEL.WEIGHTS", machine.weights, "RetinaNet trained on COCO"),
         Choice("MODEL.COMINING.THRESHOLD", "adaptive", "found while training"),
         Choice("MODEL.COMINING.VIEW.FLIP_PROB", 0.5, "the second view is mirrored at times"),
         Choice("SOLVER.LR_SCHEDULER_NAME", "WarmupCosineLR", "whatever the number of iterations"),

@@ -128,7 +128,8 @@ class Work:
             )
             write_atomically(folder.training_annotations, lambda x: x.writelines(encode(sparse)))
         if not folder.config.exists():
-            machine = with_weights(args.machine)
+            machine = with_weights(args.machine, args.weights)
+            self.progress.note(f"the training begins {machine.begins}")
             tiling = choose_tiling(dataset, machine)
             write_json(folder.tiling, tiling and tiling._asdict())
             tiles = tiles_of(dataset, tiling) if tiling else None

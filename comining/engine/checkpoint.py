@@ -18,7 +18,7 @@ from comining.modeling.teacher import PREFIX, Taught, leave_out_teacher
 from comining.output_file import write_atomically
 
 from .safe_torch import load_torch
-from .weight_formats import read_weights, strip_prefixes
+from .weight_formats import prefix_trunk, read_weights, strip_prefixes
 
 #: What the file ``last_checkpoint`` says while a training that may be restarted has saved none.
 DISOWNED = "none yet"
@@ -71,7 +71,9 @@ class Checkpointer(DetectionCheckpointer, _SafeCheckpointer):
 
     def _load_model(self, checkpoint: Any) -> Any:
         parameters = [name for name, _ in self.model.named_parameters()]
-        strip_prefixes(checkpoint["model"], set(self.model.state_dict()))
+        names = set(self.model.state_dict())
+        strip_prefixes(checkpoint["model"], names)
+        prefix_trunk(checkpoint["model"], names)
         example = next(iter(checkpoint["model"]))
         teacher = self.model.teacher if isinstance(self.model, Taught) else None
         if teacher is None:

@@ -18,6 +18,8 @@ from .safe_torch import SAVE_ANEW, load_torch
 #: Under what names a file may keep a model's weights; detectron2's goes before all others.
 WRAPPERS = ("model", "state_dict", "model_state_dict", "model_state", "blobs")
 MAX_DEPTH = 5
+#: Where `comining.modeling.TorchvisionTrunk` has torchvision's parameters in a detector.
+TRUNK = "backbone.bottom_up.body."
 #: What programs that wrap a model put before all of its names.
 PREFIXES = ("module.", "_orig_mod.", "model.")
 
@@ -127,6 +129,18 @@ def _as_tensor(value: Any) -> Tensor | None:
     if not isinstance(value, Tensor) or value.layout != torch.strided:
         return None
     return None if value.is_quantized or value.is_complex() or value.is_meta else value
+
+
+def prefix_trunk(weights: dict[str, Tensor], names: set[str]) -> None:
+    """Let weights of a classification model be those of a detector's trunk, in place.
+
+    Args:
+        weights: by torchvision's names.
+        names: of the model's own; where it has one of the weights' names, nothing is done.
+    """
+    if names.isdisjoint(weights) and not names.isdisjoint(TRUNK + name for name in weights):
+        for name in list(weights):
+            weights[TRUNK + name] = weights.pop(name)
 
 
 def strip_prefixes(weights: dict[str, Tensor], names: set[str]) -> None:

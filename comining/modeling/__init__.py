@@ -1,5 +1,7 @@
 """Detectors trained by Co-mining, and the mechanism they share."""
 
+from detectron2.utils.file_io import PathManager as _PathManager
+
 from .adaptive import AdaptiveThresholds
 from .background import Background, Level
 from .comining import CoMining
@@ -20,6 +22,8 @@ from .methods import (
 from .predictions import Predictions
 from .retinanet import AveragedRetinaNet, CoMiningRetinaNet
 from .teacher import Teacher
+from .torchvision_backbone import TorchvisionTrunk
+from .torchvision_weights import TorchvisionWeights as _TorchvisionWeights
 from .view import SecondView
 
 __all__ = [
@@ -44,5 +48,8 @@ __all__ = [
     "Step",
     "Supervision",
     "Teacher",
+    "TorchvisionTrunk",
     "TwoViewsOnly",
 ]
+
+_PathManager.register_handler(_TorchvisionWeights())

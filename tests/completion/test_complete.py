@@ -44,7 +44,7 @@ def shrink(output, **changes):
     """Let the plan in a folder be that of a small and short training."""
     config = output / "config.yaml"
     text = config.read_text()
-    small = {"OUT_CHANNELS": 8, "IMS_PER_BATCH": 2,
+    small = {"OUT_CHANNELS": 32, "IMS_PER_BATCH": 2,
              "NUM_WORKERS": 0, "MAX_ITER": 4, "CHECKPOINT_PERIOD": 1, "NUM_CONVS": 1}  # fmt: skip
     for name, value in {**small, **changes}.items():
         text, number = re.subn(rf"( {name}): .*", rf"\1: {value}", text)
@@ -193,6 +193,7 @@ def test_terminal_stays_quiet(planned, command_line):
         ("output is a file", "out"),
         ("precision", "--precision 1.5: must be above 0 and at most 1"),
         ("minutes", "--minutes 0: must be above 0"),
+        ("weights", "none.pth does not exist: name another with --weights"),
     ],
 )
 def test_mistakes_are_told_in_one_line(mistake, message, tmp_path, command_line):
@@ -220,6 +221,8 @@ def test_mistakes_are_told_in_one_line(mistake, message, tmp_path, command_line)
         more = ["--precision", "1.5"]
     elif mistake == "minutes":
         more = ["--minutes", "0"]
+    elif mistake == "weights":
+        more = ["--weights", "none.pth"]
     done = command_line("complete", images, annotations, "--output", output, "--device", "cpu",
                         *more)  # fmt: skip
     assert done.exit_code == 2, done.output

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from comining.completion import machine as machines
-from comining.completion.machine import COCO_WEIGHTS, Machine, this_machine, with_weights
+from comining.completion.machine import (
+    COCO_WEIGHTS,
+    TRUNK_WEIGHTS,
+    Machine,
+    this_machine,
+    with_weights,
+)
 from comining.completion.plan import choose_scale, make_plan
 
 CPU, GPUS = Machine("cpu", 1), Machine("cuda", 4, COCO_WEIGHTS)
@@ -80,21 +86,38 @@ def test_gpus_without_weights_learn_from_scratch_with_anchors_that_fit():
     assert "MODEL.ANCHOR_GENERATOR.SIZES" in chosen
     assert chosen["SOLVER.IMS_PER_BATCH"] == 16
     assert "SOLVER.BASE_LR" not in chosen
-    assert Machine("cuda", 2).base == "Base-Small"
+    assert Machine("cuda", 2).base == "Base-SmallData"
+
+
+def test_trunk_with_weights_gets_anchors_that_fit_and_its_own_base():
+    machine = Machine("cpu", 1, trunk="mobilenet.pth")
+    chosen = settings(dataset(640, 480, (96, 96)), machine)
+    assert chosen == {**settings(dataset(640, 480, (96, 96))), "MODEL.WEIGHTS": "mobilenet.pth"}
+    assert machine.base == "Base-SmallTrunk"
 
 
 def test_weights_are_taken_where_they_can_be_had(monkeypatch):
     asked = []
     monkeypatch.setattr(machines, "weights_file", asked.append)
     assert with_weights(Machine("cuda", 2)) == Machine("cuda", 2, COCO_WEIGHTS)
-    assert with_weights(CPU) == CPU
-    assert asked == [COCO_WEIGHTS]
+    assert with_weights(CPU) == Machine("cpu", 1, trunk=TRUNK_WEIGHTS)
+    assert asked == [COCO_WEIGHTS, TRUNK_WEIGHTS]
 
-    def unreachable(_):
-        raise OSError("no route to host")
+    def unreachable(address):
+        if address in away:
+            raise OSError("no route to host")
 
     monkeypatch.setattr(machines, "weights_file", unreachable)
+    away = [COCO_WEIGHTS]
+    assert with_weights(Machine("cuda", 2)) == Machine("cuda", 2, trunk=TRUNK_WEIGHTS)
+    away.append(TRUNK_WEIGHTS)
     assert with_weights(Machine("cuda", 2)) == Machine("cuda", 2)
+
+
+def test_weights_that_are_given_are_taken_unasked(monkeypatch):
+    monkeypatch.setattr(machines, "weights_file", None)
+    assert with_weights(CPU, "mobilenet.pth") == Machine("cpu", 1, trunk="mobilenet.pth")
+    assert with_weights(Machine("cuda", 2), "none") == Machine("cuda", 2)
 
 
 def test_all_gpus_or_the_one_that_is_asked_for(monkeypatch):
