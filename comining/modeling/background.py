@@ -78,3 +78,11 @@ class Partial(NamedTuple):
             Partial(images, anchors - int(end) + size, weights)
             for images, anchors, weights, end, size in zip(*fields, ends, sizes, strict=True)
         ]
+
+    def weigh(self, *values: Tensor) -> None:
+        """Multiply values (V, N, A, K, S) of the logits of a level by the weights, in place."""
+        _, num_images, num_shapes, _, _ = values[0].shape
+        branches, images = self.images // num_images, self.images % num_images
+        positions, shapes = self.anchors // num_shapes, self.anchors % num_shapes
+        for x in values:
+            x[branches, images, shapes, :, positions] *= self.weights

@@ -42,8 +42,7 @@ def focal_loss(
         weights: (V, N, A, S), what the losses of foreground weigh beside that; those of other
             positions do not matter. None for 1.
         background: what logits teach where their class is absent. None for a weight of 1.
-        partial: of which anchors classes may be neither present nor absent; an anchor's number is
-            position * A + shape. None if of none.
+        partial: where classes may be neither; an anchor's number is position * A + shape.
 
     Returns:
         (V,) sums over everything that is not ignored.
@@ -80,17 +79,15 @@ def dense_focal_loss(
     Returns:
         (V,) sums over everything that is not ignored.
     """
-    num_positions = [x.shape[2] * x.shape[3] for x in logits]
-    num_shapes = classes.shape[1] // sum(num_positions)
-    sizes = [num_shapes * positions for positions in num_positions]
+    num_shapes = classes.shape[1] // sum(x.shape[2] * x.shape[3] for x in logits)
+    sizes = [num_shapes * x.shape[2] * x.shape[3] for x in logits]
     total = logits[0].new_zeros(num_branches)
 
     def by_level(values: Tensor) -> list[Tensor]:
         """(B, R) as (V, N, A, S) of each level."""
-        of_levels = values.split(sizes, dim=1)
         return [
-            x.unflatten(1, (positions, -1)).transpose(1, 2).unflatten(0, (num_branches, -1))
-            for x, positions in zip(of_levels, num_positions, strict=True)
+            x.unflatten(1, (-1, num_shapes)).transpose(1, 2).unflatten(0, (num_branches, -1))
+            for x in values.split(sizes, dim=1)
         ]
 
     def by_branch(values: Tensor) -> Tensor:
@@ -112,10 +109,9 @@ def dense_focal_loss(
     nothing = [None] * len(logits)
     all_weights = nothing if weights is None else by_level(weights)
     partials = nothing if partial is None else partial.by_level(sizes)
+    every = zip(logits, by_level(classes), all_weights, partials, sizes, strict=True)
     first = 0
-    for level, of_level, its_weights, its_partial, size in zip(
-        logits, by_level(classes), all_weights, partials, sizes, strict=True
-    ):
+    for level, of_level, its_weights, its_partial, size in every:
         total = total + focal_loss(
             by_branch(level),
             of_level,
@@ -167,10 +163,7 @@ class _FocalLoss(Function):
             loss *= background
             gradient *= background
         if partial is not None:
-            branch, image = partial.images // logits.shape[1], partial.images % logits.shape[1]
-            position, shape = partial.anchors // logits.shape[2], partial.anchors % logits.shape[2]
-            loss[branch, image, shape, :, position] *= partial.weights
-            gradient[branch, image, shape, :, position] *= partial.weights
+            partial.weigh(loss, gradient)
         absent_loss, absent_gradient = loss.gather(3, index), gradient.gather(3, index)
         total = (loss.sum(3, keepdim=True) * valid).flatten(1).sum(1)
         gradient *= valid

@@ -88,8 +88,10 @@ def label_anchors(
         touched = (ignored_iou > 0) & (ignored_iou >= not_background)
         doubtful = touched & (of_image == num_classes)
         of_image = of_image.masked_fill(doubtful, IGNORED)
-        fields = (x[best] for x in (gt.boxes, gt.class_weights, gt.box_weights))
-        of_images.append(Matched(of_image, *fields, best_iou, doubtful))
+        boxes, class_weights, box_weights = (
+            x[best] for x in (gt.boxes, gt.class_weights, gt.box_weights)
+        )
+        of_images.append(Matched(of_image, boxes, class_weights, box_weights, best_iou, doubtful))
     return _stack(of_images)
 
 
