@@ -12,12 +12,12 @@ from .datasets import (
     register_from_config,
 )
 from .datasets import register_sparse_coco as _register_sparse_coco
+from .known_mapper import KnownMapper
 from .loader import TrainLoader, build_train_loader, load_datasets
-from .withheld_mapper import WithheldMapper
 
 __all__ = [
+    "KnownMapper",
     "TrainLoader",
-    "WithheldMapper",
     "build_train_loader",
     "check_datasets",
     "check_num_classes",

@@ -22,7 +22,7 @@ from detectron2.utils.events import CommonMetricPrinter, EventWriter
 from torch import distributed, nn
 
 from comining.data import (
-    WithheldMapper,
+    KnownMapper,
     build_train_loader,
     check_num_classes,
     check_same_categories,
@@ -207,7 +207,7 @@ class Trainer(DefaultTrainer):
         mapper = DatasetMapper.from_config(cfg, is_train=True)
         if cfg.INPUT.VERTICAL_FLIP:
             mapper["augmentations"].append(RandomFlip(horizontal=False, vertical=True))
-        return build_train_loader(cfg, WithheldMapper(DatasetMapper(**mapper)))
+        return build_train_loader(cfg, KnownMapper(DatasetMapper(**mapper)))
 
     @classmethod
     def check_categories(cls, cfg: CfgNode, datasets: Iterable[str]) -> None:

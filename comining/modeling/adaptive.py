@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from comining.errors import InputError
 
+from .known import Known
 from .labels import HIT_IOU, Labels, overlap_any
 
 #: Detections with a lower class score are neither mined nor ignored.
@@ -33,6 +34,7 @@ SLACK = 1.2
 #: wrong than right.
 LIKELY = 0.5
 MARGIN = 10
+EPSILON = 1e-6
 
 #: What is counted.
 RIGHT, ON_OBJECT, CLOSE, FAR = range(4)
@@ -55,6 +57,14 @@ class AdaptiveThresholds(nn.Module):
 
     Nothing needs to be known of how many objects are missing, and no annotation is held out. The
     estimate is too high by as much as the detector has memorised annotated objects.
+
+    If a class is known to be complete in some images, each far detection of it there is certainly a
+    mistake. So many as these are per image, by score, are taken for mistakes in an image where the
+    class isn't complete, too: what is left of the far detections may be objects. Of this and the
+    estimate above the lower one holds. That an image stands for an image, however many detections
+    it has, keeps images that were verified not to show a class from passing all of its detections
+    off as mistakes; but the known images should be typical. Few of them say little: `DOUBT` more
+    count as images without mistakes.
     """
 
     def __init__(
@@ -87,6 +97,11 @@ class AdaptiveThresholds(nn.Module):
         # Saved with the model, so that a resumed training goes on alike.
         self.counts: Tensor
         self.register_buffer("counts", torch.zeros(4, num_classes, NUM_BINS))
+        # Of complete classes, far detections; and how many images are complete, or aren't.
+        self.mistakes: Tensor
+        self.register_buffer("mistakes", torch.zeros(num_classes, NUM_BINS))
+        self.images: Tensor
+        self.register_buffer("images", torch.zeros(2, num_classes))
         # The ratio of far to close detections that was least so far, as high as it may be, of each
         # class and, at last, of all.
         self.least_far: Tensor
@@ -94,7 +109,8 @@ class AdaptiveThresholds(nn.Module):
 
     def reset(self) -> None:
         """Forget what an earlier training has shown: another one may miss other objects."""
-        self.counts.zero_()
+        for counts in (self.counts, self.mistakes, self.images):
+            counts.zero_()
         self.least_far.fill_(torch.inf)
 
     def are_far(self, detections: Labels, annotated: Labels) -> Tensor:
@@ -102,34 +118,52 @@ class AdaptiveThresholds(nn.Module):
         return ~overlap_any(detections, annotated, CLOSE_IOU, class_wise=False)
 
     @torch.no_grad()
-    def observe(self, detections: Labels, annotated: Labels) -> Tensor:
+    def observe(
+        self, detections: Labels, annotated: Labels, num_images: int = 1, known: Known | None = None
+    ) -> Tensor:
         """Count a batch's detections, of all processes.
 
         Args:
             detections: of a batch, one per place.
             annotated: the annotated boxes of the same images in the same frames.
+            num_images: of the batch.
+            known: what else is known of the images. What is far in a region to ignore is not
+                counted.
 
         Returns:
             (M,) bool: which detections are far from any annotated box.
         """
-        far = self.are_far(detections, annotated)
+        far = counted = self.are_far(detections, annotated)
+        is_mistake = torch.zeros_like(far)
+        images = torch.zeros_like(self.images)
+        images[1] = num_images
+        if known is not None:
+            is_complete = known.is_complete(detections)
+            counted = far & ~known.is_ignored(detections)
+            counted, is_mistake = counted & ~is_complete, counted & is_complete
+            images[0] = known.complete.sum(0)
+            images[1] -= images[0]
         of_kind = torch.stack(
             (
                 overlap_any(detections, annotated, HIT_IOU),
                 overlap_any(detections, annotated, HIT_IOU, class_wise=False),
                 ~far,
-                far,
+                counted,
+                is_mistake,
             )
         )
         bins = (detections.scores * NUM_BINS).long().clamp(0, NUM_BINS - 1)
-        seen = torch.zeros_like(self.counts)
+        seen = self.counts.new_zeros(len(of_kind), *self.mistakes.shape)
         seen.flatten(1).index_add_(
             1, detections.classes * NUM_BINS + bins, of_kind.to(self.counts.dtype)
         )
         if comm.get_world_size() > 1:
             distributed.all_reduce(seen)
-        self.counts.mul_(DECAY).add_(seen)
-        *_, num_close, num_far = self._above()
+            distributed.all_reduce(images)
+        self.counts.mul_(DECAY).add_(seen[:-1])
+        self.mistakes.mul_(DECAY).add_(seen[-1])
+        self.images.mul_(DECAY).add_(images)
+        *_, num_close, num_far, _ = self._above()
         ratio = torch.where(num_close < ENOUGH, torch.inf, _highest_ratio(num_far, num_close))
         torch.minimum(self.least_far, ratio.amin(1), out=self.least_far)
         return far
@@ -142,35 +176,44 @@ class AdaptiveThresholds(nn.Module):
             wanted share is reached nowhere.
         """
         above = self._above()
-        right, on_object, close, far = above
+        right, on_object, close, far, mistaken = above
         is_right_of_all = right[-1] / (close[-1] + DOUBT)
-        is_right = self._share(right, close, far, believed=is_right_of_all)
+        is_right = self._share(right, close, far, mistaken, believed=is_right_of_all)
         # No number of detections proves that all are right: rounding alone would reach 1.
         mine = _first_score((is_right >= self.precision) & (self.precision < 1))
-        right, _, close, far = above - F.pad(above, (0, MARGIN))[..., MARGIN:]
-        is_right_here = self._share(right, close, far, believed=is_right)
+        right, _, close, far, mistaken = above - F.pad(above, (0, MARGIN))[..., MARGIN:]
+        is_right_here = self._share(right, close, far, mistaken, believed=is_right)
         # Empty ranges of scores say nothing, and where all that scores more is no better there is
         # nothing that the range could hide behind: the few highest scores are left to chance.
         hides = (is_right_here < LIKELY) & (close >= DOUBT) & (is_right >= LIKELY)
         first_likely = _last_score(hides) + 1 / NUM_BINS
         mine = torch.maximum(mine, first_likely)
 
-        _, on_object, close, far = above[:, -1:]
-        is_object = self._share(on_object, close, far, believed=torch.zeros_like(close))
+        _, on_object, close, far, _ = above[:, -1:]
+        nothing = torch.zeros_like(close)  # a mistake may be on an object of another class
+        is_object = self._share(on_object, close, far, nothing, believed=nothing)
         return mine[:-1], _first_score(is_object[0] >= self.object_precision)
 
-    def _share(self, hits: Tensor, close: Tensor, far: Tensor, believed: Tensor) -> Tensor:
+    def _share(
+        self, hits: Tensor, close: Tensor, far: Tensor, mistaken: Tensor, believed: Tensor
+    ) -> Tensor:
         """The estimated share of hits among the far detections of each class and of all."""
         expected = torch.where(self.least_far.isfinite(), self.least_far, self.least_far[-1])
         expected = expected[-len(close) :, None]
         ratio = (far + DOUBT * expected) / (close + DOUBT)
         # As long as nothing is expected, nothing is too much.
         foreground = (SLACK * expected / ratio).nan_to_num(1.0).clamp(max=1)
+        not_mistaken = (1 - mistaken / far.clamp(min=EPSILON)).clamp(min=0)
+        foreground = torch.minimum(foreground, not_mistaken)
         return (hits + DOUBT * believed) / (close + DOUBT) * foreground
 
     def _above(self) -> Tensor:
-        """What was counted from each score on: (4, K + 1, NUM_BINS), at last of all classes."""
-        above = self.counts.flip(2).cumsum(2).flip(2)
+        """What was counted, and how many far detections are expected to be mistakes, from each
+        score on: (5, K + 1, NUM_BINS), at last of all classes."""
+        num_complete, num_others = self.images[..., None]
+        mistaken = self.mistakes * num_others / (num_complete + DOUBT)
+        every = torch.cat((self.counts, mistaken[None]))
+        above = every.flip(2).cumsum(2).flip(2)
         return torch.cat((above, above.sum(1, keepdim=True)), dim=1)
 
 

@@ -1,10 +1,11 @@
-"""What is learnt where no object is, for methods that doubt it."""
+"""What is learnt where no object is, for methods that doubt it and where it isn't known."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -48,3 +49,40 @@ class Background(NamedTuple):
 
 #: Called for each level of a detector.
 BackgroundWeights = Callable[[Level], Background]
+
+
+class Partial(NamedTuple):
+    """Anchors of which it is known of some classes alone whether they are absent; P of B images'.
+
+    Attributes:
+        images, anchors: (P,) int64 in [0, B) and [0, R); the latter ascend.
+        weights: (P, K), what a logit weighs beside all else where its class is absent: 0 where that
+            isn't known. Of foreground, 1 for its class.
+    """
+
+    images: Tensor
+    anchors: Tensor
+    weights: Tensor
+
+    def by_level(self, sizes: Sequence[int]) -> list[Partial]:
+        """Those of each level, counted from its first anchor; waits for the device once.
+
+        Args:
+            sizes: how many anchors levels have.
+        """
+        ends = torch.tensor(sizes).cumsum(0)
+        up_to = torch.searchsorted(self.anchors, ends.to(self.anchors.device))
+        counts = up_to.diff(prepend=up_to.new_zeros(1)).tolist()
+        fields = (x.split(counts) for x in self)
+        return [
+            Partial(images, anchors - int(end) + size, weights)
+            for images, anchors, weights, end, size in zip(*fields, ends, sizes, strict=True)
+        ]
+
+    def weigh(self, *values: Tensor) -> None:
+        """Multiply values (V, N, A, K, S) of the logits of a level by the weights, in place."""
+        _, num_images, num_shapes, _, _ = values[0].shape
+        branches, images = self.images // num_images, self.images % num_images
+        positions, shapes = self.anchors // num_shapes, self.anchors % num_shapes
+        for x in values:
+            x[branches, images, shapes, :, positions] *= self.weights

@@ -15,6 +15,7 @@ from comining.errors import InputError
 
 from .agreement import seen_in_both
 from .dense import Dense
+from .known import Known
 from .labels import Labels, annotated_labels
 from .methods import Method, Step, build_method
 from .mining_log import MiningLog
@@ -203,7 +204,8 @@ class CoMining(Taught, Dense):
         both = [{"image": item["image"]} for item in batched_inputs + views]
         images = super().preprocess_image(both)
         withheld = [item.get("withheld") for item in batched_inputs]
-        return TwoViews(images.tensor, images.image_sizes, flipped, withheld)
+        known = Known.of_batch(batched_inputs, self.num_classes, self.device)
+        return TwoViews(images.tensor, images.image_sizes, flipped, withheld, known)
 
     def _next_batch(self) -> tuple[int, int]:
         """The iteration, and how many batches it has had before.
@@ -249,12 +251,16 @@ class CoMining(Taught, Dense):
                 is_learning=is_step,
                 predictions=found,
                 teacher=self._ask_teacher(images),
+                known=images.known,
             )
             supervision = self.method.supervise(step)
+            if step.known is not None:
+                supervision = supervision.within(step.known)
             targets = supervision.targets(annotated).split(len(images))
             if is_step:
                 self.mining_log(step, supervision, self._to_rgb)
-        losses = self.branch_losses(outputs, targets, supervision.background)
+        known = {} if images.known is None else {"known": images.known}
+        losses = self.branch_losses(outputs, targets, supervision.background, **known)
         return {
             name + suffix: values[branch]
             for branch, suffix in enumerate(BRANCHES)

@@ -11,6 +11,7 @@ from detectron2.modeling.meta_arch.dense_detector import DenseDetector
 from torch import Tensor
 
 from .background import BackgroundWeights
+from .known import Known
 from .labels import HIT_IOU, Labels
 from .mining import suppress
 from .targets import Targets
@@ -53,6 +54,7 @@ class Dense(DenseDetector):
         outputs: Any,
         targets: Sequence[Targets],
         background: BackgroundWeights | None = None,
+        known: Known | None = None,
     ) -> dict[str, Tensor]:
         """The detector's losses against ``targets``, of both branches.
 
@@ -60,6 +62,7 @@ class Dense(DenseDetector):
             outputs: from `dense_outputs`.
             targets: of each of the 2N images.
             background: what absent classes teach, for `dense_focal_loss`.
+            known: what is known of the 2N images, for `limit_to_known`; not given if nothing is.
 
         Returns:
             By the detector's own loss names, a tensor (2,): the loss of the original branch and

@@ -29,10 +29,12 @@ from .background import BackgroundWeights
 from .comining import BRANCHES, CoMining
 from .dense import decode
 from .head import head_norm
+from .known import Known, limit_to_known
 from .labels import Labels
 from .losses import box_loss, centerness, dense_focal_loss, mean_per_branch
 from .matching import label_locations
 from .mining import confident_candidates, suppress, top_candidates
+from .plain import IgnoresRegions
 from .precision import in_single_precision
 from .targets import Targets
 from .teacher import Taught
@@ -52,7 +54,7 @@ def build_fcos_resnet_fpn_p5_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> F
     )
 
 
-class FCOS(fcos.FCOS):
+class FCOS(IgnoresRegions, fcos.FCOS):
     """detectron2's FCOS, built from ``MODEL.FCOS``.
 
     detectron2's centerness lies on the regression tower, its targets are normalised by the stride
@@ -203,6 +205,7 @@ class CoMiningFCOS(CoMining, FCOS):
         outputs: FCOSOutputs,
         targets: Sequence[Targets],
         background: BackgroundWeights | None = None,
+        known: Known | None = None,
     ) -> dict[str, Tensor]:
         num_branches = len(BRANCHES)
         num_images = len(targets)
@@ -212,6 +215,7 @@ class CoMiningFCOS(CoMining, FCOS):
             center_sampling_radius=self.center_sampling_radius,
             num_classes=self.num_classes,
         )
+        matched, partial = limit_to_known(matched, torch.cat(outputs.cells), known)
         foreground = (matched.classes >= 0) & (matched.classes < self.num_classes)
         num_objects = foreground.view(num_branches, -1).sum(1).clamp(min=1)
         loss_cls = dense_focal_loss(
@@ -223,6 +227,7 @@ class CoMiningFCOS(CoMining, FCOS):
             weights=matched.class_weights,
             background=background,
             overlaps=matched.overlaps,
+            partial=partial,
         )
 
         images, locations = foreground.nonzero(as_tuple=True)

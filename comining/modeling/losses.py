@@ -15,7 +15,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from .background import Background, BackgroundWeights, Level
+from .background import Background, BackgroundWeights, Level, Partial
 
 EPSILON = 1e-7  # as fvcore and torchvision have it
 
@@ -28,6 +28,7 @@ def focal_loss(
     gamma: float,
     weights: Tensor | None = None,
     background: Background | None = None,
+    partial: Partial | None = None,
 ) -> Tensor:
     """Sigmoid focal loss (RetinaNet, eq. 5) on a dense head's raw output, without one-hot target.
 
@@ -41,12 +42,13 @@ def focal_loss(
         weights: (V, N, A, S), what the losses of foreground weigh beside that; those of other
             positions do not matter. None for 1.
         background: what logits teach where their class is absent. None for a weight of 1.
+        partial: where classes may be neither; an anchor's number is position * A + shape.
 
     Returns:
         (V,) sums over everything that is not ignored.
     """
     of_absent = (None, None) if background is None else background
-    return _FocalLoss.apply(logits, classes, alpha, gamma, weights, *of_absent)
+    return _FocalLoss.apply(logits, classes, alpha, gamma, weights, *of_absent, partial)
 
 
 def dense_focal_loss(
@@ -59,6 +61,7 @@ def dense_focal_loss(
     weights: Tensor | None = None,
     background: BackgroundWeights | None = None,
     overlaps: Tensor | None = None,
+    partial: Partial | None = None,
 ) -> Tensor:
     """`focal_loss` of all levels, of B images that are ``num_branches`` branches' in turn.
 
@@ -71,20 +74,20 @@ def dense_focal_loss(
         weights: (B, R), what the losses of foreground anchors weigh beside that. None for 1.
         background: tells what absent classes teach. None for a weight of 1, without memory for it.
         overlaps: (B, R), for `background`, as of `Level`.
+        partial: of which anchors classes may be neither present nor absent. None if of none.
 
     Returns:
         (V,) sums over everything that is not ignored.
     """
-    num_positions = [x.shape[2] * x.shape[3] for x in logits]
-    num_shapes = classes.shape[1] // sum(num_positions)
+    num_shapes = classes.shape[1] // sum(x.shape[2] * x.shape[3] for x in logits)
+    sizes = [num_shapes * x.shape[2] * x.shape[3] for x in logits]
     total = logits[0].new_zeros(num_branches)
 
     def by_level(values: Tensor) -> list[Tensor]:
         """(B, R) as (V, N, A, S) of each level."""
-        of_levels = values.split([num_shapes * positions for positions in num_positions], dim=1)
         return [
-            x.unflatten(1, (positions, -1)).transpose(1, 2).unflatten(0, (num_branches, -1))
-            for x, positions in zip(of_levels, num_positions, strict=True)
+            x.unflatten(1, (-1, num_shapes)).transpose(1, 2).unflatten(0, (num_branches, -1))
+            for x in values.split(sizes, dim=1)
         ]
 
     def by_branch(values: Tensor) -> Tensor:
@@ -103,9 +106,12 @@ def dense_focal_loss(
 
         return Background(of_logits(weights), None if is_present is None else of_logits(is_present))
 
-    all_weights = [None] * len(logits) if weights is None else by_level(weights)
+    nothing = [None] * len(logits)
+    all_weights = nothing if weights is None else by_level(weights)
+    partials = nothing if partial is None else partial.by_level(sizes)
+    every = zip(logits, by_level(classes), all_weights, partials, sizes, strict=True)
     first = 0
-    for level, of_level, its_weights in zip(logits, by_level(classes), all_weights, strict=True):
+    for level, of_level, its_weights, its_partial, size in every:
         total = total + focal_loss(
             by_branch(level),
             of_level,
@@ -113,8 +119,9 @@ def dense_focal_loss(
             gamma=gamma,
             weights=its_weights,
             background=told(level, first),
+            partial=its_partial,
         )
-        first += num_shapes * level.shape[2] * level.shape[3]
+        first += size
     return total
 
 
@@ -135,6 +142,7 @@ class _FocalLoss(Function):
         weights: Tensor | None,
         background: Tensor | None,
         is_present: Tensor | None,
+        partial: Partial | None,
     ) -> Tensor:
         num_classes = logits.shape[3]
         valid = (classes >= 0).unsqueeze(3)
@@ -154,6 +162,8 @@ class _FocalLoss(Function):
         if background is not None:
             loss *= background
             gradient *= background
+        if partial is not None:
+            partial.weigh(loss, gradient)
         absent_loss, absent_gradient = loss.gather(3, index), gradient.gather(3, index)
         total = (loss.sum(3, keepdim=True) * valid).flatten(1).sum(1)
         gradient *= valid
@@ -168,7 +178,7 @@ class _FocalLoss(Function):
     @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return gradient * grad_output.view(-1, 1, 1, 1, 1), *[None] * 6
+        return gradient * grad_output.view(-1, 1, 1, 1, 1), *[None] * 7
 
 
 def _absent(logits: Tensor, weight: float, gamma: float) -> tuple[Tensor, Tensor]:

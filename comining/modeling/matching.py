@@ -28,6 +28,7 @@ class Matched(NamedTuple):
         class_weights, box_weights: (B, R), those of the matched targets.
         overlaps: (B, R), the highest IoU of an anchor with a target that is not ignored; of a
             location, 1 if it lies in the box of one, else 0.
+        doubtful: (B, R) bool, whether it would be background but for ignored targets.
     """
 
     classes: Tensor
@@ -35,6 +36,7 @@ class Matched(NamedTuple):
     class_weights: Tensor
     box_weights: Tensor
     overlaps: Tensor
+    doubtful: Tensor
 
 
 def label_anchors(
@@ -59,8 +61,8 @@ def label_anchors(
     for gt in targets:
         if len(gt.boxes) == 0:
             classes = anchors.new_full((len(anchors),), num_classes, dtype=torch.int64)
-            weights = anchors.new_zeros(len(anchors))
-            of_images.append(Matched(classes, torch.zeros_like(anchors), weights, weights, weights))
+            boxes, nothing = torch.zeros_like(anchors), anchors.new_zeros(len(anchors))
+            of_images.append(Matched(classes, boxes, nothing, nothing, nothing, nothing > 0))
             continue
         every_iou = pairwise_iou(gt.boxes, anchors)  # (G, R)
         is_ignored = gt.ignored[:, None]
@@ -84,12 +86,12 @@ def label_anchors(
             of_image = torch.where(is_best, matched, of_image)
         ignored_iou = every_iou.masked_fill_(~is_ignored, 0).amax(dim=0)
         touched = (ignored_iou > 0) & (ignored_iou >= not_background)
-        of_image = of_image.masked_fill(touched & (of_image == num_classes), IGNORED)
-        of_images.append(
-            Matched(
-                of_image, gt.boxes[best], gt.class_weights[best], gt.box_weights[best], best_iou
-            )
+        doubtful = touched & (of_image == num_classes)
+        of_image = of_image.masked_fill(doubtful, IGNORED)
+        boxes, class_weights, box_weights = (
+            x[best] for x in (gt.boxes, gt.class_weights, gt.box_weights)
         )
+        of_images.append(Matched(of_image, boxes, class_weights, box_weights, best_iou, doubtful))
     return _stack(of_images)
 
 
@@ -150,6 +152,7 @@ def label_locations(
                 F.pad(gt.class_weights, (1, 0))[best],
                 F.pad(gt.box_weights, (1, 0))[best],
                 (is_inside & ~gt.ignored).any(dim=1).to(quality.dtype),
+                F.pad(gt.ignored, (1, 0))[best],
             )
         )
     return _stack(of_images)

@@ -20,10 +20,12 @@ from .background import BackgroundWeights
 from .comining import BRANCHES, CoMining
 from .dense import decode
 from .head import head_norm
+from .known import Known, limit_to_known
 from .labels import Labels
 from .losses import BOX_LOSSES, box_loss, dense_focal_loss, mean_per_branch
 from .matching import label_anchors
 from .mining import confident_candidates, suppress, top_candidates
+from .plain import IgnoresRegions
 from .targets import Targets
 from .teacher import Taught
 
@@ -42,7 +44,7 @@ class RetinaNetOutputs(NamedTuple):
     deltas: Tensor
 
 
-class RetinaNet(retinanet.RetinaNet):
+class RetinaNet(IgnoresRegions, retinanet.RetinaNet):
     """detectron2's RetinaNet, of which group norm in the head can't be chosen by config."""
 
     @configurable
@@ -124,12 +126,14 @@ class CoMiningRetinaNet(CoMining, RetinaNet):
         outputs: RetinaNetOutputs,
         targets: Sequence[Targets],
         background: BackgroundWeights | None = None,
+        known: Known | None = None,
     ) -> dict[str, Tensor]:
         num_branches = len(BRANCHES)
         num_images = len(targets)
         matched = label_anchors(
             outputs.anchors, targets, self.anchor_matcher, num_classes=self.num_classes
         )
+        matched, partial = limit_to_known(matched, outputs.anchors, known)
         foreground = (matched.classes >= 0) & (matched.classes < self.num_classes)
         num_objects = foreground.view(num_branches, -1).sum(1).clamp(min=1)
 
@@ -142,6 +146,7 @@ class CoMiningRetinaNet(CoMining, RetinaNet):
             weights=matched.class_weights,
             background=background,
             overlaps=matched.overlaps,
+            partial=partial,
         )
 
         images, anchors = foreground.nonzero(as_tuple=True)

@@ -21,7 +21,7 @@ def move_batch(
 
     Args:
         batched_inputs: N items of a mapper, with ``image``, ``instances`` and perhaps
-            ``image_aug`` and ``withheld``; they are not changed.
+            ``image_aug``, ``withheld`` and ``ignored``; they are not changed.
         device: where to.
 
     Returns:
@@ -34,7 +34,7 @@ def move_batch(
             item[key] = image
     places = [
         (item, key)
-        for key in ("instances", "withheld")
+        for key in ("instances", "withheld", "ignored")
         for item in items
         if item.get(key) is not None
     ]

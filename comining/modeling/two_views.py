@@ -8,6 +8,7 @@ import torch
 from detectron2.structures import ImageList, Instances
 from torch import Tensor
 
+from .known import Known
 from .labels import Labels, annotated_labels, flip_boxes
 from .transfer import send
 
@@ -21,6 +22,7 @@ class TwoViews(ImageList):
         image_sizes: list[tuple[int, int]],
         flipped: list[bool],
         withheld: list[Instances | None],
+        known: Known | None = None,
     ) -> None:
         """
         Args:
@@ -29,6 +31,8 @@ class TwoViews(ImageList):
             flipped: N flags, whether an image's second view is mirrored left to right.
             withheld: of the N originals, the objects that are known not to be annotated; None
                 where that is not known.
+            known: what else is known of the N originals. As the attribute ``known`` it is of both
+                views, each in its own frame.
         """
         super().__init__(tensor, image_sizes)
         self.flipped = flipped
@@ -39,6 +43,7 @@ class TwoViews(ImageList):
                 for (_, width), flip in zip(image_sizes, flipped * 2, strict=True)
             ]
             self._mirrors = send(torch.tensor(mirrors), tensor.device)
+        self.known = known and Known(known.complete.repeat(2, 1), self.in_both_views(known.regions))
 
     def in_both_views(self, labels: Labels) -> Labels:
         """Labels on the N originals, followed by the same on their second views."""

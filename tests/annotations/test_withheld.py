@@ -6,7 +6,7 @@ from detectron2.data.transforms import HFlipTransform, NoOpTransform
 from PIL import Image
 
 from comining.annotations.sparse import make_sparse
-from comining.data import WithheldMapper, register_coco
+from comining.data import KnownMapper, register_coco
 from comining.errors import InputError
 
 FULL = {
@@ -142,7 +142,7 @@ class TestMapper:
         mapper = DatasetMapper(
             is_train=True, augmentations=[transform], image_format="BGR", use_instance_mask=False
         )
-        return WithheldMapper(mapper)(record)
+        return KnownMapper(mapper)(record)
 
     def record(self, tmp_path, **more):
         Image.new("RGB", (20, 10)).save(tmp_path / "1.png")
@@ -173,7 +173,7 @@ class TestMapper:
 
     def test_skipped_image(self, tmp_path):
         record = self.record(tmp_path, withheld_annotations=[])
-        assert WithheldMapper(lambda record: None)(record) is None
+        assert KnownMapper(lambda record: None)(record) is None
 
     def test_withheld_annotations_not_known(self, tmp_path):
         item = self.mapped(self.record(tmp_path), NoOpTransform())

@@ -494,7 +494,9 @@ def test_only_adaptive_thresholds_are_saved():
     adaptive = tiny_model(*TestTraining.ADAPTIVE).state_dict()
     assert adaptive.keys() - tiny_model().state_dict().keys() == {
         "adaptive.counts",
+        "adaptive.images",
         "adaptive.least_far",
+        "adaptive.mistakes",
     }
 
 

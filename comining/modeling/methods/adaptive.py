@@ -74,8 +74,10 @@ class Adaptive(Method):
             self.adaptive.reset()  # of weights that only begin this training
         found = step.detections
         mine_above, ignore_above = self.adaptive.thresholds()
-        observe = self.adaptive.observe if step.is_learning else self.adaptive.are_far
-        far = observe(found, step.annotated)
+        if step.is_learning:
+            far = self.adaptive.observe(found, step.annotated, len(step.images), step.known)
+        else:
+            far = self.adaptive.are_far(found, step.annotated)
         is_mined = found.scores > mine_above[found.classes]
         is_ignored = far & ~is_mined & (found.scores > ignore_above)
         confident, unsure = found.select_each(is_mined, is_ignored)

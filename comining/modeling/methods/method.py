@@ -11,6 +11,7 @@ from detectron2.utils.registry import Registry
 from torch import Tensor, nn
 
 from comining.modeling.background import BackgroundWeights
+from comining.modeling.known import Known
 from comining.modeling.labels import Labels, overlap_any
 from comining.modeling.predictions import Predictions
 from comining.modeling.targets import Targets
@@ -39,6 +40,8 @@ class Step(NamedTuple):
         predictions: all that the detector predicts on the 2N images; None where a step is made by
             hand.
         teacher: the same of the teacher; None if the method does not ask for one.
+        known: what else is known of each of the 2N images; None if nothing is. A method may look
+            at it, but needs not: see `Supervision.within`.
     """
 
     images: TwoViews
@@ -49,6 +52,7 @@ class Step(NamedTuple):
     is_learning: bool = True
     predictions: Predictions | None = None
     teacher: Predictions | None = None
+    known: Known | None = None
 
 
 class Supervision(NamedTuple):
@@ -72,6 +76,31 @@ class Supervision(NamedTuple):
     background: BackgroundWeights | None = None
     confident: Labels | None = None
     scalars: Mapping[str, Tensor] = MappingProxyType({})
+
+    def within(self, known: Known) -> Supervision:
+        """Without what contradicts that which is known of the 2N images.
+
+        Where a class is complete, nothing of it is mined, and its absence has full weight. What
+        would be mined is certainly of another class, if of any: so it is ignored, which the losses
+        take to be of those classes alone that aren't complete. In regions to ignore of their class,
+        boxes are dropped: they teach nothing there in any case.
+        """
+        is_wrong, is_hidden = known.is_complete(self.mined), known.is_ignored(self.mined)
+        rows = (~is_wrong & ~is_hidden).nonzero().squeeze(1)
+        doubtful = self.mined.select(is_wrong & ~is_hidden)
+        if self.ignored is not None:
+            doubtful = Labels.cat((self.ignored, doubtful))
+        weights = (
+            x[rows] if isinstance(x, Tensor) and x.dim() else x
+            for x in (self.class_weight, self.box_weight)
+        )
+        return self._replace(
+            mined=self.mined.select(rows),
+            class_weight=next(weights),
+            box_weight=next(weights),
+            ignored=doubtful.select(~known.is_finished(doubtful.images)),
+            background=self.background and known.with_full_weight(self.background),
+        )
 
     def targets(self, annotated: Labels) -> Targets:
         """All that is learnt from; annotated boxes come first."""
