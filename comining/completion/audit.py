@@ -117,7 +117,7 @@ def audit(evidence: Evidence, names: Sequence[str], annotated: Sequence[int]) ->
         of_class = evidence.of_class(class_)
         found = int((of_class.found_at >= THRESHOLDS[0]).sum())
         row = Missing(name, int(number), len(of_class.found_at), found)
-        estimates = _estimates(of_class, calibrate(evidence, class_), generator)
+        estimates = _estimates(of_class, calibrate(evidence, class_, cautious=False), generator)
         if estimates:
             best = min(estimates, key=_uncertainty)
             low, high = _interval(best.possible)

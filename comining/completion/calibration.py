@@ -13,6 +13,8 @@ from .evidence import ANNOTATED, SAMPLED, WITHHELD, Evidence
 PRIOR = 20.0
 #: Of each class, so many detections speak for nothing being right, at all scores alike.
 DOUBT = 2.0
+#: As many where the fit is to be as likely too high as too low.
+LITTLE_DOUBT = 0.5
 #: Newton's steps of the fit, and what keeps it from certainty.
 STEPS, RIDGE = 30, 0.05
 #: Curves drawn among those that the evidence allows.
@@ -54,14 +56,22 @@ class Calibration(NamedTuple):
         return number.clip(0, counts.sum())
 
 
-def calibrate(evidence: Evidence, class_: int) -> Calibration:
+def calibrate(evidence: Evidence, class_: int, *, cautious: bool = True) -> Calibration:
     """Fit the chance of a class's detections by those that are known to be right or wrong.
 
     A logistic regression (Platt, 1999). Those of the class near to withheld boxes count one each;
-    see `PRIOR` and `DOUBT` for others. New ones that were drawn by chance and judged are of those
+    see `PRIOR` and `DOUBT` for others. A cautious fit leans to lower chances, as those who add
+    boxes want it: near to an annotated object, which the training has seen, what scores little is
+    mostly a second detection of it. New ones that were drawn by chance and judged are of those
     in question, which the ones near to withheld boxes only resemble: what the detector sees where
     there is no object shows in new ones alone. So these, however many, count together as at most
     `PRIOR` judged ones.
+
+    Args:
+        evidence: of the data set.
+        class_: in [0, K).
+        cautious: whether detections near to annotated boxes count, and `DOUBT`; else there is but
+            `LITTLE_DOUBT`, and the fit is about as likely too high as too low.
     """
     of_class = evidence.classes == class_
     near_withheld = evidence.near == WITHHELD
@@ -73,16 +83,17 @@ def calibrate(evidence: Evidence, class_: int) -> Calibration:
     for rows in (
         ~of_class & near_withheld,
         ~of_class & judged,
-        of_class & (evidence.near == ANNOTATED),
+        of_class & (evidence.near == ANNOTATED) & cautious,
     ):
         weights[rows] = min(1, PRIOR / max(1, rows.sum()))
     used = weights > 0
     images = np.where(is_own, evidence.image_ids, -1)[used]
+    doubt = DOUBT if cautious else LITTLE_DOUBT
     doubtful = np.linspace(0.05, 0.95, 19)
     return _fit(
         _logit(np.concatenate((evidence.scores[used], doubtful))),
         np.concatenate((evidence.right[used], np.zeros(19))),
-        np.concatenate((weights[used], np.full(19, DOUBT / 19))),
+        np.concatenate((weights[used], np.full(19, doubt / 19))),
         np.concatenate((images, np.full(19, -1))),
     )
 

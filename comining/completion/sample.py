@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,14 @@ from comining.evaluation.proportion import wilson_interval
 from comining.output_file import write_atomically
 
 
-def draw_sample(data: dict[str, Any], number: int, seed: int) -> list[int]:
+def draw_sample(scores: Mapping[int, float], number: int, seed: int) -> list[int]:
     """Draw mined boxes, evenly over their scores.
 
     In the order of their scores, boxes in equal distances are taken, the first one by chance. So
     each box is drawn with the same chance, and scores of each range are as frequent as among all.
 
     Args:
-        data: as `gallery_data` returns it.
+        scores: of all that were mined, by id.
         number: how many, at least 1; of fewer boxes, all.
         seed: fixes which.
 
@@ -31,10 +31,9 @@ def draw_sample(data: dict[str, Any], number: int, seed: int) -> list[int]:
     Raises:
         InputError: nothing was mined.
     """
-    boxes = [x for image in data["images"] for x in image["boxes"] if x[6] is not None]
-    if not boxes:
+    if not scores:
         raise InputError("nothing was mined: there is nothing to draw a sample of")
-    ids = [x[8] for x in sorted(boxes, key=lambda x: (x[6], x[8]))]
+    ids = sorted(scores, key=lambda id_: (scores[id_], id_))
     number = min(number, len(ids))
     generator = random.Random(seed)
     first = generator.random()
@@ -45,7 +44,8 @@ def draw_sample(data: dict[str, Any], number: int, seed: int) -> list[int]:
 
 def with_sample(data: dict[str, Any], number: int, seed: int) -> dict[str, Any]:
     """The page's data with ``sample``: ``ids``, and ``intervals``, by the number of right ones."""
-    ids = draw_sample(data, number, seed)
+    boxes = [x for image in data["images"] for x in image["boxes"]]
+    ids = draw_sample({x[8]: x[6] for x in boxes if x[6] is not None}, number, seed)
     intervals = [wilson_interval(right, len(ids)) for right in range(len(ids) + 1)]
     return {**data, "sample": {"ids": ids, "intervals": intervals, "level": 0.9}}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from comining.completion.audit import audit, audit_folder
-from comining.completion.evidence import NEW, SAMPLED, UNDECIDED, WITHHELD, Evidence
+from comining.completion.evidence import ANNOTATED, NEW, SAMPLED, UNDECIDED, WITHHELD, Evidence
 from comining.completion.evidence_file import write_evidence
 from comining.completion.folder import Folder
 from comining.errors import InputError
@@ -96,6 +96,14 @@ def test_interval_holds_the_true_number_about_as_often_as_it_says():
     assert np.mean([x.missing for x in rows]) == pytest.approx(400, rel=0.05)
     assert np.mean([x.high - x.low for x in rows]) < 200  # it tells something
     assert sum(x.is_consistent for x in rows) >= 45
+
+
+def test_what_is_seen_of_objects_that_were_trained_on_changes_nothing():
+    """They score more than others do, so that what scores little there is wrong more often."""
+    evidence, _ = of_objects(np.random.default_rng(0))
+    near, _ = objects(np.random.default_rng(1), 900, 0.95, ANNOTATED)
+    learnt = Evidence(**near, found_at=np.empty(0), withheld_classes=np.empty(0, dtype=int))
+    assert audit(both(evidence, learnt), ["cat"], [900]) == audit(evidence, ["cat"], [900])
 
 
 def test_where_what_is_missing_scores_lower_that_is_said(completed, command_line):
