@@ -24,7 +24,7 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 # Results are compared to the bit, which needs a CPU.
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
-# No test downloads weights, or finds those that were downloaded before: no folder can be made there.
+# No test downloads weights, or finds those that were downloaded: there is no room for them.
 os.environ["TORCH_HOME"] = os.devnull
 
 # No test is to fail because the machine is busy.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--weights",
-    help="File of trained weights of a MobileNetV2 to begin with, named as in torchvision, or none. "
+    help="File of a MobileNetV2's weights, named as in torchvision, to begin with, or none. "
     "[default: ImageNet's, on a GPU COCO's, if they can be downloaded]",
 )
 @click.option("--listed-only", is_flag=True, help="Leave out images that ANNOTATIONS don't list.")
