@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import time
+from collections.abc import Mapping
 from contextlib import closing, nullcontext
 from typing import Any
 
@@ -121,14 +122,7 @@ class Work:
                 f"{source.unlisted} of the images aren't listed there: they are mined, too"
             )
         if not folder.training_annotations.exists():
-            sparse = make_sparse(
-                dataset,
-                "miss",
-                seed=WITHHOLDING_SEED,
-                percent=round(100 * _share_withheld(number), 1),
-                file_name=folder.annotations.name,
-                record_name=True,
-            )
+            sparse = withhold(dataset, folder.annotations.name)
             write_atomically(folder.training_annotations, lambda x: x.writelines(encode(sparse)))
         if not folder.config.exists():
             machine = with_weights(args.machine, args.weights)
@@ -274,6 +268,25 @@ class Work:
             write_page(review, Shown(), self.folder.review, size)
         except InputError as error:  # an image without a thumbnail ends no completion
             self.progress.note(f"no {self.folder.review}: {error}")
+
+
+def withhold(dataset: Mapping[str, Any], file_name: str) -> dict[str, Any]:
+    """A data set less some boxes of each category, by chance.
+
+    Args:
+        dataset: in COCO format; it isn't changed.
+        file_name: of the file that it is in, which ``info`` names.
+    """
+    number = sum(not x.get("iscrowd") for x in dataset["annotations"])
+    percent = round(100 * _share_withheld(number), 1)
+    return make_sparse(
+        dataset,
+        "miss",
+        seed=WITHHOLDING_SEED,
+        percent=percent,
+        file_name=file_name,
+        record_name=True,
+    )
 
 
 def _share_withheld(number: int) -> float:

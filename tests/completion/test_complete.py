@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 import comining
+from comining.annotations.sparse import make_sparse
 from comining.completion import Completion, complete, work
 from comining.completion.thresholds import Chosen
 from comining.engine.miner import Mined
@@ -271,3 +272,23 @@ def test_other_formats_come_back_in_their_own(tmp_path, monkeypatch):
 
 def test_function_is_that_of_the_package():
     assert comining.complete is complete
+
+
+def test_withheld_boxes_are_of_any_images_whatever_seed_the_others_were_dropped_by():
+    """One box is left of images of one or nine. With the same draws, most would be of one."""
+    numbers = {id_: 1 + 8 * (id_ % 2) for id_ in range(1, 401)}
+    full = {
+        "images": [{"id": x, "file_name": f"{x}.png", "width": 9, "height": 9} for x in numbers],
+        "annotations": [
+            {"id": 10 * image + place, "image_id": image, "category_id": 1,
+             "bbox": [0, 0, 9, 9], "area": 81, "iscrowd": 0}
+            for image, number in numbers.items() for place in range(number)
+        ],
+        "categories": [{"id": 1, "name": "cat"}],
+    }  # fmt: skip
+    for seed in range(3):
+        sparse = make_sparse(full, "extreme", seed=seed, file_name="full.json")
+        kept = {x["id"] for x in work.withhold(sparse, "sparse.json")["annotations"]}
+        of_few = [numbers[x["image_id"]] == 1 for x in sparse["annotations"] if x["id"] not in kept]
+        assert len(of_few) == 60
+        assert 15 < sum(of_few) < 45  # 30 are expected, with a standard deviation of 3.6
