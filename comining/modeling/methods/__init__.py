@@ -5,6 +5,7 @@ from .brl import BRL
 from .build import add_method_settings, build_method, method_name
 from .mean_teacher import MeanTeacher
 from .method import METHOD_REGISTRY, Method, Step, Supervision
+from .oracle import Oracle
 from .published import Published
 from .two_views_only import TwoViewsOnly
 
@@ -15,6 +16,7 @@ __all__ = [
     "Ignoring",
     "MeanTeacher",
     "Method",
+    "Oracle",
     "Published",
     "Step",
     "Supervision",
