@@ -3,6 +3,8 @@
 from .adaptive import Adaptive, Ignoring
 from .brl import BRL
 from .build import add_method_settings, build_method, method_name
+from .calibrated_teacher import CalibratedTeacher
+from .co_student import CoStudent
 from .mean_teacher import MeanTeacher
 from .method import METHOD_REGISTRY, Method, Step, Supervision
 from .oracle import Oracle
@@ -13,6 +15,8 @@ __all__ = [
     "BRL",
     "METHOD_REGISTRY",
     "Adaptive",
+    "CalibratedTeacher",
+    "CoStudent",
     "Ignoring",
     "MeanTeacher",
     "Method",
