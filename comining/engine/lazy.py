@@ -69,9 +69,6 @@ KEYS = {
 }
 PREFIXES = {
     "MODEL.COMINING.VIEW.": "model.view.",
-    # A YAML config has a node for each method, a Lazy one names one method.
-    "MODEL.COMINING.ADAPTIVE.": "model.method.",
-    "MODEL.COMINING.MEANTEACHER.": "model.method.",
     "MODEL.COMINING.TEACHER.": "model.teacher_",
     "MODEL.COMINING.": "model.method.",
     "MODEL.": "model.",
@@ -276,6 +273,8 @@ def _lazy_key(match: re.Match[str]) -> str:
     key = match[0]
     if key in KEYS:
         return KEYS[key]
+    # A YAML config has a node for each method, a Lazy one names one method.
+    key = re.sub(r"^(MODEL\.COMINING\.)(?!VIEW|TEACHER)\w+\.", r"\1", key)
     for prefix, lazy_prefix in PREFIXES.items():
         if key.startswith(prefix):
             return lazy_prefix + key.removeprefix(prefix).lower()

@@ -52,9 +52,9 @@ def built():
     return build
 
 
-def losses_and_gradients(model, images):
+def losses_and_gradients(model, images, iteration=1):
     # Not in iteration 0, in which thresholds begin anew.
-    with EventStorage(1) as storage:
+    with EventStorage(iteration) as storage:
         losses = model(images)
     sum(losses.values()).backward()
     gradients = {name: x.grad.cpu() for name, x in model.named_parameters() if x.grad is not None}
@@ -107,3 +107,27 @@ def test_the_plain_detector_on_the_device(detector):
     expected = losses_and_gradients(deepcopy(model), two_items()[:1])
     with FakeDevice():
         assert_close(losses_and_gradients(model.to(DEVICE), two_items()[:1]), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("CoStudent", {"SCORE_THRESH": 0.3, "TEACHER_THRESH": 0.3}),
+        ("CalibratedTeacher", {"SCORE_THRESH": 0.3, "PRECISION": 0.3, "PERIOD": 1}),
+    ],
+)
+def test_methods_with_a_teacher_on_the_device(name, settings):
+    """In an iteration in which they do all that they ever do."""
+    node = f"MODEL.COMINING.{name.upper()}."
+    words = [word for key, value in settings.items() for word in (node + key, value)]
+    words += ["MODEL.COMINING.METHOD", name, "SOLVER.MAX_ITER", 2]
+    model = tiny_model(*words, "MODEL.COMINING.VIEW.FLIP_PROB", 1.0)
+    model.teacher.update(model, 0)
+    model.teacher.head.cls_score.bias += 0.5
+    expected = losses_and_gradients(deepcopy(model), two_items()[:1], iteration=2)
+    with FakeDevice() as device:
+        found = losses_and_gradients(model.to(DEVICE), two_items()[:1], iteration=2)
+    assert device.refused == []
+    assert_close(found, expected)
+    assert found[2].latest() == expected[2].latest()
+    assert found[2].latest()["comining/mined_per_image"][0] > 0

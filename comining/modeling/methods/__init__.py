@@ -3,8 +3,11 @@
 from .adaptive import Adaptive, Ignoring
 from .brl import BRL
 from .build import add_method_settings, build_method, method_name
+from .calibrated_teacher import CalibratedTeacher
+from .co_student import CoStudent
 from .mean_teacher import MeanTeacher
 from .method import METHOD_REGISTRY, Method, Step, Supervision
+from .oracle import Oracle
 from .published import Published
 from .two_views_only import TwoViewsOnly
 
@@ -12,9 +15,12 @@ __all__ = [
     "BRL",
     "METHOD_REGISTRY",
     "Adaptive",
+    "CalibratedTeacher",
+    "CoStudent",
     "Ignoring",
     "MeanTeacher",
     "Method",
+    "Oracle",
     "Published",
     "Step",
     "Supervision",
