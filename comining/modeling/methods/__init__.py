@@ -6,6 +6,7 @@ from .build import add_method_settings, build_method, method_name
 from .mean_teacher import MeanTeacher
 from .method import METHOD_REGISTRY, Method, Step, Supervision
 from .published import Published
+from .s2_teacher import S2Teacher
 from .two_views_only import TwoViewsOnly
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "MeanTeacher",
     "Method",
     "Published",
+    "S2Teacher",
     "Step",
     "Supervision",
     "TwoViewsOnly",
