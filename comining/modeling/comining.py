@@ -249,6 +249,7 @@ class CoMining(Taught, Dense):
                 iteration=get_event_storage().iter,
                 max_iter=self.max_iter,
                 is_learning=is_step,
+                pictures=self._to_rgb,
                 predictions=found,
                 teacher=self._ask_teacher(images),
                 known=images.known,

@@ -130,6 +130,12 @@ def top_candidates(candidates: Candidates, topk: int) -> Candidates:
     return by_score.select(_rank_in_group(group) < topk)
 
 
+def best_of_images(labels: Labels, most: int) -> Labels:
+    """The ``most`` best-scored labels of each image, by descending score."""
+    by_score = labels.select(labels.scores.argsort(descending=True, stable=True))
+    return by_score.select(_rank_in_group(by_score.images) < most)
+
+
 def suppress(
     labels: Labels, iou_thresh: float, max_per_image: int, *, class_wise: bool = True
 ) -> Labels:

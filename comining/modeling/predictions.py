@@ -75,26 +75,12 @@ class Predictions:
 
     @cached_property
     @torch.no_grad()
-    def foreground(self) -> list[Tensor]:
-        """Per level (B, A, 1, H, W) in [0, 1], the highest class score of each anchor.
-
-        It broadcasts to the logits that `Supervision.background` is given, if both views were seen.
-        """
-        return [
-            x.unflatten(1, (-1, self._detector.num_classes)).amax(2, keepdim=True).sigmoid()
-            for x in self._outputs.logits
+    def foreground(self) -> Tensor:
+        """(B, R) in [0, 1], the highest class score of each anchor, as `boxes` has them."""
+        best = [
+            x.unflatten(1, (-1, self._detector.num_classes)).amax(2) for x in self._outputs.logits
         ]
-
-    def by_level(self, values: Tensor) -> list[Tensor]:
-        """Of values of each anchor (B, R), those of each level, (B, A, 1, H, W)."""
-        sizes = [
-            (x.shape[1] // self._detector.num_classes, *x.shape[2:]) for x in self._outputs.logits
-        ]
-        parts = values.split([a * height * width for a, height, width in sizes], dim=1)
-        return [
-            part.unflatten(1, (height, width, a)).permute(0, 3, 1, 2).unsqueeze(2)
-            for part, (a, height, width) in zip(parts, sizes, strict=True)
-        ]
+        return torch.cat([x.permute(0, 2, 3, 1).flatten(1) for x in best], dim=1).sigmoid()
 
     def _everywhere(self, labels: Labels) -> Labels:
         return labels if self._of_both else self._images.in_both_views(labels)

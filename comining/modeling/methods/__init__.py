@@ -9,6 +9,7 @@ from .mean_teacher import MeanTeacher
 from .method import METHOD_REGISTRY, Method, Step, Supervision
 from .oracle import Oracle
 from .published import Published
+from .s2_teacher import S2Teacher
 from .two_views_only import TwoViewsOnly
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Method",
     "Oracle",
     "Published",
+    "S2Teacher",
     "Step",
     "Supervision",
     "TwoViewsOnly",

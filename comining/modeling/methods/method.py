@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+import torch
 from detectron2.utils.registry import Registry
 from torch import Tensor, nn
 
@@ -25,6 +26,11 @@ METHOD_REGISTRY.__doc__ = "Methods by the names that ``MODEL.COMINING.METHOD`` t
 KNOWN_IOU = 0.4
 
 
+def to_uint8(pixels: Tensor) -> Tensor:
+    """Pictures of what was not normalised."""
+    return pixels.clamp(0, 255).to(torch.uint8)
+
+
 class Step(NamedTuple):
     """What a method knows in an iteration. The batch is N images, then their second views.
 
@@ -37,6 +43,7 @@ class Step(NamedTuple):
         max_iter: how many there will be; None where nobody knows.
         is_learning: whether an optimizer's step follows. Without, as in detectron2's PreciseBN,
             the method must not change.
+        pictures: makes pictures (..., 3, H, W) uint8 of such parts of ``images.tensor``.
         predictions: all that the detector predicts on the 2N images; None where a step is made by
             hand.
         teacher: the same of the teacher; None if the method does not ask for one.
@@ -50,6 +57,7 @@ class Step(NamedTuple):
     iteration: int
     max_iter: int | None = None
     is_learning: bool = True
+    pictures: Callable[[Tensor], Tensor] = to_uint8
     predictions: Predictions | None = None
     teacher: Predictions | None = None
     known: Known | None = None

@@ -1,0 +1,127 @@
+"""A teacher's clustered proposals as labels."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from comining.errors import InputError
+from comining.modeling.background import Background, Level
+from comining.modeling.clusters import cluster
+from comining.modeling.entropy import UsualEntropy
+from comining.modeling.labels import HIT_IOU, Labels, overlap_any
+
+from .method import METHOD_REGISTRY, Method, Step, Supervision
+
+#: The teacher's best proposals of an image that count.
+MOST = 30
+
+
+@METHOD_REGISTRY.register()
+class S2Teacher(Method):
+    """Clusters of a teacher's proposals label both views, the more surely the more proposals agree;
+    what the teacher sees is little learnt as background (S2Teacher: Step-by-step Teacher for
+    Sparsely Annotated Oriented Object Detection, Lin et al., 2025; here for upright boxes).
+
+    - The teacher's 30 best proposals of the original that score at least 0.6 and overlap no
+      annotated box are clustered by `cluster`; a cluster's score weighs what is learnt of it.
+    - Clusters stay whose pixels have an entropy that is usual in annotated objects of their class,
+      by `UsualEntropy`.
+    - Focal-Ignore: the losses of hard background, near objects, are divided by its number, and
+      those of other background, times 1 - the teacher's highest class score there, by its own.
+
+    Deviations. *Nothing is frozen*: labels that come back epoch after epoch never become
+    annotations, since a batch does not tell how an image was augmented, without which last epoch's
+    boxes have no place. What the paper leaves open: proposals overlap an annotated box from an IoU
+    of 0.5, whatever its class; clusters are made from the best score down; background is hard from
+    an IoU of 0.2 with an object, which a label of the teacher's is, too (of FCOS: in a box); means
+    and deviations are those of all that was annotated in the training so far. Positive anchors,
+    those of labels included, divide the losses of objects. The teacher's momentum, 0.9996 in the
+    paper, is MODEL.COMINING.TEACHER.MOMENTUM; two views learn.
+    """
+
+    asks_teacher = True
+    teacher_sees_both_views = True
+
+    def __init__(self, num_classes: int, score_thresh: float = 0.6, hard_iou: float = 0.2) -> None:
+        """
+        Args:
+            num_classes: K.
+            score_thresh: a proposal's class score is above; in [0, 1].
+            hard_iou: background whose highest IoU with an object is at least that is hard; in
+                [0, 1].
+
+        Raises:
+            InputError: a value is outside its range.
+        """
+        for name, value in (("SCORE_THRESH", score_thresh), ("HARD_IOU", hard_iou)):
+            if not 0 <= value <= 1:
+                raise InputError(
+                    f"MODEL.COMINING.S2TEACHER.{name} is {value}; it must be between 0 and 1"
+                )
+        self.floor = self.teacher_floor = score_thresh
+        self.hard_iou = hard_iou
+        self.entropy = UsualEntropy(num_classes)
+
+    def supervise(self, step: Step) -> Supervision:
+        assert step.teacher is not None
+        num_images = len(step.images) // 2
+        pictures = step.pictures(step.images.tensor[:num_images])
+        annotated = step.annotated.select(step.annotated.images < num_images)
+        if step.is_learning:
+            if step.iteration == 0:
+                self.entropy.reset()  # of weights that only begin this training
+            self.entropy.observe(pictures, annotated)
+        found = step.teacher.candidates(self.floor)
+        proposals = found.select((found.images < num_images) & ~self.is_known(found, annotated))
+        labels = cluster(proposals, MOST)
+        mined = labels.select(self.entropy.are_usual(pictures, labels))
+        mined = step.images.in_both_views(mined)
+        return Supervision(
+            mined,
+            class_weight=mined.scores,
+            box_weight=mined.scores,
+            background=partial(self.focal_ignore, step.teacher.foreground),
+        )
+
+    def focal_ignore(self, foreground: Tensor, level: Level) -> Background:
+        """Weights of the background of a level, which are divided by the number of objects.
+
+        Args:
+            foreground: (2N, R), the teacher's highest class score of each anchor.
+            level: of a detector that tells overlaps.
+
+        Raises:
+            InputError: it does not.
+        """
+        if level.overlaps is None:
+            raise InputError(
+                "MODEL.COMINING.METHOD S2Teacher needs a detector that hands the overlaps of its "
+                "anchors to dense_focal_loss"
+            )
+        num_classes = level.logits.shape[2]
+        is_background = level.classes == num_classes
+        is_object = (level.classes >= 0) & ~is_background
+        is_hard = is_background & (level.overlaps >= self.hard_iou)
+        is_other = is_background & ~is_hard
+
+        def count(anchors: Tensor) -> Tensor:
+            """Of the branch of each image, (2N, 1)."""
+            of_branches = anchors.unflatten(0, (2, -1)).sum((1, 2)).clamp(min=1)
+            return of_branches.repeat_interleave(len(anchors) // 2)[:, None]
+
+        objects = count(is_object)
+        weights = torch.where(is_hard, objects / count(is_hard), 1.0)
+        weights = torch.where(is_other, (1 - foreground) * objects / count(is_other), weights)
+        return Background(level.part(weights))
+
+    def is_known(self, mined: Labels, annotated: Labels) -> Tensor:
+        return overlap_any(mined, annotated, HIT_IOU, class_wise=False)
+
+    def modules(self) -> dict[str, nn.Module]:
+        return {"entropy": self.entropy}
+
+    def why_nothing_is_mined(self) -> str:
+        return f"no score is above a MODEL.COMINING.S2TEACHER.SCORE_THRESH of {self.floor:g}"
