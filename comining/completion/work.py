@@ -16,8 +16,10 @@ from detectron2.utils import comm
 
 from comining.annotations.coco_file import read_json
 from comining.annotations.completion import complete as add_mined
+from comining.annotations.known import known_of
 from comining.annotations.sparse import encode, make_sparse
 from comining.config_files import config_folder
+from comining.data.datasets import known_fields
 from comining.engine import setup
 from comining.engine.miner import Mined
 from comining.engine.progress import Progress
@@ -34,7 +36,7 @@ from .mining import mine
 from .pace import CHECKPOINTS, choose_pace
 from .plan import make_plan
 from .report import write_report
-from .result import category_rows
+from .result import category_rows, share_finished
 from .review_files import find_review
 from .reviewing import MANY_IMAGES, Shown, write_page
 from .thresholds import choose, is_added
@@ -102,7 +104,7 @@ class Work:
         source = folder.read_source(args.images, args.annotations, args.listed_only)
         self.source = source
         dataset = source.dataset
-        number = sum(not x.get("iscrowd") for x in dataset["annotations"])
+        number = len(_objects(dataset))
         if number == 0:
             raise InputError(f"{args.annotations} has no box: annotate some objects first")
         folder.claim(source, args.images, args.listed_only)
@@ -118,11 +120,14 @@ class Work:
                 f"{source.unlisted} of the images aren't listed there: they are mined, too"
             )
         if not folder.training_annotations.exists():
+            untouched = _not_withheld_from(dataset)
+            number -= sum(x["image_id"] in untouched for x in _objects(dataset))
             sparse = make_sparse(
                 dataset,
                 "miss",
                 seed=0,
                 percent=round(100 * _share_withheld(number), 1),
+                untouched=untouched,
                 file_name=folder.annotations.name,
                 record_name=True,
             )
@@ -150,7 +155,7 @@ class Work:
             tiles, images = folder.training_tiles.resolve(), str(folder.tile_images.resolve())
             register = [["whole", *register[0][1:]], ["training", str(tiles), images]]
             why += f"; {tiling.why}"
-        unknown = "what is in images without a box isn't known: they are mined, not trained on"
+        unknown = "images without a box are mined, not trained on, unless they are finished"
         return [
             Choice("DATASETS.REGISTER", register, why),
             Choice("DATASETS.TRAIN", ["training"]),
@@ -237,6 +242,9 @@ class Work:
         ids = MetadataCatalog.get("training").thing_dataset_id_to_contiguous_id
         category_ids = sorted(ids, key=ids.__getitem__)
         dataset = read_json(self.folder.annotations)
+        # Where a box was withheld, its class was complete all the same.
+        known = known_of(dataset)
+        records = [{**x, **known_fields(known, x["image_id"], ids)} for x in records]
         evidence = gather_evidence(mined, records)
         write_evidence(self.folder, evidence, dataset, category_ids)
         evidence = with_decisions(evidence, self.folder, dataset, self.progress.note)
@@ -257,10 +265,12 @@ class Work:
             {
                 "categories": rows,
                 "recall": recall,
+                "finished": share_finished(known, category_ids),
                 "unreadable": {str(id_): why for id_, why in unreadable.items()},
             },
         )
-        write_report(self.folder, self.args.images, completed, rows, unreadable, recall)
+        finished = share_finished(known, category_ids)
+        write_report(self.folder, self.args.images, completed, rows, unreadable, recall, finished)
         self._write_review(len(completed["images"]))
 
     def _write_review(self, num_images: int) -> None:
@@ -270,6 +280,18 @@ class Work:
             write_page(review, Shown(), self.folder.review, size)
         except InputError as error:  # an image without a thumbnail ends no completion
             self.progress.note(f"no {self.folder.review}: {error}")
+
+
+def _objects(dataset: dict[str, Any]) -> list[dict[str, Any]]:
+    return [x for x in dataset["annotations"] if not x.get("iscrowd")]
+
+
+def _not_withheld_from(dataset: dict[str, Any]) -> set[Any]:
+    """Ids of finished images, which are to stay that in the training, too, unless most of the
+    boxes are there."""
+    finished = known_of(dataset).finished([x["id"] for x in dataset["categories"]])
+    there = [x["image_id"] in finished for x in _objects(dataset)]
+    return finished if 2 * sum(there) <= len(there) else set()
 
 
 def _share_withheld(number: int) -> float:
