@@ -65,6 +65,10 @@ class Known:
         """Whether no object of the category is without annotation in the image."""
         return category_id in self.exhaustive[image_id] or category_id in self.absent[image_id]
 
+    def finished(self, category_ids: Collection[int]) -> set[Any]:
+        """The ids of the images in which all of these categories are complete."""
+        return {i for i in self.exhaustive if all(self.is_complete(i, x) for x in category_ids)}
+
 
 def known_of(dataset: Mapping[str, Any]) -> Known:
     """What a data set says about its images.

@@ -97,6 +97,7 @@ def make_sparse(
     image_root: Path | None = None,
     exhaustive_share: float = 0,
     sources: int | None = None,
+    untouched: Collection[int] = (),
 ) -> dict[str, Any]:
     """Make the sparsely annotated version of a COCO data set.
 
@@ -116,6 +117,7 @@ def make_sparse(
         exhaustive_share: 0 to 1: of that share of the images (rounded down) nothing is dropped, and
             they say so. The protocol is applied to the others alone.
         sources: for *class-subsets* only, at least 2. None means `verified.SOURCES`.
+        untouched: ids of images of which nothing is dropped either.
 
     Raises:
         InputError: as for `sparsify`, `repair_dataset`, `omissions.omit` and `verified.verify`, or
@@ -126,7 +128,7 @@ def make_sparse(
     dataset = repair_dataset(dataset, file_name)
     info = dict(dataset.get("info") or {})
     complete = verified.complete_images(dataset, exhaustive_share, seed)
-    part = _without_images(dataset, complete)
+    part = _without_images(dataset, complete.union(untouched))
     omitted, parameters, looked_through = _choose(
         part, protocol, seed=seed, percent=percent, image_root=image_root, sources=sources
     )

@@ -47,14 +47,18 @@ def command(folder: Path, as_json: bool) -> None:
     from tabulate import tabulate
 
     table = []
+    is_known = any(x.finished for x in rows)
     for x in rows:
         told = ("unknown", "", "")
         if x.missing is not None and x.low is not None and x.high is not None:
             share = f"{x.missing / max(1.0, x.annotated + x.missing):.0%}"
             told = (f"{x.missing:.0f}", f"{x.low:.0f} to {x.high:.0f}", share)
-        table.append((x.name, x.annotated, *told))
-    head = ("category", "annotated", "missing", "90 % interval", "share missing")
-    click.echo(tabulate(table, head, colalign=("left", "right", "right", "right", "right")))
+        finished = (f"{x.finished:.0%}",) if is_known else ()
+        table.append((x.name, x.annotated, *told, *finished))
+    head = ["category", "annotated", "missing", "90 % interval", "share missing"]
+    if is_known:
+        head.append("images finished")
+    click.echo(tabulate(table, head, colalign=("left", *["right"] * (len(head) - 1))))
     for x in rows:
         if x.why_unknown:
             click.echo(f"{x.name}: {x.why_unknown}")

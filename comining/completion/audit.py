@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from comining.annotations.coco_file import read_json
+from comining.annotations.known import known_of
 
 from .calibration import DRAWS, Calibration, calibrate
 from .evidence import LOWEST, UNDECIDED, WITHHELD, Evidence
 from .evidence_file import read_evidence, with_decisions
 from .folder import Folder
+from .result import share_finished
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +41,8 @@ class Missing(NamedTuple):
         is_consistent: whether detections of high scores alone tell about the same number. If not,
             new ones score lower than those on withheld objects: either what is missing is harder
             to see, and there is more of it, or some of it is none.
+        finished: in what share of the images, in 0..1, the category is complete, so that nothing is
+            missing there; of the sum, all categories.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Missing(NamedTuple):
     low: float | None = None
     high: float | None = None
     is_consistent: bool = True
+    finished: float = 0.0
 
     @property
     def why_unknown(self) -> str:
@@ -85,7 +90,13 @@ def audit_folder(path: str | Path, tell: Callable[[str], Any] = logger.warning) 
     annotated = Counter(x["category_id"] for x in dataset["annotations"] if not x.get("iscrowd"))
     categories = sorted(dataset["categories"], key=itemgetter("id"))
     names = [x["name"] for x in categories]
-    return audit(evidence, names, [annotated[x["id"]] for x in categories])
+    rows = audit(evidence, names, [annotated[x["id"]] for x in categories])
+    known, ids = known_of(dataset), [x["id"] for x in categories]
+    of_rows = [[x] for x in ids] + [ids] * (len(rows) - len(ids))
+    return [
+        row._replace(finished=share_finished(known, x))
+        for row, x in zip(rows, of_rows, strict=True)
+    ]
 
 
 def audit(evidence: Evidence, names: Sequence[str], annotated: Sequence[int]) -> list[Missing]:

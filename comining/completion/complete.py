@@ -29,12 +29,14 @@ class Completion:
         folder: holds ``completed.*``, ``report.html``, ``config.yaml`` and all else.
         dataset: the completed annotations in COCO format; those added have ``origin`` "mined" and
             a ``score``.
-        categories: for each category ``name``, ``annotated``, ``added``, ``precision`` (expected
+        categories: for each category ``name``, ``annotated``, ``finished`` (the share of the images
+            in which it was complete), ``added``, ``precision`` (expected
             of what was added), ``precision_low`` and ``precision_high`` (which hold it with a
             probability of 90 %), ``recall`` (of withheld boxes) and ``threshold``; None where it
             can't be known.
         recall: the share of all withheld boxes that was found; None if none was withheld.
         unreadable: by image id, why an image was left out.
+        finished: the share of the images in which all categories were complete.
     """
 
     folder: Path
@@ -42,6 +44,7 @@ class Completion:
     categories: list[dict[str, Any]]
     recall: float | None
     unreadable: dict[int, str]
+    finished: float = 0.0
 
     def detections(self, image_id: int) -> dict[str, np.ndarray]:
         """What was added to an image, as the arguments of ``supervision.Detections``.

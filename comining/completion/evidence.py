@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from comining.engine.miner import Mined
+from comining.engine.miner import Mined, known_beside
 from comining.modeling.adaptive import CLOSE_IOU
-from comining.modeling.labels import HIT_IOU, pairwise_iou
+from comining.modeling.labels import HIT_IOU, Labels, pairwise_iou
 
-#: What a detection is near to, and whether it has that object's class and place.
-NEW, ANNOTATED, WITHHELD = range(3)
+#: What a detection is near to, or why it is none of that and not new: its class is complete in the
+#: image, or it lies in a region to ignore.
+NEW, ANNOTATED, WITHHELD, IMPOSSIBLE, IGNORED = range(5)
 #: Whether a person decided about a detection, and whether it was drawn for that by chance.
 UNDECIDED, DECIDED, SAMPLED = range(3)
 #: Boxes of lower scores are never added.
@@ -27,7 +28,7 @@ class Evidence(NamedTuple):
         image_ids, classes: (M,) int64; classes in [0, K).
         scores: (M,) in [0, 1].
         boxes: (M, 4) XYXY in pixels.
-        near: (M,) `NEW`, `ANNOTATED` or `WITHHELD`.
+        near: (M,) `NEW`, `ANNOTATED`, `WITHHELD`, `IMPOSSIBLE` or `IGNORED`.
         right: (M,) bool, whether it is on the object that it is near to, with its class; of a
             decided one, what the person said.
         decided: (M,) `UNDECIDED`, `DECIDED` or `SAMPLED`; of new ones only.
@@ -72,7 +73,7 @@ def gather_evidence(mined: Mapping[int, Mined], records: Iterable[Mapping[str, A
     Args:
         mined: by image id, detections of all scores of interest.
         records: of the images, with ``annotations`` and ``withheld_annotations``, boxes XYWH and
-            classes as in a registered data set.
+            classes as in a registered data set; what else is known of them, too.
     """
     of_images = [_compare(mined[x["image_id"]], x) for x in records if x["image_id"] in mined]
     return Evidence(*(np.concatenate(fields) for fields in zip(*of_images, strict=True)))
@@ -92,6 +93,9 @@ def _compare(found: Mined, record: Mapping[str, Any]) -> Evidence:
         close = iou.max(1, initial=0) > CLOSE_IOU
         hits = (iou > HIT_IOU) & (classes[:, None] == their_classes)
         near[close], right[close] = kind, hits.any(1)[close]
+    is_impossible, is_ignored = _ruled_out(boxes, classes, record)
+    near[is_impossible & (near == NEW)] = IMPOSSIBLE
+    near[is_ignored & (near == NEW)] = IGNORED
     hits = (_iou(boxes, withheld[0]) > HIT_IOU) & (classes[:, None] == withheld[1])
     return Evidence(
         image_ids=np.full(len(boxes), record["image_id"], dtype=np.int64),
@@ -104,6 +108,20 @@ def _compare(found: Mined, record: Mapping[str, Any]) -> Evidence:
         found_at=np.where(hits, scores[:, None], -1.0).max(0, initial=-1),
         withheld_classes=withheld[1],
     )
+
+
+def _ruled_out(
+    boxes: np.ndarray, classes: np.ndarray, record: Mapping[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of which detections (M,) the class is complete, and which lie in a region to ignore."""
+    listed = [*record.get("exhaustive", ()), *record.get("absent", ())]
+    known = known_beside(record, 1 + max([*classes.tolist(), *listed], default=0))
+    if known is None:
+        return np.zeros(len(classes), dtype=bool), np.zeros(len(classes), dtype=bool)
+    every_class = torch.from_numpy(classes)
+    image = torch.zeros_like(every_class)
+    found = Labels(torch.from_numpy(boxes), every_class, image, image.float())
+    return known.is_complete(found).numpy(), known.is_ignored(found).numpy()
 
 
 def _objects(annotations: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,8 @@ An added annotation has the fields "score" and "origin": "mined"; see
 mirror image was asked (where the config has adaptive thresholds and mirrors second views; then
 "score" is the lower of the two scores) and, for each category, the score from which on boxes were
 added; a fixed threshold of the training is one on the class score, which of FCOS is not the
-"score". What overlaps an annotated box is dropped as in training.
+"score". What overlaps an annotated box is dropped as in training, and so is what can't be there by
+what else is known of the image.
 
 Until the end, the folder OUTPUT.partial holds what was found, and the same call goes on from there.
 It stays if images can't be read: once they are repaired, the same call mines these alone. The
@@ -26,6 +27,7 @@ from detectron2.utils import comm
 from tabulate import tabulate
 
 from comining.annotations.completion import complete
+from comining.annotations.known import known_of
 from comining.annotations.sparse import encode
 from comining.data import register_from_config
 from comining.engine.miner import SCORE_DIGITS, build_miner, why_nothing_is_mined
@@ -37,6 +39,7 @@ from comining.output_file import write_atomically
 
 from .mining_job import MiningJob
 from .precision import thresholds_for_precision
+from .result import share_finished
 
 #: Where thresholds are given or chosen here, boxes of lower scores are out of the question.
 LOWEST_SCORE = 0.05
@@ -45,13 +48,15 @@ LOWEST_SCORE = 0.05
 class CategoryCounts(NamedTuple):
     """Of a category: annotations that were there, added ones, and from which score on.
 
-    The threshold is None where nothing is added whatever its score.
+    The threshold is None where nothing is added whatever its score. ``finished`` is the share of
+    the images, in 0..1, in which the category was complete before.
     """
 
     name: str
     annotated: int
     added: int
     score_thresh: float | None
+    finished: float = 0.0
 
 
 class MinedAnnotations(NamedTuple):
@@ -71,8 +76,11 @@ class MinedAnnotations(NamedTuple):
         """Per category and in all."""
         annotated = sum(x.annotated for x in self.categories)
         added = sum(x.added for x in self.categories)
-        rows = [*self.categories, ("all", annotated, added, None)]
-        return tabulate(rows, headers=["category", "annotated", "added", "score threshold"])
+        headers = ["category", "annotated", "added", "score threshold", "images finished"]
+        if not any(x.finished for x in self.categories):
+            headers.pop()
+        rows = [*self.categories, ("all", annotated, added, None, None)]
+        return tabulate([row[: len(headers)] for row in rows], headers)
 
     def what_to_repair(self, output: Path) -> str:
         """Tells of the images that can't be read."""
@@ -225,7 +233,14 @@ def _counts(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Categor
         for annotations in (after["annotations"][:number], after["annotations"][number:])
     )
     thresholds = after["info"]["mined"]["score_thresh"]
+    known = known_of(before)
     return [
-        CategoryCounts(x["name"], there[x["id"]], added[x["id"]], thresholds[x["name"]])
+        CategoryCounts(
+            x["name"],
+            there[x["id"]],
+            added[x["id"]],
+            thresholds[x["name"]],
+            share_finished(known, [x["id"]]),
+        )
         for x in after["categories"]
     ]

@@ -36,6 +36,7 @@ def write_report(
     rows: Sequence[Mapping[str, Any]],
     unreadable: Mapping[int, str],
     recall: float | None,
+    finished: float = 0.0,
 ) -> None:
     """Write ``report.html``, one file that needs nothing else.
 
@@ -46,6 +47,7 @@ def write_report(
         rows: what `comining.completion.result.category_rows` gives.
         unreadable: by image id, why an image was left out.
         recall: the share of withheld boxes found, in 0..1.
+        finished: the share of the images that were finished before, in 0..1.
     """
     mined = [x for x in completed["annotations"] if x.get("origin") == MINED]
     by_score = sorted(mined, key=lambda x: -x["score"])
@@ -53,7 +55,7 @@ def write_report(
     number = len(completed["annotations"]) - len(mined)
     pictures = _pictures([*by_score[:SHOWN], *doubtful], completed, image_root)
     text = Template(PAGE.read_text(encoding="utf-8")).substitute(
-        summary=html.escape(summary(len(completed["images"]), number, rows, recall)),
+        summary=html.escape(summary(len(completed["images"]), number, rows, recall, finished)),
         table=_table(rows),
         surest=_figures(by_score[:SHOWN], pictures, completed),
         doubtful=_figures(doubtful, pictures, completed),
@@ -70,6 +72,7 @@ def _table(rows: Iterable[Mapping[str, Any]]) -> str:
 
     return "\n".join(
         f"<tr><td>{html.escape(row['name'])}</td><td>{row['annotated']}</td>"
+        f"<td>{row['finished']:.0%}</td>"
         f"<td>{row['added']}</td><td>{cell(row['precision'], '.0%')}</td>"
         f"<td>{interval_text(row)}</td>"
         f"<td>{cell(row['recall'], '.0%')}</td><td>{cell(row['threshold'], '.2f')}</td></tr>"

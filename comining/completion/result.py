@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from comining.annotations.coco_file import read_json
+from comining.annotations.known import Known, known_of
 
 from .evidence import Evidence
 from .folder import Folder
@@ -24,12 +25,14 @@ def category_rows(
     annotated = Counter(x["category_id"] for x in dataset["annotations"] if not x.get("iscrowd"))
     names = {x["id"]: x["name"] for x in dataset["categories"]}
     added = is_added(evidence, [x.threshold for x in chosen])
+    known = known_of(dataset)
     rows = []
     for class_, (id_, choice) in enumerate(zip(category_ids, chosen, strict=True)):
         rows.append(
             {
                 "name": names[id_],
                 "annotated": annotated[id_],
+                "finished": share_finished(known, [id_]),
                 "added": int((added & (evidence.classes == class_)).sum()),
                 "precision": _known(choice.precision),
                 "precision_low": _known(choice.precision_low),
@@ -41,6 +44,11 @@ def category_rows(
     return rows
 
 
+def share_finished(known: Known, category_ids: Collection[int]) -> float:
+    """In what share of the images all of these categories were complete before."""
+    return len(known.finished(category_ids)) / max(1, len(known.exhaustive))
+
+
 def interval_text(row: Mapping[str, Any]) -> str:
     """The interval of a category's precision; empty if nothing was added."""
     low, high = row["precision_low"], row["precision_high"]
@@ -48,9 +56,20 @@ def interval_text(row: Mapping[str, Any]) -> str:
 
 
 def summary(
-    num_images: int, annotated: int, rows: Sequence[Mapping[str, Any]], recall: float | None
+    num_images: int,
+    annotated: int,
+    rows: Sequence[Mapping[str, Any]],
+    recall: float | None,
+    finished: float = 0.0,
 ) -> str:
-    """What was found, in one sentence or two."""
+    """What was found, in two or three sentences.
+
+    Args:
+        num_images, annotated: how many images, and annotated boxes in them.
+        rows: of the categories.
+        recall: the share of withheld boxes found, in 0..1.
+        finished: the share of the images that were finished before, in 0..1.
+    """
     added = sum(row["added"] for row in rows)
     text = f"{num_images} images had {annotated} annotated boxes; {added} were added"
     right = sum(row["added"] * row["precision"] for row in rows if row["precision"] is not None)
@@ -60,7 +79,13 @@ def summary(
         text += (
             f". Of the annotated boxes that were kept aside to measure by, {recall:.0%} were found"
         )
-    return f"{text}."
+    text = f"{text}."
+    if finished or any(row.get("finished") for row in rows):
+        text += f" {finished:.0%} of the images were finished before, to which nothing was added"
+        if any(row.get("finished") != finished for row in rows):
+            text += ", nor to others the categories that were"
+        text += "."
+    return text
 
 
 def advice(rows: Sequence[Mapping[str, Any]], recall: float | None) -> str:

@@ -28,7 +28,7 @@ from comining.modeling import CoMining
 from comining.modeling.adaptive import FLOOR
 from comining.output_file import write_atomically
 
-from .evidence import ANNOTATED, WITHHELD, gather_evidence
+from .evidence import ANNOTATED, IGNORED, WITHHELD, gather_evidence
 from .folder import Folder
 
 #: Iterations that are timed, after so many that are not.
@@ -115,8 +115,8 @@ class _Watch(HookBase):
 def measure(model: CoMining, cfg: CfgNode, records: Sequence[dict[str, Any]]) -> float:
     """How well a model finds withheld boxes: their average precision at IoU 0.5.
 
-    Detections of annotated objects are left out. Those that are on nothing known count as wrong,
-    which some are not: the number tells trainings apart, no more.
+    Detections of annotated objects, or in regions to ignore, are left out. Those that are on
+    nothing known count as wrong, which some are not: the number tells trainings apart, no more.
 
     Returns:
         In 0..1.
@@ -130,7 +130,7 @@ def measure(model: CoMining, cfg: CfgNode, records: Sequence[dict[str, Any]]) ->
         mined |= {x["image_id"]: y for x, y in zip(batch, found, strict=True)}
     model.train(was_training)
     evidence = gather_evidence(mined, records)
-    counts = evidence.near != ANNOTATED
+    counts = ~np.isin(evidence.near, (ANNOTATED, IGNORED))
     order = np.argsort(-evidence.scores[counts], kind="stable")
     hits = ((evidence.near == WITHHELD) & evidence.right)[counts][order]
     precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)

@@ -17,8 +17,10 @@ from detectron2.utils import comm
 
 from comining.annotations.coco_file import read_json
 from comining.annotations.completion import complete as add_mined
+from comining.annotations.known import known_of
 from comining.annotations.sparse import encode, make_sparse
 from comining.config_files import config_folder
+from comining.data.datasets import known_fields
 from comining.engine import setup
 from comining.engine.miner import Mined
 from comining.engine.progress import Progress
@@ -35,7 +37,7 @@ from .mining import mine
 from .pace import CHECKPOINTS, choose_pace
 from .plan import make_plan
 from .report import write_report
-from .result import category_rows
+from .result import category_rows, share_finished
 from .review_files import find_review
 from .reviewing import MANY_IMAGES, Shown, write_page
 from .thresholds import choose, is_added
@@ -148,7 +150,7 @@ class Work:
             tiles, images = folder.training_tiles.resolve(), str(folder.tile_images.resolve())
             register = [["whole", *register[0][1:]], ["training", str(tiles), images]]
             why += f"; {tiling.why}"
-        unknown = "what is in images without a box isn't known: they are mined, not trained on"
+        unknown = "images without a box are mined, not trained on, unless they are finished"
         return [
             Choice("DATASETS.REGISTER", register, why),
             Choice("DATASETS.TRAIN", ["training"]),
@@ -235,6 +237,9 @@ class Work:
         ids = MetadataCatalog.get("training").thing_dataset_id_to_contiguous_id
         category_ids = sorted(ids, key=ids.__getitem__)
         dataset = read_json(self.folder.annotations)
+        # Where a box was withheld, its class was complete all the same.
+        known = known_of(dataset)
+        records = [{**x, **known_fields(known, x["image_id"], ids)} for x in records]
         evidence = gather_evidence(mined, records)
         write_evidence(self.folder, evidence, dataset, category_ids)
         evidence = with_decisions(evidence, self.folder, dataset, self.progress.note)
@@ -255,10 +260,12 @@ class Work:
             {
                 "categories": rows,
                 "recall": recall,
+                "finished": share_finished(known, category_ids),
                 "unreadable": {str(id_): why for id_, why in unreadable.items()},
             },
         )
-        write_report(self.folder, self.args.images, completed, rows, unreadable, recall)
+        finished = share_finished(known, category_ids)
+        write_report(self.folder, self.args.images, completed, rows, unreadable, recall, finished)
         self._write_review(len(completed["images"]))
 
     def _write_review(self, num_images: int) -> None:
@@ -273,17 +280,24 @@ class Work:
 def withhold(dataset: Mapping[str, Any], file_name: str) -> dict[str, Any]:
     """A data set less some boxes of each category, by chance.
 
+    Finished images stay that, unless most of the boxes are there.
+
     Args:
         dataset: in COCO format; it isn't changed.
         file_name: of the file that it is in, which ``info`` names.
     """
-    number = sum(not x.get("iscrowd") for x in dataset["annotations"])
-    percent = round(100 * _share_withheld(number), 1)
+    boxes = [x for x in dataset["annotations"] if not x.get("iscrowd")]
+    untouched = known_of(dataset).finished([x["id"] for x in dataset["categories"]])
+    there = sum(x["image_id"] in untouched for x in boxes)
+    if 2 * there > len(boxes):
+        untouched, there = set(), 0
+    percent = round(100 * _share_withheld(len(boxes) - there), 1)
     return make_sparse(
         dataset,
         "miss",
         seed=WITHHOLDING_SEED,
         percent=percent,
+        untouched=untouched,
         file_name=file_name,
         record_name=True,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from itertools import zip_longest
 from operator import itemgetter
@@ -18,7 +18,7 @@ from detectron2.structures import BoxMode
 
 from comining.annotations.coco_file import read_categories, read_coco
 from comining.annotations.image_files import report_deep_images
-from comining.annotations.known import known_of
+from comining.annotations.known import Known, known_of
 from comining.annotations.withheld import full_original, withheld_annotations
 from comining.errors import InputError
 
@@ -106,12 +106,7 @@ def _load_coco(json_file: str, image_root: str, name: str) -> list[dict[str, Any
             "width": x["width"],
             "height": x["height"],
             "annotations": annotations[x["id"]],
-            "exhaustive": sorted(contiguous_ids[c] for c in known.exhaustive[x["id"]]),
-            "absent": sorted(contiguous_ids[c] for c in known.absent[x["id"]]),
-            "ignored_regions": [
-                {"bbox": list(bbox), "category_id": contiguous_ids.get(category_id)}
-                for bbox, category_id in known.regions.get(x["id"], ())
-            ],
+            **known_fields(known, x["id"], contiguous_ids),
         }
         for x in dataset["images"]
     ]
@@ -130,6 +125,26 @@ def _load_coco(json_file: str, image_root: str, name: str) -> list[dict[str, Any
     elif original is not None:
         logger.info(f"{name}: mined labels can't be judged, as {original} is not there")
     return records
+
+
+def known_fields(
+    known: Known, image_id: Any, contiguous_ids: Mapping[Any, int]
+) -> dict[str, list[Any]]:
+    """What records tell of an image, `register_coco` says how.
+
+    Args:
+        known: of a data set.
+        image_id: of the image.
+        contiguous_ids: the classes of the data set's categories.
+    """
+    return {
+        "exhaustive": sorted(contiguous_ids[x] for x in known.exhaustive[image_id]),
+        "absent": sorted(contiguous_ids[x] for x in known.absent[image_id]),
+        "ignored_regions": [
+            {"bbox": list(bbox), "category_id": contiguous_ids.get(category_id)}
+            for bbox, category_id in known.regions.get(image_id, ())
+        ],
+    }
 
 
 def register_sparse_coco(root: str) -> None:

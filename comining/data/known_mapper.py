@@ -62,7 +62,7 @@ class KnownMapper:
 def _marked_region(region: dict[str, Any]) -> dict[str, Any]:
     class_ = -1 if region["category_id"] is None else region["category_id"]
     return {
-        "bbox": region["bbox"],
+        "bbox": [float(x) for x in region["bbox"]],  # whole numbers would be rounded down
         "bbox_mode": BoxMode.XYWH_ABS,
         "category_id": class_ + 1 + REGION_CLASSES,
     }

@@ -9,7 +9,12 @@ from typing import Any, NoReturn
 
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.data import DatasetFromList, DatasetMapper, get_detection_dataset_dicts
+from detectron2.data import (
+    DatasetFromList,
+    DatasetMapper,
+    MetadataCatalog,
+    get_detection_dataset_dicts,
+)
 from detectron2.data.samplers import RepeatFactorTrainingSampler, TrainingSampler
 from detectron2.utils import comm
 from torch.utils.data import DataLoader
@@ -135,18 +140,38 @@ def load_datasets(names: str | Sequence[str], *, filter_empty: bool = True) -> l
 
     Args:
         names: of the data sets.
-        filter_empty: whether images without annotations are left out.
+        filter_empty: whether images without annotations are left out, but for those that are known
+            to show no object of any class.
 
     Raises:
         InputError: the data can't be used.
     """
     try:
-        return get_detection_dataset_dicts(names, filter_empty=filter_empty)
+        images = get_detection_dataset_dicts(names, filter_empty=False)
+        return _that_teach(images, names) if filter_empty else images
     except AssertionError as error:  # how detectron2 refuses data
         raise InputError(f"DATASETS.TRAIN can't be used: {error}") from error
     except ValueError:  # how it refuses other categories, without their names
         check_same_categories([names] if isinstance(names, str) else names)
         raise
+
+
+def _that_teach(images: list[dict[str, Any]], names: str | Sequence[str]) -> list[dict[str, Any]]:
+    """Without the images that have no annotation, unless all of their classes are complete."""
+    if "annotations" not in images[0]:
+        return images
+    names = [names] if isinstance(names, str) else names
+    every_class = set(range(len(MetadataCatalog.get(names[0]).get("thing_classes", ()))))
+    chosen = [
+        x
+        for x in images
+        if any(not y.get("iscrowd") for y in x["annotations"])
+        or (every_class and every_class == {*x.get("exhaustive", ()), *x.get("absent", ())})
+    ]
+    assert chosen, f"No valid data found in {','.join(names)}."  # in detectron2's words
+    if len(chosen) < len(images):
+        logger.info(f"{len(images) - len(chosen)} images without annotations are left out.")
+    return chosen
 
 
 def _from_config(

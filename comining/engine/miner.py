@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.structures import BoxMode
+from detectron2.structures import Boxes, BoxMode, Instances
 
 from comining.errors import InputError
 from comining.modeling import CoMining
+from comining.modeling.known import Known
 from comining.modeling.labels import Labels
 
 from .checkpoint import Checkpointer
@@ -30,7 +31,7 @@ class Mined(NamedTuple):
         classes: M classes in [0, K).
         scores: M scores in [0, 1].
         is_new: M flags, whether a box is a label in addition to the annotated ones, by
-            ``CoMining.is_known``.
+            ``CoMining.is_known``, and may be one by what else is known of the image.
     """
 
     boxes: list[list[float]]
@@ -101,12 +102,32 @@ def _compare(model: CoMining, item: dict[str, Any], record: dict[str, Any], foun
         images=torch.zeros_like(known_classes),
         scores=torch.ones(len(objects)),
     )
+    is_new = ~model.is_known(mined, known)
+    besides = known_beside(record, model.num_classes)
+    if besides is not None:
+        is_new &= ~besides.is_complete(mined) & ~besides.is_ignored(mined)
     return Mined(
         boxes=mined.boxes.tolist(),
         classes=classes.tolist(),
         scores=[round(score, SCORE_DIGITS) for score in scores.tolist()],
-        is_new=(~model.is_known(mined, known)).tolist(),
+        is_new=is_new.tolist(),
     )
+
+
+def known_beside(record: Mapping[str, Any], num_classes: int) -> Known | None:
+    """What a record tells of its image beside the annotations, in pixels of the image; K classes.
+
+    Returns:
+        That of the image as the only one; None if nothing is known.
+    """
+    item = {key: record.get(key, ()) for key in ("exhaustive", "absent")}
+    regions = record.get("ignored_regions")
+    if regions:
+        boxes = torch.tensor([x["bbox"] for x in regions], dtype=torch.float32)
+        boxes[:, 2:] += boxes[:, :2]
+        classes = [-1 if x["category_id"] is None else x["category_id"] for x in regions]
+        item["ignored"] = Instances((0, 0), gt_boxes=Boxes(boxes), gt_classes=torch.tensor(classes))
+    return Known.of_batch([item], num_classes, torch.device("cpu"))
 
 
 def without_crowds(annotations: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

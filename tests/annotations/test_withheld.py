@@ -1,12 +1,11 @@
 import json
 
 import pytest
-from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog
-from detectron2.data.transforms import HFlipTransform, NoOpTransform
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
 from comining.annotations.sparse import make_sparse
-from comining.data import KnownMapper, register_coco
+from comining.data import register_coco
 from comining.errors import InputError
 
 FULL = {
@@ -135,47 +134,3 @@ def test_original_not_there(load, tmp_path, caplog):
         records = load(record_name=True)
     assert all("withheld_annotations" not in record for record in records)
     assert "full.json is not there" in caplog.text
-
-
-class TestMapper:
-    def mapped(self, record, transform):
-        mapper = DatasetMapper(
-            is_train=True, augmentations=[transform], image_format="BGR", use_instance_mask=False
-        )
-        return KnownMapper(mapper)(record)
-
-    def record(self, tmp_path, **more):
-        Image.new("RGB", (20, 10)).save(tmp_path / "1.png")
-        annotation = {"bbox": [0, 0, 5, 4], "bbox_mode": 1, "category_id": 1, "iscrowd": 0}
-        return {
-            "file_name": str(tmp_path / "1.png"),
-            "image_id": 1,
-            "width": 20,
-            "height": 10,
-            "annotations": [annotation],
-            **more,
-        }
-
-    def test_takes_withheld_annotations_through_the_augmentation(self, tmp_path):
-        withheld = {"bbox": [2, 1, 9, 8], "bbox_mode": 1, "category_id": 0, "iscrowd": 0}
-        record = self.record(tmp_path, withheld_annotations=[withheld])
-        item = self.mapped(record, HFlipTransform(20))
-        assert item["instances"].gt_boxes.tensor.tolist() == [[15, 0, 20, 4]]
-        assert item["instances"].gt_classes.tolist() == [1]
-        assert item["withheld"].gt_boxes.tensor.tolist() == [[9, 1, 18, 9]]
-        assert item["withheld"].gt_classes.tolist() == [0]
-        assert record["withheld_annotations"] == [withheld]
-
-    def test_nothing_withheld(self, tmp_path):
-        item = self.mapped(self.record(tmp_path, withheld_annotations=[]), NoOpTransform())
-        assert len(item["instances"]) == 1
-        assert len(item["withheld"]) == 0
-
-    def test_skipped_image(self, tmp_path):
-        record = self.record(tmp_path, withheld_annotations=[])
-        assert KnownMapper(lambda record: None)(record) is None
-
-    def test_withheld_annotations_not_known(self, tmp_path):
-        item = self.mapped(self.record(tmp_path), NoOpTransform())
-        assert len(item["instances"]) == 1
-        assert "withheld" not in item

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from comining.completion.audit import audit, audit_folder
-from comining.completion.evidence import ANNOTATED, NEW, SAMPLED, UNDECIDED, WITHHELD, Evidence
+from comining.completion.evidence import (
+    ANNOTATED,
+    IMPOSSIBLE,
+    NEW,
+    SAMPLED,
+    UNDECIDED,
+    WITHHELD,
+    Evidence,
+)
 from comining.completion.evidence_file import write_evidence
 from comining.completion.folder import Folder
 from comining.errors import InputError
@@ -198,6 +206,28 @@ def test_command_prints_a_table(completed, command_line):
     assert "lower bound" in done.stdout
     (read,) = json.loads(command_line("audit", completed.path, "--json").stdout)
     assert read == {**row._asdict(), "why_unknown": ""}
+
+
+def test_what_is_finished_is_told(completed, command_line):
+    dataset = json.loads(completed.annotations.read_text())
+    assert "images finished" not in command_line("audit", completed.path).stdout
+    number = len(dataset["images"])
+    for image in dataset["images"][: number // 4]:
+        image["exhaustive_category_ids"] = "all"
+    completed.annotations.write_text(json.dumps(dataset))
+    (row,) = audit_folder(completed.path)
+    assert row.finished == (number // 4) / number
+    told = command_line("audit", completed.path).stdout.splitlines()
+    assert told[0].endswith("images finished")
+    assert told[2].endswith(f"{row.finished:.0%}")
+
+
+def test_nothing_is_missing_where_a_category_is_complete():
+    """Were all new detections in finished images, none would count."""
+    evidence, _ = of_objects(np.random.default_rng(1))
+    finished = evidence._replace(near=np.where(evidence.near == NEW, IMPOSSIBLE, evidence.near))
+    (row,) = audit(finished, ["cat"], [900])
+    assert (row.missing, row.low, row.high) == (0, 0, 0)
 
 
 def test_folder_of_something_else_is_named(tmp_path, command_line):

@@ -7,6 +7,8 @@ from comining.completion.calibration import calibrate
 from comining.completion.evidence import (
     ANNOTATED,
     DECIDED,
+    IGNORED,
+    IMPOSSIBLE,
     NEW,
     SAMPLED,
     UNDECIDED,
@@ -63,6 +65,29 @@ def test_what_detections_are_near_to_and_whether_they_are_right(evidence):
     assert evidence.near.tolist() == [ANNOTATED, ANNOTATED, WITHHELD, WITHHELD, NEW, NEW]
     assert evidence.right.tolist() == [True, False, True, False, False, False]
     assert evidence.image_ids.tolist() == [7, 7, 7, 7, 7, 8]
+
+
+def test_what_cannot_be_is_no_proposal():
+    """In the first image class 1 is complete, and there is a region of class 0, then one of all."""
+    known = {
+        **record(7, [((0, 0, 10, 10), 0)]),
+        "exhaustive": [],
+        "absent": [1],
+        "ignored_regions": [{"bbox": [40, 40, 20, 20], "category_id": 0}],
+    }
+    of_all = {"ignored_regions": [{"bbox": [40, 40, 20, 20], "category_id": None}]}
+    found = mined(
+        ((0, 0, 10, 10), 1, 0.9),  # near to the annotated one
+        ((20, 20, 30, 30), 1, 0.8),
+        ((20, 20, 30, 30), 0, 0.7),
+        ((50, 50, 60, 60), 0, 0.6),
+        ((50, 50, 60, 60), 2, 0.5),
+    )
+    evidence = gather_evidence({7: found, 8: found}, [known, {**record(8, []), **of_all}])
+    assert evidence.near.tolist() == [
+        ANNOTATED, IMPOSSIBLE, NEW, IGNORED, NEW, NEW, NEW, NEW, IGNORED, IGNORED,
+    ]  # fmt: skip
+    assert evidence.is_proposal.tolist() == [x == NEW for x in evidence.near]
 
 
 def test_recall_is_that_of_withheld_objects(evidence):
@@ -244,19 +269,22 @@ def test_only_new_boxes_from_the_threshold_on_are_added(evidence):
 
 def test_rows_of_categories(evidence):
     dataset = {
+        "images": [{"id": 7, "neg_category_ids": [20]}, {"id": 8}],
         "categories": [{"id": 10, "name": "a"}, {"id": 20, "name": "b"}],
         "annotations": [
-            {"category_id": 10}, {"category_id": 20}, {"category_id": 20, "iscrowd": 1}
+            {"image_id": 7, "category_id": 10},
+            {"image_id": 8, "category_id": 20},
+            {"image_id": 8, "category_id": 20, "bbox": [0, 0, 1, 1], "iscrowd": 1},
         ],
-    }  # fmt: skip
+    }
     chosen = [Chosen(0.4, 0.95, np.nan, 0.9, 1.0), Chosen(np.inf, np.nan, 0.0)]
     assert category_rows(dataset, evidence, chosen, [10, 20]) == [
         {
-            "name": "a", "annotated": 1, "added": 1, "precision": 0.95,
+            "name": "a", "annotated": 1, "finished": 0, "added": 1, "precision": 0.95,
             "precision_low": 0.9, "precision_high": 1.0, "recall": None, "threshold": 0.4,
         },
         {
-            "name": "b", "annotated": 1, "added": 0, "precision": None,
+            "name": "b", "annotated": 1, "finished": 0.5, "added": 0, "precision": None,
             "precision_low": None, "precision_high": None, "recall": 0.0, "threshold": None,
         },
     ]  # fmt: skip
@@ -275,6 +303,23 @@ def test_summary_weighs_the_precision_of_categories_by_what_was_added():
     assert summary(1, 3, [row(3, 0, None)], None) == (
         "1 images had 3 annotated boxes; 0 were added."
     )
+
+
+@pytest.mark.parametrize(
+    ("finished", "of_categories", "words"),
+    [
+        (
+            0.25,
+            (0.25, 0.25),
+            " 25% of the images were finished before, to which nothing was added.",
+        ),
+        (0.25, (0.25, 0.5), " to which nothing was added, nor to others the categories that were."),
+        (0.0, (0.0, 0.0), "0 were added"),
+    ],
+)
+def test_summary_tells_what_was_finished(finished, of_categories, words):
+    rows = [{**row(5, 0, None), "finished": x} for x in of_categories]
+    assert summary(8, 10, rows, None, finished).endswith(f"{words}.")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,13 @@ from detectron2.utils import comm
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from comining.data import TrainLoader, build_train_loader, register_coco, register_from_config
+from comining.data import (
+    TrainLoader,
+    build_train_loader,
+    load_datasets,
+    register_coco,
+    register_from_config,
+)
 from comining.errors import InputError
 
 
@@ -328,3 +334,25 @@ class TestFromConfig:
         with pytest.raises(InputError, match=r"a\.jpg .* set DATALOADER\.ASPECT_RATIO"):
             make_loader(nameless)
         make_loader(nameless, aspect_ratio_grouping=False)
+
+
+def test_finished_images_without_objects_are_trained_on(tmp_path):
+    """Where nothing is annotated, only what is known of all classes makes it a background."""
+    box = {"bbox": [2, 2, 9, 9], "area": 81, "iscrowd": 0, "category_id": 1}
+    known = [{}, {}, {"neg_category_ids": [1]}, {"neg_category_ids": [1, 2]}]
+    known += [{"exhaustive_category_ids": "all"}, {"exhaustive_category_ids": [1]}]
+    dataset = {
+        "images": [
+            {"id": number, "file_name": f"{number}.png", "width": 24, "height": 24, **more}
+            for number, more in enumerate(known)
+        ],
+        "annotations": [{"id": 1, "image_id": 0, **box}],
+        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+    }
+    (tmp_path / "known.json").write_text(json.dumps(dataset))
+    for number in range(len(known)):
+        Image.new("RGB", (24, 24)).save(tmp_path / f"{number}.png")
+    register_coco("partly_finished", tmp_path / "known.json", tmp_path)
+    records = load_datasets("partly_finished")
+    assert [x["image_id"] for x in records] == [0, 3, 4]
+    assert len(load_datasets(["partly_finished"], filter_empty=False)) == 6

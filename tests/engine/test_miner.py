@@ -44,6 +44,10 @@ def test_mined_boxes_are_in_pixels_of_the_original_and_compared_with_the_annotat
     assert mined.scores == [0.9, 0.75, 0.7, 0.65]
     # The first is annotated; a crowd is no object, and the last one is of another class.
     assert mined.is_new == [False, True, True, True]
+    record["absent"] = [0]
+    record["ignored_regions"] = [{"bbox": [50, 60, 20, 30], "category_id": 1}]
+    (mined,) = mine_batch(model, [mapper(record)], [record])
+    assert mined.is_new == [False, False, False, True]
 
 
 @each_detector
