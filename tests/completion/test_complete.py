@@ -11,6 +11,7 @@ import comining
 from comining.annotations.sparse import make_sparse
 from comining.completion import Completion, complete, work
 from comining.completion.thresholds import Chosen
+from comining.completion.withholding import withhold
 from comining.engine.miner import Mined
 
 BOX = [8.0, 8.0, 24.0, 24.0]
@@ -288,7 +289,7 @@ def test_withheld_boxes_are_of_any_images_whatever_seed_the_others_were_dropped_
     }  # fmt: skip
     for seed in range(3):
         sparse = make_sparse(full, "extreme", seed=seed, file_name="full.json")
-        kept = {x["id"] for x in work.withhold(sparse, "sparse.json")["annotations"]}
+        kept = {x["id"] for x in withhold(sparse, "sparse.json")["annotations"]}
         of_few = [numbers[x["image_id"]] == 1 for x in sparse["annotations"] if x["id"] not in kept]
         assert len(of_few) == 60
         assert 15 < sum(of_few) < 45  # 30 are expected, with a standard deviation of 3.6
