@@ -156,6 +156,7 @@ def test_withheld_annotations_judge_what_is_mined(cfg, own_data, tmp_path):
         [
             "DATASETS.TRAIN", ["sparse"],
             "DATASETS.TEST", [],
+            "TEST.FOUND", True,
             "MODEL.COMINING.THRESHOLD", "fixed",
             "MODEL.COMINING.SCORE_THRESH", 0.0,
         ]
@@ -165,6 +166,15 @@ def test_withheld_annotations_judge_what_is_mined(cfg, own_data, tmp_path):
     train(cfg)
     lines = (tmp_path / "output" / "metrics.json").read_text().splitlines()
     assert 0 <= json.loads(lines[0])["comining/mined_recall"] <= 1
+    results = json.loads((tmp_path / "output" / "results.json").read_text())
+    assert 0 <= results["withheld"]["found"] <= 100
+    assert json.loads(lines[-1])["withheld/found"] == results["withheld"]["found"]
+
+
+def test_what_is_withheld_must_be_known_before_training(cfg):
+    cfg.TEST.FOUND = True
+    with pytest.raises(InputError, match=r"with TEST\.FOUND it must be known what own lacks"):
+        Trainer(cfg)
 
 
 @pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")
