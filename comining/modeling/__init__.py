@@ -20,10 +20,12 @@ from .methods import (
     TwoViewsOnly,
 )
 from .predictions import Predictions
+from .rcnn import CoMiningGeneralizedRCNN
 from .retinanet import AveragedRetinaNet, CoMiningRetinaNet
 from .teacher import Teacher
 from .torchvision_backbone import TorchvisionTrunk
 from .torchvision_weights import TorchvisionWeights as _TorchvisionWeights
+from .two_view_detector import TwoViewDetector
 from .view import SecondView
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "Background",
     "CoMining",
     "CoMiningFCOS",
+    "CoMiningGeneralizedRCNN",
     "CoMiningRetinaNet",
     "ExportableDetector",
     "Ignoring",
@@ -49,6 +52,7 @@ __all__ = [
     "Supervision",
     "Teacher",
     "TorchvisionTrunk",
+    "TwoViewDetector",
     "TwoViewsOnly",
 ]
 
