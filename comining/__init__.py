@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CoMining",
     "CoMiningFCOS",
+    "CoMiningGeneralizedRCNN",
     "CoMiningRetinaNet",
     "add_comining_config",
     "complete",
@@ -29,7 +30,12 @@ if "_COMINING_COMPLETE" not in _os.environ:
             )
             from .config import add_comining_config
             from .data import register_coco
-            from .modeling import CoMining, CoMiningFCOS, CoMiningRetinaNet
+            from .modeling import (
+                CoMining,
+                CoMiningFCOS,
+                CoMiningGeneralizedRCNN,
+                CoMiningRetinaNet,
+            )
     except ImportError as error:
         # Commands that need no detectron2 work without it, among them the one that installs it.
         _missing = error

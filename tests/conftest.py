@@ -32,7 +32,7 @@ settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("busy")
 
 #: By detector, its small config.
-DEMOS = {"RetinaNet": "demo", "FCOS": "fcos_demo"}
+DEMOS = {"RetinaNet": "demo", "FCOS": "fcos_demo", "GeneralizedRCNN": "rcnn_demo"}
 
 
 @contextmanager
@@ -149,6 +149,8 @@ def tiny_training(own_data: Path, output: Path) -> list[str]:
         "MODEL.RETINANET.NUM_CONVS": 1,
         "MODEL.FCOS.NUM_CLASSES": 2,
         "MODEL.FCOS.NUM_CONVS": 1,
+        "MODEL.ROI_HEADS.NUM_CLASSES": 2,
+        "MODEL.ROI_BOX_HEAD.FC_DIM": 32,
         "DATASETS.REGISTER": [entry],
         "DATASETS.TRAIN": ["own"],
         "DATASETS.TEST": ["own"],

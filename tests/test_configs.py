@@ -10,7 +10,12 @@ from detectron2.data import DatasetMapper
 from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
 
-from comining import CoMiningFCOS, CoMiningRetinaNet, add_comining_config
+from comining import (
+    CoMiningFCOS,
+    CoMiningGeneralizedRCNN,
+    CoMiningRetinaNet,
+    add_comining_config,
+)
 from comining.engine import Trainer, load_lazy_config
 from comining.engine.lazy import SETTINGS, common_settings, trainer_of
 from tests.modeling.helpers import two_items
@@ -19,7 +24,7 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 LEAVES = sorted(p.stem for p in CONFIGS.glob("*.yaml") if not p.stem.startswith("Base-"))
 BASELINES = [name for name in LEAVES if name.startswith("baseline_")]
 LAZY = sorted(p.stem for p in (CONFIGS / "lazy").glob("*.py"))
-SMALL = ["demo", "fcos_demo", "trees_full", "trees_hard", "trees_extreme"]
+SMALL = ["demo", "fcos_demo", "rcnn_demo", "trees_full", "trees_hard", "trees_extreme"]
 
 #: Data set, depth of the backbone, pseudo-score threshold.
 PUBLISHED = {
@@ -185,7 +190,7 @@ def test_baseline_differs_in_the_architecture_alone(name):
         "OUTPUT_DIR",
     }
     ours = other["MODEL.META_ARCHITECTURE"]
-    assert ours in ("CoMiningRetinaNet", "CoMiningFCOS")
+    assert ours in ("CoMiningRetinaNet", "CoMiningFCOS", "CoMiningGeneralizedRCNN")
     assert baseline["MODEL.META_ARCHITECTURE"] == ours.removeprefix("CoMining")
 
 
@@ -199,7 +204,8 @@ def test_small_config_builds(name):
     cfg = load(name)
     cfg.MODEL.DEVICE = "cpu"
     model = build_model(cfg)
-    assert isinstance(model, CoMiningFCOS if name.startswith("fcos_") else CoMiningRetinaNet)
+    detectors = {"fcos": CoMiningFCOS, "rcnn": CoMiningGeneralizedRCNN}
+    assert isinstance(model, detectors.get(name.split("_")[0], CoMiningRetinaNet))
     assert sum(p.numel() for p in model.parameters()) < 13e6
 
 
@@ -216,7 +222,14 @@ class TestLazy:
 
     def test_each_detector_is_there_with_its_baseline(self):
         assert set(LAZY) <= set(LEAVES)
-        for name in ("hard_R50", "fcos_hard_R50", "demo", "fcos_demo"):
+        for name in (
+            "hard_R50",
+            "fcos_hard_R50",
+            "rcnn_hard_R50",
+            "demo",
+            "fcos_demo",
+            "rcnn_demo",
+        ):
             assert {name, f"baseline_{name}"} <= set(LAZY)
 
     @pytest.mark.parametrize("name", LAZY)
@@ -240,7 +253,9 @@ class TestLazy:
             ]
             assert augmentations[0] == augmentations[1]
 
-    @pytest.mark.parametrize("name", ["demo", "fcos_demo", "hard_R50", "fcos_hard_R50"])
+    @pytest.mark.parametrize(
+        "name", ["demo", "fcos_demo", "rcnn_demo", "hard_R50", "fcos_hard_R50", "rcnn_hard_R50"]
+    )
     def test_losses_optimizer_and_schedule(self, name):
         found, schedules = [], []
         for cfg, trainer in self.both(name):

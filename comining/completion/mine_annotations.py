@@ -34,7 +34,7 @@ from comining.engine.miner import SCORE_DIGITS, build_miner, why_nothing_is_mine
 from comining.engine.mining_run import PartialResults
 from comining.engine.setup import check_weights
 from comining.errors import InputError
-from comining.modeling import CoMining
+from comining.modeling import TwoViewDetector
 from comining.output_file import write_atomically
 
 from .mining_job import MiningJob
@@ -155,7 +155,7 @@ def mine_annotations(
 
 def _mine(
     job: MiningJob,
-    model: CoMining,
+    model: TwoViewDetector,
     given: list[float],
     record: Mapping[str, Any],
     *,
@@ -184,7 +184,7 @@ def _mine(
 
 
 def _thresholds(
-    job: MiningJob, model: CoMining, results: PartialResults, given: list[float]
+    job: MiningJob, model: TwoViewDetector, results: PartialResults, given: list[float]
 ) -> Sequence[float | None]:
     """By class, from which score on boxes are added."""
     if job.precision is not None:

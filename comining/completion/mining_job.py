@@ -18,7 +18,7 @@ from comining.engine.miner import Mined
 from comining.engine.mining_run import PartialResults, mine_dataset
 from comining.engine.setup import weights_file
 from comining.errors import InputError
-from comining.modeling import CoMining
+from comining.modeling import TwoViewDetector
 from comining.output_file import check_output
 
 
@@ -88,7 +88,7 @@ class MiningJob:
 
     def mine(
         self,
-        model: CoMining,
+        model: TwoViewDetector,
         results: PartialResults,
         lowest: float | None,
         batch_size: int,

@@ -24,7 +24,7 @@ from comining.engine.miner import Mined, mine_batch
 from comining.engine.mining_run import same_size_batches
 from comining.engine.progress import Tell
 from comining.engine.trainer import Trainer
-from comining.modeling import CoMining
+from comining.modeling import TwoViewDetector
 from comining.modeling.adaptive import FLOOR
 from comining.output_file import write_atomically
 
@@ -112,7 +112,7 @@ class _Watch(HookBase):
         self.trainer.storage.put_scalar("comining/withheld_found", quality, smoothing_hint=False)
 
 
-def measure(model: CoMining, cfg: CfgNode, records: Sequence[dict[str, Any]]) -> float:
+def measure(model: TwoViewDetector, cfg: CfgNode, records: Sequence[dict[str, Any]]) -> float:
     """How well a model finds withheld boxes: their average precision at IoU 0.5.
 
     Detections of annotated objects, or in regions to ignore, are left out. Those that are on

@@ -60,7 +60,9 @@ KEYS = {
     "MODEL.COMINING.METHOD": "model.method",
     "MODEL.COMINING.TEACHER.EVALUATE": "model.evaluate_teacher",
     "INPUT.FORMAT": "model.view.input_format",
+    "MODEL.PROPOSAL_GENERATOR.NAME": "model.proposal_generator",
     "MODEL.RETINANET.BBOX_REG_LOSS_TYPE": "model.box_reg_loss_type",
+    "MODEL.ROI_HEADS.NAME": "model.roi_heads",
     "SOLVER.BASE_LR": "optimizer.lr",
     "SOLVER.CLIP_GRADIENTS": "train.clip_gradients",
     "SOLVER.IMS_PER_BATCH": "dataloader.train.total_batch_size",
@@ -71,6 +73,8 @@ PREFIXES = {
     "MODEL.COMINING.VIEW.": "model.view.",
     "MODEL.COMINING.TEACHER.": "model.teacher_",
     "MODEL.COMINING.": "model.method.",
+    "MODEL.ROI_BOX_HEAD.": "model.roi_heads.box_predictor.",
+    "MODEL.RPN.": "model.proposal_generator.",
     "MODEL.": "model.",
     "DATALOADER.": "dataloader.train.",
 }
@@ -198,9 +202,10 @@ class LazyTrainer(Trainer):
 
     @classmethod
     def check_num_classes(cls, cfg: CfgNode, datasets: Iterable[str]) -> None:
-        num_classes = cls.lazy.model.get("num_classes")
-        if num_classes is not None:  # other detectors keep it elsewhere
-            check_num_classes(datasets, num_classes, "model.num_classes")
+        for key in ("model.num_classes", "model.roi_heads.num_classes"):
+            num_classes = OmegaConf.select(cls.lazy, key)
+            if num_classes is not None:  # other detectors keep it elsewhere
+                check_num_classes(datasets, num_classes, key)
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> optim.Optimizer:

@@ -10,7 +10,7 @@ from detectron2.config import CfgNode
 from detectron2.structures import Boxes, BoxMode, Instances
 
 from comining.errors import InputError
-from comining.modeling import CoMining
+from comining.modeling import TwoViewDetector
 from comining.modeling.known import Known
 from comining.modeling.labels import Labels
 
@@ -31,7 +31,7 @@ class Mined(NamedTuple):
         classes: M classes in [0, K).
         scores: M scores in [0, 1].
         is_new: M flags, whether a box is a label in addition to the annotated ones, by
-            ``CoMining.is_known``, and may be one by what else is known of the image.
+            ``TwoViewDetector.is_known``, and may be one by what else is known of the image.
     """
 
     boxes: list[list[float]]
@@ -40,7 +40,7 @@ class Mined(NamedTuple):
     is_new: list[bool]
 
 
-def build_miner(cfg: CfgNode) -> CoMining:
+def build_miner(cfg: CfgNode) -> TwoViewDetector:
     """The trained model of a config, in evaluation mode; without a GPU, on the CPU.
 
     Args:
@@ -54,14 +54,14 @@ def build_miner(cfg: CfgNode) -> CoMining:
     cfg.defrost()
     cfg.MODEL.DEVICE = usable_device(cfg.MODEL.DEVICE)
     model = Trainer.build_model(cfg).eval()
-    if not isinstance(model, CoMining):
+    if not isinstance(model, TwoViewDetector):
         raise InputError(f"{cfg.MODEL.META_ARCHITECTURE} does not mine: name a Co-mining config")
     check_weights(cfg.MODEL.WEIGHTS)
     Checkpointer(model, whole=True).load(cfg.MODEL.WEIGHTS)
     return model
 
 
-def why_nothing_is_mined(model: CoMining) -> str:
+def why_nothing_is_mined(model: TwoViewDetector) -> str:
     """Why no score is above the model's thresholds; empty if one may be."""
     if min(model.score_thresholds()) < 1:
         return ""
@@ -69,7 +69,7 @@ def why_nothing_is_mined(model: CoMining) -> str:
 
 
 def mine_batch(
-    model: CoMining,
+    model: TwoViewDetector,
     items: Sequence[dict[str, Any]],
     records: Sequence[dict[str, Any]],
     score_thresh: float | None = None,
@@ -89,7 +89,9 @@ def mine_batch(
     ]
 
 
-def _compare(model: CoMining, item: dict[str, Any], record: dict[str, Any], found: Labels) -> Mined:
+def _compare(
+    model: TwoViewDetector, item: dict[str, Any], record: dict[str, Any], found: Labels
+) -> Mined:
     height, width = item["image"].shape[1:]
     scale = torch.tensor([record["width"] / width, record["height"] / height]).repeat(2)
     classes, scores = found.classes.cpu(), found.scores.cpu()

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from comining.data.tolerant import TolerantMapper
 from comining.errors import InputError
-from comining.modeling import CoMining
+from comining.modeling import TwoViewDetector
 
 from .folder_lock import lock_folder
 from .miner import Mined, mine_batch
@@ -114,7 +114,7 @@ class PartialResults:
 
 
 def mine_dataset(
-    model: CoMining,
+    model: TwoViewDetector,
     mapper: Callable[[dict[str, Any]], dict[str, Any]],
     records: Sequence[dict[str, Any]],
     results: PartialResults,
@@ -172,7 +172,7 @@ def mine_dataset(
 
 
 def _mined(
-    model: CoMining,
+    model: TwoViewDetector,
     readable: list[tuple[dict[str, Any], dict[str, Any]]],
     score_thresh: float | None,
 ) -> list[list[Any]]:

@@ -41,6 +41,9 @@ from .step import TrainStep
 
 logger = logging.getLogger(__name__)
 
+#: By the end of an architecture's name, the node that has its number of classes.
+NODES = {"RetinaNet": "RETINANET", "FCOS": "FCOS", "GeneralizedRCNN": "ROI_HEADS"}
+
 
 class Trainer(DefaultTrainer):
     """detectron2's ``DefaultTrainer``, on GPUs or the CPU, for any of its detectors.
@@ -230,10 +233,10 @@ class Trainer(DefaultTrainer):
             InputError: it does not.
         """
         # Other detectors keep their number of classes elsewhere.
-        for name in ("RetinaNet", "FCOS"):
+        for name, node in NODES.items():
             if cfg.MODEL.META_ARCHITECTURE.endswith(name):
-                key = f"MODEL.{name.upper()}.NUM_CLASSES"
-                check_num_classes(datasets, cfg.MODEL[name.upper()].NUM_CLASSES, key)
+                key = f"MODEL.{node}.NUM_CLASSES"
+                check_num_classes(datasets, cfg.MODEL[node].NUM_CLASSES, key)
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Iterable[list[dict[str, Any]]]:

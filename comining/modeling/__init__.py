@@ -24,10 +24,12 @@ from .methods import (
     TwoViewsOnly,
 )
 from .predictions import Predictions
+from .rcnn import CoMiningGeneralizedRCNN
 from .retinanet import AveragedRetinaNet, CoMiningRetinaNet
 from .teacher import Teacher
 from .torchvision_backbone import TorchvisionTrunk
 from .torchvision_weights import TorchvisionWeights as _TorchvisionWeights
+from .two_view_detector import TwoViewDetector
 from .view import SecondView
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "CalibratedTeacher",
     "CoMining",
     "CoMiningFCOS",
+    "CoMiningGeneralizedRCNN",
     "CoMiningRetinaNet",
     "CoStudent",
     "ExportableDetector",
@@ -57,6 +60,7 @@ __all__ = [
     "Supervision",
     "Teacher",
     "TorchvisionTrunk",
+    "TwoViewDetector",
     "TwoViewsOnly",
 ]
 

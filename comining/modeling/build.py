@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.modeling import META_ARCH_REGISTRY, Backbone, build_model
+from detectron2.modeling import META_ARCH_REGISTRY, Backbone, GeneralizedRCNN, build_model
 from torch import nn
 
 from comining.errors import InputError
@@ -25,7 +25,8 @@ def build_detector(cfg: CfgNode) -> nn.Module:
     if name not in META_ARCH_REGISTRY:
         raise InputError(
             f"MODEL.META_ARCHITECTURE is {name!r}, which is not registered; CoMiningRetinaNet, "
-            "CoMiningFCOS, RetinaNet, FCOS, AveragedRetinaNet and AveragedFCOS are"
+            "CoMiningFCOS, CoMiningGeneralizedRCNN, RetinaNet, FCOS, GeneralizedRCNN, "
+            "AveragedRetinaNet and AveragedFCOS are"
         )
     try:
         if name == "RetinaNet":
@@ -40,12 +41,12 @@ def build_detector(cfg: CfgNode) -> nn.Module:
 
 
 def leaves_parameters_out(model: nn.Module) -> bool:
-    """Whether a dense detector's backbone has parameters for levels that its head does not use.
+    """Whether a detector's backbone has parameters for levels that its heads do not use.
 
     No loss reaches them, and processes that train together must not wait for their gradients.
     """
-    backbone, used = getattr(model, "backbone", None), getattr(model, "head_in_features", None)
-    if used is None or not isinstance(backbone, Backbone):
+    backbone, used = getattr(model, "backbone", None), _levels(model)
+    if not used or not isinstance(backbone, Backbone):
         return False
     if set(backbone.output_shape()).issubset(used):
         return False
@@ -59,3 +60,11 @@ def leaves_parameters_out(model: nn.Module) -> bool:
         sum(features[name].sum() for name in used), trained, allow_unused=True
     )
     return any(gradient is None for gradient in reached)
+
+
+def _levels(model: nn.Module) -> set[str]:
+    """The backbone's outputs that a detector's heads use; none where that is not known."""
+    if isinstance(model, GeneralizedRCNN):
+        parts = (model.proposal_generator, model.roi_heads)
+        return {name for part in parts for name in getattr(part, "in_features", ())}
+    return set(getattr(model, "head_in_features", ()))

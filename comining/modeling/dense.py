@@ -8,7 +8,7 @@ from typing import Any
 
 from detectron2.modeling.box_regression import Box2BoxTransform, Box2BoxTransformLinear
 from detectron2.modeling.meta_arch.dense_detector import DenseDetector
-from torch import Tensor
+from torch import Tensor, nn
 
 from .background import BackgroundWeights
 from .known import Known
@@ -16,36 +16,28 @@ from .labels import HIT_IOU, Labels
 from .mining import suppress
 from .targets import Targets
 
+#: What a detector brings is not typed, as detectron2 is not.
+_Module: Any = nn.Module
 
-class Dense(DenseDetector):
-    """A dense detector that tells what its head's output means, and its losses.
 
-    A detector defines `dense_outputs`, `mine` and `branch_losses`, and for methods that ask for
-    them `candidates` and `decoded_boxes`.
+class Detector(_Module):
+    """A detector that tells what its network's output means, and its losses.
+
+    A detector has ``num_classes`` and ``max_detections_per_image``, defines `mine` and
+    `branch_losses` and, for methods that ask for them, `candidates` and `decoded_boxes`.
     """
-
-    num_classes: int
-    max_detections_per_image: int
-
-    def dense_outputs(self, features: list[Tensor], predictions: list[list[Tensor]]) -> Any:
-        """The head's predictions in whatever form the detector's other methods want.
-
-        Args:
-            features: per level (B, C, H, W).
-            predictions: the head's output on them.
-        """
-        raise NotImplementedError
 
     def mine(self, outputs: Any, score_thresh: float, max_per_image: int) -> Labels:
         """What the detector is confident of, by its own rules of thresholding and suppression.
 
         Args:
-            outputs: from `dense_outputs`.
+            outputs: the network's.
             score_thresh: class scores above count; in [0, 1].
             max_per_image: at most that many, the best-scored, of an image.
 
         Returns:
-            Labels of the B images, boxes in the frame of their view and not clipped to it.
+            Labels of the B images, boxes in the frame of their view. Those of a dense
+            detector are not clipped to it.
         """
         raise NotImplementedError
 
@@ -59,7 +51,7 @@ class Dense(DenseDetector):
         """The detector's losses against ``targets``, of both branches.
 
         Args:
-            outputs: from `dense_outputs`.
+            outputs: the network's.
             targets: of each of the 2N images.
             background: what absent classes teach, for `dense_focal_loss`.
             known: what is known of the 2N images, for `limit_to_known`; not given if nothing is.
@@ -78,7 +70,7 @@ class Dense(DenseDetector):
         """The box that each anchor predicts, (B, R, 4) XYXY in pixels of its image.
 
         Args:
-            outputs: from `dense_outputs`.
+            outputs: the network's.
         """
         raise NotImplementedError
 
@@ -86,7 +78,7 @@ class Dense(DenseDetector):
         """What is mined of what scores above.
 
         Args:
-            outputs: from `dense_outputs`.
+            outputs: the network's.
             score_thresh: in [0, 1].
             one_per_place: whether a place is one detection, of its best-scored class.
         """
@@ -95,6 +87,22 @@ class Dense(DenseDetector):
         # Of a crowded image they may be more than the limit, which is meant for places.
         found = self.mine(outputs, score_thresh, sys.maxsize)
         return suppress(found, HIT_IOU, self.max_detections_per_image, class_wise=False)
+
+
+class Dense(Detector, DenseDetector):
+    """A dense detector, which also defines `dense_outputs`: what the others take as outputs."""
+
+    num_classes: int
+    max_detections_per_image: int
+
+    def dense_outputs(self, features: list[Tensor], predictions: list[list[Tensor]]) -> Any:
+        """The head's predictions in whatever form the detector's other methods want.
+
+        Args:
+            features: per level (B, C, H, W).
+            predictions: the head's output on them.
+        """
+        raise NotImplementedError
 
 
 def decode(

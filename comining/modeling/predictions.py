@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .dense import Dense
+from .dense import Detector
 from .labels import Labels
 from .two_views import TwoViews
 
@@ -17,12 +17,12 @@ class Predictions:
     """Dense predictions on the 2N images, or on the N originals alone; without gradients.
 
     Nothing is computed before it is asked for. A detector of your own has to define the methods of
-    `Dense` for what is not `detections`.
+    `Detector` for what is not `detections`.
     """
 
     def __init__(
         self,
-        detector: Dense,
+        detector: Detector,
         outputs: Any,
         images: TwoViews,
         *,

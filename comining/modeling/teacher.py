@@ -145,6 +145,20 @@ def _of_main_process(buffers: dict[str, Tensor]) -> dict[str, Tensor]:
     return {**buffers, **{name: part.view(x.shape) for (name, x), part in received}}
 
 
+def settings_of(cfg: CfgNode) -> CfgNode:
+    """``MODEL.COMINING``.
+
+    Raises:
+        InputError: it is not there.
+    """
+    if "COMINING" not in cfg.MODEL:
+        raise InputError(
+            "the config lacks MODEL.COMINING: call comining.add_comining_config(cfg) before "
+            "merging files into it"
+        )
+    return cfg.MODEL.COMINING
+
+
 class Taught(DenseDetector):
     """A dense detector that may keep a `Teacher`: updated once in an iteration, ahead of its first
     forward pass, and evaluated in its place on demand.
@@ -186,12 +200,7 @@ class Taught(DenseDetector):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        if "COMINING" not in cfg.MODEL:
-            raise InputError(
-                "the config lacks MODEL.COMINING: call comining.add_comining_config(cfg) before "
-                "merging files into it"
-            )
-        settings = cfg.MODEL.COMINING.TEACHER
+        settings = settings_of(cfg).TEACHER
         return {
             **super().from_config(cfg),
             "teacher_momentum": settings.MOMENTUM,

@@ -17,7 +17,7 @@ from .cells import RECORD, RESULTS, Record, data_version, has_checkpoint, read_r
 from .plan import Cell, flat
 
 #: Detectors that look at no key of Co-mining, which begin with ``COMINING``.
-PLAIN = ("RetinaNet", "FCOS")
+PLAIN = ("RetinaNet", "FCOS", "GeneralizedRCNN")
 COMINING = "MODEL.COMINING."
 
 

@@ -13,13 +13,13 @@ from unittest import mock
 import torch
 from detectron2.utils.events import get_event_storage
 
-from comining.modeling import CoMining
+from comining.modeling import TwoViewDetector
 
 SCRIPT = Path(__file__).parents[2] / "train_net.py"
 
 
 def main(moment, iteration, rank):
-    forward, save, replace = CoMining.forward_training, torch.save, Path.replace
+    forward, save, replace = TwoViewDetector.train_branches, torch.save, Path.replace
 
     def die():
         if int(os.environ.get("RANK", 0)) == rank:
@@ -49,7 +49,7 @@ def main(moment, iteration, rank):
         return replace(self, target)
 
     patches = {
-        "in a step": mock.patch.object(CoMining, "forward_training", dying_forward),
+        "in a step": mock.patch.object(TwoViewDetector, "train_branches", dying_forward),
         "while a checkpoint is written": mock.patch.object(torch, "save", dying_save),
         "before a checkpoint is in place": mock.patch.object(Path, "replace", dying_replace),
         "before a checkpoint is pointed to": mock.patch.object(Path, "replace", dying_tag),

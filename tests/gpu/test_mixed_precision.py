@@ -5,7 +5,6 @@ from functools import cache
 
 import pytest
 import torch
-from detectron2.modeling.meta_arch.dense_detector import DenseDetector
 from detectron2.utils.events import EventStorage
 
 from comining.engine import Trainer, load_config
@@ -37,6 +36,8 @@ SHRUNK = [
     "SOLVER.IMS_PER_BATCH", 2,
     "SOLVER.CHECKPOINT_PERIOD", 100,
     "SOLVER.CHECKPOINTS_TO_KEEP", 0,
+    "MODEL.ROI_HEADS.NUM_CLASSES", 3,
+    "MODEL.ROI_BOX_HEAD.FC_DIM", 32,
 ]  # fmt: skip
 
 
@@ -71,7 +72,7 @@ def train(settings, dtype):
             # As after training, no block adds much: else they make numbers of any size.
             if name.endswith("conv3.norm.weight"):
                 parameter.fill_(0.2)
-        if hasattr(model.head, "ctrness"):
+        if "FCOS" in cfg.MODEL.META_ARCHITECTURE:
             model.head.bbox_pred.bias.fill_(2.0)  # else its boxes have hardly an area
     optimizer = Trainer.build_optimizer(cfg, model)
     step = TrainStep(
@@ -92,13 +93,17 @@ def test_config_trains(name, dtype):
     cfg = load_config(str(CONFIGS / f"{name}.yaml"), [*SHRUNK, "MODEL.DEVICE", DEVICES[dtype]])
     with FakeDevice():
         step, logged = train(settings_of(cfg), dtype)
-        assert isinstance(step.model, DenseDetector)
         losses = {key: value for key, (value, _) in logged.items() if key.startswith("loss")}
         assert (
             len(losses)
-            == {"RetinaNet": 2, "FCOS": 3, "CoMiningRetinaNet": 4, "CoMiningFCOS": 6}[
-                cfg.MODEL.META_ARCHITECTURE
-            ]
+            == {
+                "RetinaNet": 2,
+                "FCOS": 3,
+                "GeneralizedRCNN": 4,
+                "CoMiningRetinaNet": 4,
+                "CoMiningFCOS": 6,
+                "CoMiningGeneralizedRCNN": 8,
+            }[cfg.MODEL.META_ARCHITECTURE]
         )
         assert all(0 < value < math.inf for value in losses.values()), losses
         assert step.skipped_steps == 0

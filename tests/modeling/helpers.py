@@ -73,6 +73,41 @@ def tiny_model(*overrides, detector="RetinaNet", seed=0):
     return model
 
 
+#: Faster R-CNN with ResNet-18-FPN on p3 to p5, and with res4 of ResNet-50 alone.
+RCNN = {
+    "FPN": (
+        "MODEL.ANCHOR_GENERATOR.SIZES", [[16], [32], [64]],
+        "MODEL.RPN.IN_FEATURES", ["p3", "p4", "p5"],
+        "MODEL.RPN.POST_NMS_TOPK_TRAIN", 60,
+        "MODEL.RPN.POST_NMS_TOPK_TEST", 60,
+        "MODEL.ROI_HEADS.NAME", "StandardROIHeads",
+        "MODEL.ROI_HEADS.IN_FEATURES", ["p3", "p4", "p5"],
+        "MODEL.ROI_HEADS.NUM_CLASSES", NUM_CLASSES,
+        "MODEL.ROI_BOX_HEAD.NAME", "FastRCNNConvFCHead",
+        "MODEL.ROI_BOX_HEAD.NUM_FC", 1,
+        "MODEL.ROI_BOX_HEAD.FC_DIM", 32,
+        "MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION", 3,
+    ),
+    "C4": (
+        "MODEL.BACKBONE.NAME", "build_resnet_backbone",
+        "MODEL.RESNETS.DEPTH", 50,
+        "MODEL.RESNETS.WIDTH_PER_GROUP", 32,
+        "MODEL.RESNETS.OUT_FEATURES", ["res4"],
+        "MODEL.ANCHOR_GENERATOR.SIZES", [[16, 32, 64]],
+        "MODEL.RPN.POST_NMS_TOPK_TRAIN", 60,
+        "MODEL.RPN.POST_NMS_TOPK_TEST", 60,
+        "MODEL.ROI_HEADS.NUM_CLASSES", NUM_CLASSES,
+        "MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION", 3,
+    ),
+}  # fmt: skip
+
+
+def tiny_rcnn(*overrides, kind="FPN", seed=0):
+    """A Faster R-CNN in training mode; `plain("GeneralizedRCNN")` makes it detectron2's own."""
+    torch.manual_seed(seed)
+    return build_model(tiny_config(*RCNN[kind], *overrides, detector="GeneralizedRCNN"))
+
+
 def annotations(size, boxes, classes):
     """The ground truth of an image of `size` (height, width), as the stock mapper makes it."""
     instances = Instances(size)

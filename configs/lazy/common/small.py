@@ -10,7 +10,8 @@ from .schedule import optimizer, train
 
 
 def shrink(model):
-    """Make a detector's backbone ResNet-18 and its head two convolutions of 64 channels, in place.
+    """Make a detector's backbone ResNet-18 and its dense head two convolutions of 64 channels, in
+    place.
 
     Batch normalisation is everywhere, nothing is frozen.
     """
@@ -22,10 +23,11 @@ def shrink(model):
     model.backbone.norm = "BN"
     model.backbone.out_channels = 64
     model.backbone.top_block = LazyCall(LastLevelMaxPool)()
-    model.head.conv_dims = [64, 64]
-    model.head.norm = "BN"
-    model.head.input_shape = model.head.input_shape[: len(model.head_in_features)]
     model.pixel_std = [57.375, 57.12, 58.395]
+    if "head" in model:
+        model.head.conv_dims = [64, 64]
+        model.head.norm = "BN"
+        model.head.input_shape = model.head.input_shape[: len(model.head_in_features)]
 
 
 train.init_checkpoint = ""
