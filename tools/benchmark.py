@@ -2,6 +2,7 @@
 """Measure the project against its references, both sides in one run, and print ratios.
 
 python tools/benchmark.py step      a training step, against detectron2's detector on 2N images
+python tools/benchmark.py known     the same with what is known of the images, against nothing known
 python tools/benchmark.py amp       losses and mined labels in bfloat16, against float32
 python tools/benchmark.py view      the second view, against torchvision's ColorJitter on PIL images
 python tools/benchmark.py loader    the project's train loader, against detectron2's
@@ -17,6 +18,7 @@ import torch
 from benchmarks.amp import benchmark_amp
 from benchmarks.data import FULL_CONFIGS
 from benchmarks.evaluation import benchmark_eval
+from benchmarks.known import benchmark_known
 from benchmarks.loader import benchmark_loader
 from benchmarks.startup import benchmark_startup
 from benchmarks.step import LAYOUTS, benchmark_step
@@ -49,6 +51,11 @@ def main() -> None:
                       help="(anchor, class) pairs per image that mining finds")  # fmt: skip
     step.add_argument("--layout", choices=LAYOUTS, default="plain", help="of both sides")
 
+    known = what.add_parser("known", parents=[sizes])
+    known.add_argument("--detector", choices=FULL_CONFIGS, default="RetinaNet")
+    known.add_argument("--images", type=int, default=2, help="images N")
+    known.add_argument("--classes", type=int, default=80, help="number of classes")
+
     amp = what.add_parser("amp")
     amp.add_argument("--config-file", required=True)
     amp.add_argument("--weights", required=True, help="of a trained model")
@@ -71,6 +78,14 @@ def main() -> None:
             detector=options.detector,
             threshold=options.threshold,
             layout=options.layout,
+            repeats=options.repeats,
+        )
+    elif options.what == "known":
+        benchmark_known(
+            options.sizes,
+            options.images,
+            options.classes,
+            detector=options.detector,
             repeats=options.repeats,
         )
     elif options.what == "amp":

@@ -215,12 +215,14 @@ class CoMiningFCOS(CoMining, FCOS):
             center_sampling_radius=self.center_sampling_radius,
             num_classes=self.num_classes,
         )
-        matched, partial = limit_to_known(matched, torch.cat(outputs.cells), known)
-        foreground = (matched.classes >= 0) & (matched.classes < self.num_classes)
+        classes, partial = limit_to_known(
+            matched.classes, matched.doubtful, torch.cat(outputs.cells), known
+        )
+        foreground = (classes >= 0) & (classes < self.num_classes)
         num_objects = foreground.view(num_branches, -1).sum(1).clamp(min=1)
         loss_cls = dense_focal_loss(
             outputs.logits,
-            matched.classes,
+            classes,
             num_branches=num_branches,
             alpha=self.focal_loss_alpha,
             gamma=self.focal_loss_gamma,

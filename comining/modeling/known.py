@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .background import Background, BackgroundWeights, Level, Partial
 from .labels import Labels, annotated_labels
-from .matching import IGNORED, Matched
+from .matching import IGNORED
 from .transfer import send
 
 #: A box lies in a region to ignore if more than this share of it does, as in an evaluation.
@@ -106,8 +106,8 @@ def lies_in(boxes: Tensor, regions: Tensor) -> Tensor:
 
 
 def limit_to_known(
-    matched: Matched, anchors: Tensor, known: Known | None
-) -> tuple[Matched, Partial | None]:
+    classes: Tensor, doubtful: Tensor, anchors: Tensor, known: Known | None
+) -> tuple[Tensor, Partial | None]:
     """What anchors are to learn, where something is known of their images.
 
     - In a region to ignore of all classes, what is not foreground is ignored; in one of a class,
@@ -116,26 +116,24 @@ def limit_to_known(
       aren't complete in the image.
 
     Args:
-        matched: of B images, K classes.
+        classes: (B, R) int64: [0, K) foreground, K background, -1 ignored.
+        doubtful: (B, R) bool, whether it would be background but for ignored targets.
         anchors: (R, 4) XYXY, the same for all images.
         known: of the B images; None changes nothing.
 
     Returns:
-        What is matched, and where that holds for some classes alone.
+        The classes, and where these hold for some classes alone, for `dense_focal_loss`.
     """
     if known is None:
-        return matched, None
+        return classes, None
     num_classes = known.complete.shape[1]
-    is_foreground = (matched.classes >= 0) & (matched.classes < num_classes)
+    is_foreground = (classes >= 0) & (classes < num_classes)
     in_any, in_all = in_regions(anchors, known)
     is_nothing = in_all & ~is_foreground
-    is_doubtful = matched.doubtful & known.complete.any(1)[:, None] & ~is_nothing
-    classes = matched.classes.masked_fill(is_nothing, IGNORED)
-    classes = classes.masked_fill(is_doubtful, num_classes)
+    is_doubtful = doubtful & known.complete.any(1)[:, None] & ~is_nothing
+    classes = classes.masked_fill(is_nothing, IGNORED).masked_fill(is_doubtful, num_classes)
     is_partial = is_doubtful | (in_any & (classes != IGNORED))
-    return matched._replace(classes=classes), partial_at(
-        is_partial, classes, anchors, known, is_doubtful
-    )
+    return classes, partial_at(is_partial, classes, anchors, known, is_doubtful)
 
 
 def in_regions(anchors: Tensor, known: Known) -> tuple[Tensor, Tensor]:

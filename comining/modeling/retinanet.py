@@ -133,13 +133,13 @@ class CoMiningRetinaNet(CoMining, RetinaNet):
         matched = label_anchors(
             outputs.anchors, targets, self.anchor_matcher, num_classes=self.num_classes
         )
-        matched, partial = limit_to_known(matched, outputs.anchors, known)
-        foreground = (matched.classes >= 0) & (matched.classes < self.num_classes)
+        classes, partial = limit_to_known(matched.classes, matched.doubtful, outputs.anchors, known)
+        foreground = (classes >= 0) & (classes < self.num_classes)
         num_objects = foreground.view(num_branches, -1).sum(1).clamp(min=1)
 
         loss_cls = dense_focal_loss(
             outputs.logits,
-            matched.classes,
+            classes,
             num_branches=num_branches,
             alpha=self.focal_loss_alpha,
             gamma=self.focal_loss_gamma,

@@ -12,7 +12,6 @@ from comining.modeling.background import Background, Level, Partial
 from comining.modeling.build import build_detector
 from comining.modeling.known import Known, lies_in, limit_to_known
 from comining.modeling.losses import dense_focal_loss
-from comining.modeling.matching import Matched
 from comining.modeling.two_views import TwoViews
 from tests.modeling.helpers import (
     LOSSES,
@@ -117,32 +116,19 @@ class TestSupervision:
         assert is_present[:, 0, :, 0, 0].tolist() == [[False, True, True], [False] * 3]
 
 
-def matched(classes, doubtful=()):
-    """Of one image."""
-    classes = torch.tensor([classes])
-    nothing = torch.zeros(classes.shape)
-    return Matched(
-        classes,
-        torch.zeros(*classes.shape, 4),
-        nothing,
-        nothing,
-        nothing,
-        torch.tensor([[i in doubtful for i in range(classes.shape[1])]]),
-    )
-
-
 class TestLimits:
     ANCHORS = torch.tensor([[10.0 * i, 0, 10 * i + 10, 10] for i in range(5)])
     BACKGROUND = NUM_CLASSES
 
     def limits(self, known, classes, doubtful=()):
-        given, partial = limit_to_known(matched(classes, doubtful), self.ANCHORS, known)
+        is_doubtful = torch.tensor([[i in doubtful for i in range(len(classes))]])
+        given, partial = limit_to_known(torch.tensor([classes]), is_doubtful, self.ANCHORS, known)
         counts = dict(zip(partial.anchors.tolist(), partial.weights.tolist(), strict=True))
-        return given.classes.tolist(), counts
+        return given.tolist(), counts
 
     def test_nothing_known(self):
-        given = matched([0, 3])
-        assert limit_to_known(given, self.ANCHORS, None) == (given, None)
+        classes = torch.tensor([[0, 3]])
+        assert limit_to_known(classes, classes < 0, self.ANCHORS, None) == (classes, None)
 
     def test_region_of_a_class(self):
         known = known_of({"ignored": regions(([0, 0, 40, 10], 1))})
@@ -168,10 +154,10 @@ class TestLimits:
         assert counts == {0: [1, 0, 0], 1: [1, 0, 1]}
 
     def test_other_images_do_not_matter(self):
-        two = Matched(*(torch.cat((x, x)) for x in matched([3, 3, 3, 3, 3])))
+        classes = torch.full((2, 5), 3)
         known = known_of({}, {"ignored": regions(([0, 0, 10, 10], 1), ([20, 0, 30, 10], ALL))})
-        given, partial = limit_to_known(two, self.ANCHORS, known)
-        assert given.classes.tolist() == [[3] * 5, [3, 3, -1, 3, 3]]
+        given, partial = limit_to_known(classes, classes < 0, self.ANCHORS, known)
+        assert given.tolist() == [[3] * 5, [3, 3, -1, 3, 3]]
         assert (partial.images.tolist(), partial.anchors.tolist()) == ([1], [0])
 
 

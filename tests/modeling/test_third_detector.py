@@ -17,7 +17,14 @@ from detectron2.utils.events import EventStorage
 from torch import nn
 
 from comining.modeling.targets import Targets
-from tests.modeling.helpers import NUM_CLASSES, items, make_labels, tiny_config, two_items
+from tests.modeling.helpers import (
+    NUM_CLASSES,
+    annotations,
+    items,
+    make_labels,
+    tiny_config,
+    two_items,
+)
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "third_detector.md"
@@ -128,6 +135,20 @@ def test_each_branch_gets_what_the_other_found(grid):
     classes, boxes, *_ = seen[0]
     assert classes[0] == 1
     assert boxes[0].tolist() == [0, 0, 8, 8]
+
+
+def test_what_is_known_of_images(grid):
+    """In a region to ignore of all classes nothing is learnt, and nothing of a complete class is
+    mined."""
+    (item,) = items(((64, 96), [], []))
+    everywhere = annotations((64, 96), [[-99, -99, 199, 199]], [-1])
+    grid.mine = lambda *_: make_labels([[0, 0, 8, 8], [20, 20, 28, 28]], [1, 2], images=[0, 1])
+    with EventStorage() as storage:
+        assert not any(grid([{**item, "ignored": everywhere}]).values())
+        assert any(grid([{**item, "exhaustive": [1]}]).values())
+    # What one view shows the other one learns.
+    mined = [storage.latest()[f"comining/mined_per_image{x}"][0] for x in ("", "_aug")]
+    assert mined == [1, 0]
 
 
 def test_ignored_targets_and_weights(grid):

@@ -22,3 +22,11 @@ def test_step_is_measured_part_by_part(options, monkeypatch, capsys):
     assert all(shares[name] > 0 for name in ("backbone", "head", "mining", "losses", "backward"))
     assert 85 < sum(shares.values()) < 101
     assert "host waits" in printed
+
+
+def test_step_with_what_is_known_is_measured_against_one_without(monkeypatch, capsys):
+    words = ["--repeats", "1", "known", "--sizes", "64x64", "--images", "1", "--classes", "3"]
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", *words])
+    benchmark.main()
+    printed = capsys.readouterr().out
+    assert re.search(r"nothing 1\.000, .*, finished \d\.\d+, known \d\.\d+", printed)

@@ -60,15 +60,15 @@ def benchmark_step(
         sizes, batches, classes, confident
     ):
         batch = make_batch(num_images, height, width, num_classes)
-        ours = _build(detector, "CoMining", num_classes, device, threshold)
-        _imitate_training(ours, batch, num_confident, above)
-        stock = _build(detector, "", num_classes, device)
+        ours = build(detector, "CoMining", num_classes, device, threshold)
+        imitate_training(ours, batch, num_confident, above)
+        stock = build(detector, "", num_classes, device)
         stock.load_state_dict({name: ours.state_dict()[name] for name in stock.state_dict()})
         _apply_layout(ours, layout)
         _apply_layout(stock, layout)
         steps = {
-            "stock": lambda model=stock, batch=batch: _run_step(model, batch + batch),
-            "ours": lambda model=ours, batch=batch: _run_step(model, batch),
+            "stock": lambda model=stock, batch=batch: run_step(model, batch + batch),
+            "ours": lambda model=ours, batch=batch: run_step(model, batch),
         }
         took = interleaved(steps, repeats, device)
         peaks = {name: _peak_memory(step, device) for name, step in steps.items()}
@@ -87,7 +87,7 @@ def benchmark_step(
         )
 
 
-def _build(
+def build(
     detector: str, prefix: str, num_classes: int, device: str, threshold: str = "fixed"
 ) -> nn.Module:
     """A model with random weights, the same whatever the prefix of its architecture."""
@@ -105,7 +105,7 @@ def _build(
     return build_model(cfg).train()
 
 
-def _run_step(model: nn.Module, batch: list[dict[str, Any]]) -> float:
+def run_step(model: nn.Module, batch: list[dict[str, Any]]) -> float:
     """Forward and backward; returns the number of mined boxes per image and branch."""
     with EventStorage(1) as storage:
         losses = model(batch)
@@ -116,7 +116,7 @@ def _run_step(model: nn.Module, batch: list[dict[str, Any]]) -> float:
 
 
 @torch.no_grad()
-def _imitate_training(
+def imitate_training(
     model: nn.Module, batch: list[dict[str, Any]], confident: int, above: float
 ) -> None:
     """Set the class layer so that as many scores are above a threshold as a trained model's."""
@@ -193,7 +193,7 @@ def _phase_shares(
     for _ in range(repeats):
         with _timed_phases(model, detector, device) as seconds:
             start = time.perf_counter()
-            _run_step(model, batch)
+            run_step(model, batch)
             total = time.perf_counter() - start
         for name, took in seconds.items():
             shares[name].append(took / total)
@@ -296,5 +296,5 @@ def _count_host_waits(model: nn.Module, batch: list[dict[str, Any]]) -> tuple[fl
         waits,
         _Copies(waits.counts),
     ):
-        mined = _run_step(model, loaded)
+        mined = run_step(model, loaded)
     return mined, +waits.counts
