@@ -10,8 +10,9 @@ from .training import MEASURED, MEASURED_IMAGES
 RESERVE = 0.05
 #: Seconds for reading, checkpoints and the report.
 ELSE = 10.0
-#: A training has at least so many iterations, and sees each image at most so many times.
-MIN_ITERATIONS, MAX_EPOCHS = 100, 40
+#: A training has at least so many iterations, and sees each image at most so many times; one that
+#: begins with trained weights learns by heart earlier.
+MIN_ITERATIONS, MAX_EPOCHS, MAX_EPOCHS_TRAINED = 100, 40, 20
 #: A training can go on from so many points.
 CHECKPOINTS = 20
 
@@ -32,7 +33,12 @@ class Pace(NamedTuple):
 
 
 def choose_pace(
-    seconds: float, per_iteration: float, batch: int, num_trained: int, num_mined: int
+    seconds: float,
+    per_iteration: float,
+    batch: int,
+    num_trained: int,
+    num_mined: int,
+    has_weights: bool = False,
 ) -> Pace:
     """A schedule that ends in time, if it can be that short.
 
@@ -43,16 +49,18 @@ def choose_pace(
         batch: images of an iteration.
         num_trained: images with annotations.
         num_mined: images in all, of which mining sees two views, forward.
+        has_weights: whether it begins with trained weights.
     """
     of_view = per_iteration / (2 * batch) / 3  # backward takes twice as long as forward
     mining = 2 * num_mined * of_view
     watching = 2 * (MEASURED + 1) * min(num_trained, MEASURED_IMAGES) * of_view
     left = (1 - RESERVE) * (seconds - mining - watching - ELSE)
     by_time = int(left / per_iteration)
-    by_epochs = MAX_EPOCHS * num_trained // batch
+    epochs = MAX_EPOCHS_TRAINED if has_weights else MAX_EPOCHS
+    by_epochs = epochs * num_trained // batch
     why = f"{seconds / 60:.0f} minutes, {per_iteration:.2g} seconds an iteration"
     if by_epochs < by_time:
-        why = f"each image is seen {MAX_EPOCHS} times: more would learn them by heart"
+        why = f"each image is seen {epochs} times: more would learn them by heart"
     number = min(by_time, by_epochs)
     if number < MIN_ITERATIONS:
         number, why = MIN_ITERATIONS, f"fewer would learn nothing ({why})"

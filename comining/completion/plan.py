@@ -18,6 +18,8 @@ WANTED_EDGE = 24.0
 MAX_PIXELS = {"cpu": 56_000, "cuda": 1_066_400}
 #: Network pixels of a batch on a CPU, about.
 BATCH_PIXELS = 160_000
+#: Training sees crops of this share of both edges of an image, in these scales.
+CROP, CROP_SCALES = 0.7, (0.9, 1.0, 1.2)
 #: Images are enlarged at most by this factor.
 MAX_ENLARGED = 2.0
 
@@ -53,15 +55,16 @@ def make_plan(
     boxes = np.array([x["bbox"][2:] for x in objects], dtype=float)
     scale = choose_scale(np.array(list(sizes.values()), dtype=float), boxes, machine)
     factors = np.array([_factor(sizes[x["image_id"]], scale) for x in objects])
-    anchors = choose_anchors(
-        boxes * factors[:, None], np.array([x["category_id"] for x in objects])
-    )
+    network_boxes = boxes * factors[:, None]
+    anchors = choose_anchors(network_boxes, np.array([x["category_id"] for x in objects]))
+    crops = _crop_choices(scale, network_boxes, machine)
     return [
         *_class_choices(dataset),
         *_size_choices(scale),
+        *crops,
         *_anchor_choices(anchors, machine),
         *_machine_choices(machine),
-        *_batch_choices(scale, sizes, machine),
+        *_batch_choices(scale, sizes, CROP if crops else 1.0, machine),
     ]
 
 
@@ -110,6 +113,24 @@ def _size_choices(scale: Scale) -> list[Choice]:
     ]
 
 
+def _crop_choices(scale: Scale, boxes: np.ndarray, machine: Machine) -> list[Choice]:
+    """Crops, unless objects are too large for them; ``boxes`` are in network pixels."""
+    edge = CROP * scale.short_edge
+    if machine.weights or np.percentile(boxes.max(1), 98) > edge / 2:
+        return []
+    sizes = sorted({round(edge * x / 8) * 8 for x in CROP_SCALES})
+    why = "crops in several scales: whole images of always the same look are learnt by heart"
+    return [
+        Choice(
+            "INPUT.MIN_SIZE_TRAIN", sizes, "the shorter edge of a crop, in pixels: one of these"
+        ),
+        Choice("INPUT.MIN_SIZE_TRAIN_SAMPLING", "choice"),
+        Choice("INPUT.CROP.ENABLED", True, why),
+        Choice("INPUT.CROP.TYPE", "relative"),
+        Choice("INPUT.CROP.SIZE", [CROP, CROP], "of both edges"),
+    ]
+
+
 def _anchor_choices(anchors: Anchors, machine: Machine) -> list[Choice]:
     if machine.weights:
         return []  # they belong to the anchors of the base
@@ -146,7 +167,7 @@ def _machine_choices(machine: Machine) -> list[Choice]:
 
 
 def _batch_choices(
-    scale: Scale, sizes: Mapping[int, tuple[int, int]], machine: Machine
+    scale: Scale, sizes: Mapping[int, tuple[int, int]], crop: float, machine: Machine
 ) -> list[Choice]:
     number = machine.num_processes
     if machine.weights:
@@ -156,6 +177,6 @@ def _batch_choices(
         ]
     if machine.is_gpu:
         return [Choice("SOLVER.IMS_PER_BATCH", 8 * number, f"8 images on each of {number} GPUs")]
-    pixels = np.median([w * h * _factor((w, h), scale) ** 2 for w, h in sizes.values()])
+    pixels = np.median([w * h * (crop * _factor((w, h), scale)) ** 2 for w, h in sizes.values()])
     batch = int(np.clip(BATCH_PIXELS // pixels, 4, 8))
     return [Choice("SOLVER.IMS_PER_BATCH", batch, "images, for the memory and pace of a CPU")]

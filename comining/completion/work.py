@@ -211,7 +211,14 @@ class Work:
         if comm.is_main_process():
             left = 60 * self.args.minutes - (time.monotonic() - self.begin)
             num_trained = sum(bool(x["annotations"]) for x in records)
-            pace = choose_pace(left, seconds, cfg.SOLVER.IMS_PER_BATCH, num_trained, len(records))
+            pace = choose_pace(
+                left,
+                seconds,
+                cfg.SOLVER.IMS_PER_BATCH,
+                num_trained,
+                len(records),
+                has_weights=bool(cfg.MODEL.WEIGHTS),
+            )
             period = max(1, pace.iterations // CHECKPOINTS)
             text = self.folder.config.read_text(encoding="utf-8")
             text = replaced(text, "MAX_ITER", pace.iterations, pace.why)

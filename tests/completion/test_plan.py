@@ -62,6 +62,17 @@ def test_anchors_are_in_network_pixels():
     assert smallest == pytest.approx(96 * factor * 2**0.25, rel=0.01)
 
 
+def test_trainings_see_crops_if_objects_fit_into_them():
+    chosen = settings(dataset(640, 480, (96, 96)))
+    assert chosen["INPUT.MIN_SIZE_TEST"] == 120  # objects of 24 pixels
+    assert chosen["INPUT.CROP.SIZE"] == [0.7, 0.7]
+    assert chosen["INPUT.MIN_SIZE_TRAIN"] == [72, 80, 104]  # 0.7 * 120 times 0.9, 1 and 1.2
+    large = settings(dataset(640, 480, (210, 210)))
+    assert "INPUT.CROP.ENABLED" not in large
+    assert large["INPUT.MIN_SIZE_TRAIN"] == [large["INPUT.MIN_SIZE_TEST"]]
+    assert "INPUT.CROP.ENABLED" not in settings(dataset(640, 480, (96, 96)), GPUS)
+
+
 def test_crowds_do_not_count():
     data = dataset(640, 480, (96, 96))
     data["annotations"].append(
