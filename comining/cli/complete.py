@@ -91,10 +91,9 @@ def _tell(done: Completion, output: Path) -> None:
     ]
     head = ("category", "annotated", "added", "expected right", "90 %", "from score")
     click.echo(tabulate(rows, head, floatfmt=".2f"))
-    number = sum(x["annotated"] for x in done.categories)
-    of_images = len(done.dataset["images"])
-    click.echo(summary(of_images, number, done.categories, done.recall, done.finished))
+    numbers = len(done.dataset["images"]), sum(x["annotated"] for x in done.categories)
+    click.echo(summary(*numbers, done.categories, done.recall, done.finished))
     if hint := advice(done.categories, done.recall):
         click.echo(hint)
-    click.echo(f"{output / 'completed.json'}, {output / 'report.html'}")
-    click.echo(f"Next: comining review {output}")
+    written = f"{output / 'completed.json'}, {output / 'report.html'}"
+    click.echo(f"{written}\nNext: comining review {output}")

@@ -31,9 +31,10 @@ from .dense import decode
 from .head import head_norm
 from .known import Known, limit_to_known
 from .labels import Labels
-from .losses import box_loss, centerness, dense_focal_loss, mean_per_branch
+from .losses import box_loss, centerness, dense_focal_loss
 from .matching import label_locations
 from .mining import confident_candidates, suppress, top_candidates
+from .per_branch import mean_per_branch
 from .plain import IgnoresRegions
 from .precision import in_single_precision
 from .targets import Targets

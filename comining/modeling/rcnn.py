@@ -21,9 +21,9 @@ from comining.errors import InputError
 from .background import BackgroundWeights
 from .known import Known
 from .labels import Labels
-from .losses import sum_per_branch
 from .mining import suppress
 from .modes import evaluating
+from .per_branch import sum_per_branch
 from .rcnn_parts import check_parts, only_dense
 from .sampling import draw_sample, log_sample, sample_losses
 from .targets import Targets

@@ -22,9 +22,10 @@ from .dense import decode
 from .head import head_norm
 from .known import Known, limit_to_known
 from .labels import Labels
-from .losses import BOX_LOSSES, box_loss, dense_focal_loss, mean_per_branch
+from .losses import BOX_LOSSES, box_loss, dense_focal_loss
 from .matching import label_anchors
 from .mining import confident_candidates, suppress, top_candidates
+from .per_branch import mean_per_branch
 from .plain import IgnoresRegions
 from .targets import Targets
 from .teacher import Taught

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .known import lies_in
 from .labels import cat_rows, select_rows
-from .losses import box_loss, weighted_sum_per_branch
+from .losses import box_loss
 from .matching import IGNORED, label_anchors
 from .targets import Targets
 

@@ -14,8 +14,8 @@ from comining.modeling.losses import (
     dense_focal_loss,
     focal_loss,
     giou_loss,
-    sum_per_branch,
 )
+from comining.modeling.per_branch import sum_per_branch
 
 TRANSFORM = Box2BoxTransform((1.0, 1.0, 1.0, 1.0))
 
