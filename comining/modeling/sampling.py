@@ -16,6 +16,7 @@ from .known import lies_in
 from .labels import cat_rows, select_rows
 from .losses import box_loss
 from .matching import IGNORED, label_anchors
+from .per_branch import weighted_sum_per_branch
 from .targets import Targets
 
 
