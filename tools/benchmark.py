@@ -2,6 +2,7 @@
 """Measure the project against its references, both sides in one run, and print ratios.
 
 python tools/benchmark.py step      a training step, against detectron2's detector on 2N images
+python tools/benchmark.py methods   a training step of each method, against the plain detector's
 python tools/benchmark.py amp       losses and mined labels in bfloat16, against float32
 python tools/benchmark.py view      the second view, against torchvision's ColorJitter on PIL images
 python tools/benchmark.py loader    the project's train loader, against detectron2's
@@ -18,6 +19,7 @@ from benchmarks.amp import benchmark_amp
 from benchmarks.data import FULL_CONFIGS
 from benchmarks.evaluation import benchmark_eval
 from benchmarks.loader import benchmark_loader
+from benchmarks.methods import benchmark_methods
 from benchmarks.startup import benchmark_startup
 from benchmarks.step import LAYOUTS, benchmark_step
 from benchmarks.view import benchmark_view
@@ -49,6 +51,11 @@ def main() -> None:
                       help="(anchor, class) pairs per image that mining finds")  # fmt: skip
     step.add_argument("--layout", choices=LAYOUTS, default="plain", help="of both sides")
 
+    methods = what.add_parser("methods")
+    methods.add_argument("--study", default="configs/studies/methods.yaml")
+    methods.add_argument("--edge", type=int, default=96, help="of the images, in pixels")
+    methods.add_argument("--images", type=int, default=8, help="of a batch")
+
     amp = what.add_parser("amp")
     amp.add_argument("--config-file", required=True)
     amp.add_argument("--weights", required=True, help="of a trained model")
@@ -73,6 +80,8 @@ def main() -> None:
             layout=options.layout,
             repeats=options.repeats,
         )
+    elif options.what == "methods":
+        benchmark_methods(options.study, options.edge, options.images, options.repeats)
     elif options.what == "amp":
         benchmark_amp(options.config_file, options.weights, options.batches)
     elif options.what == "view":
