@@ -3,6 +3,7 @@
 
 python tools/benchmark.py step      a training step, against detectron2's detector on 2N images
 python tools/benchmark.py known     the same with what is known of the images, against nothing known
+python tools/benchmark.py methods   a training step of each method, against the plain detector's
 python tools/benchmark.py amp       losses and mined labels in bfloat16, against float32
 python tools/benchmark.py view      the second view, against torchvision's ColorJitter on PIL images
 python tools/benchmark.py loader    the project's train loader, against detectron2's
@@ -20,6 +21,7 @@ from benchmarks.data import FULL_CONFIGS
 from benchmarks.evaluation import benchmark_eval
 from benchmarks.known import benchmark_known
 from benchmarks.loader import benchmark_loader
+from benchmarks.methods import benchmark_methods
 from benchmarks.startup import benchmark_startup
 from benchmarks.step import LAYOUTS, benchmark_step
 from benchmarks.view import benchmark_view
@@ -56,6 +58,11 @@ def main() -> None:
     known.add_argument("--images", type=int, default=2, help="images N")
     known.add_argument("--classes", type=int, default=80, help="number of classes")
 
+    methods = what.add_parser("methods")
+    methods.add_argument("--study", default="configs/studies/methods.yaml")
+    methods.add_argument("--edge", type=int, default=96, help="of the images, in pixels")
+    methods.add_argument("--images", type=int, default=8, help="of a batch")
+
     amp = what.add_parser("amp")
     amp.add_argument("--config-file", required=True)
     amp.add_argument("--weights", required=True, help="of a trained model")
@@ -88,6 +95,8 @@ def main() -> None:
             detector=options.detector,
             repeats=options.repeats,
         )
+    elif options.what == "methods":
+        benchmark_methods(options.study, options.edge, options.images, options.repeats)
     elif options.what == "amp":
         benchmark_amp(options.config_file, options.weights, options.batches)
     elif options.what == "view":
