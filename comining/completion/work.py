@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import time
-from collections.abc import Mapping
 from contextlib import closing, nullcontext
 from typing import Any
 
@@ -18,7 +17,7 @@ from detectron2.utils import comm
 from comining.annotations.coco_file import read_json
 from comining.annotations.completion import complete as add_mined
 from comining.annotations.known import known_of
-from comining.annotations.sparse import encode, make_sparse
+from comining.annotations.sparse import encode
 from comining.config_files import config_folder
 from comining.data.datasets import known_fields
 from comining.engine import setup
@@ -44,6 +43,7 @@ from .thresholds import choose, is_added
 from .tile_join import join, of_images
 from .tiling import Tiling, choose_tiling, read_tiling, tiles_of, write_tiles
 from .training import begin_anew, seconds_per_iteration, train_detector
+from .withholding import withhold
 
 logger = logging.getLogger(__name__)
 
@@ -61,13 +61,6 @@ FORMATS = {
 THUMBNAIL = 256
 #: More that was repaired or left out is in the log.
 MAX_NOTES = 6
-#: Fewer annotated boxes are all needed to train on: none is withheld.
-FEW = 20
-#: About so many boxes are withheld, but no share of all beyond these.
-WITHHELD, LEAST, MOST = 60, 0.08, 0.2
-#: Draws of one seed are nested: annotations that were made sparse with it, too, would lose their
-#: next ones, of the images with the fewest objects. So this seed is one that nobody takes.
-WITHHOLDING_SEED = 2**61 - 1
 
 
 class Work:
@@ -275,33 +268,3 @@ class Work:
             write_page(review, Shown(), self.folder.review, size)
         except InputError as error:  # an image without a thumbnail ends no completion
             self.progress.note(f"no {self.folder.review}: {error}")
-
-
-def withhold(dataset: Mapping[str, Any], file_name: str) -> dict[str, Any]:
-    """A data set less some boxes of each category, by chance.
-
-    Finished images stay that, unless most of the boxes are there.
-
-    Args:
-        dataset: in COCO format; it isn't changed.
-        file_name: of the file that it is in, which ``info`` names.
-    """
-    boxes = [x for x in dataset["annotations"] if not x.get("iscrowd")]
-    untouched = known_of(dataset).finished([x["id"] for x in dataset["categories"]])
-    there = sum(x["image_id"] in untouched for x in boxes)
-    if 2 * there > len(boxes):
-        untouched, there = set(), 0
-    percent = round(100 * _share_withheld(len(boxes) - there), 1)
-    return make_sparse(
-        dataset,
-        "miss",
-        seed=WITHHOLDING_SEED,
-        percent=percent,
-        untouched=untouched,
-        file_name=file_name,
-        record_name=True,
-    )
-
-
-def _share_withheld(number: int) -> float:
-    return 0.0 if number < FEW else min(max(WITHHELD / number, LEAST), MOST)

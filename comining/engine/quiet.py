@@ -7,6 +7,10 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+from detectron2.engine import TrainerBase
+
+from comining.errors import InputError
+
 LOGGERS = ("comining", "detectron2", "fvcore", "py.warnings", "torch")
 #: Of what torch says, warnings are enough.
 LEVELS = {"torch": logging.WARNING}
@@ -47,3 +51,21 @@ class _Nothing:
 
     def flush(self) -> None:
         pass
+
+
+@contextlib.contextmanager
+def without_traceback() -> Iterator[None]:
+    """What a user can mend, detectron2 logs by its message alone."""
+    log = logging.getLogger(TrainerBase.__module__)
+
+    def shorten(record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, (InputError, FloatingPointError)):
+            record.msg, record.args, record.exc_info = f"{record.msg} {error}", None, None
+        return True
+
+    log.addFilter(shorten)
+    try:
+        yield
+    finally:
+        log.removeFilter(shorten)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,7 @@ from .checkpoint import Checkpointer, last_checkpoint
 from .evaluate import IncompleteEvaluationError, evaluate
 from .model_check import check_same_model, describe_model
 from .printer import MinedLabelsPrinter
+from .quiet import without_traceback
 from .solver import amp_dtype, build_optimizer, solver_errors
 from .step import TrainStep
 
@@ -118,7 +118,7 @@ class Trainer(DefaultTrainer):
         super().resume_or_load(resume=resume)
 
     def train(self) -> Any:
-        with _without_traceback():
+        with without_traceback():
             results = super().train()
         if self._incomplete is not None:
             raise self._incomplete
@@ -280,24 +280,6 @@ class Trainer(DefaultTrainer):
             cfg.OUTPUT_DIR,
             cls.build_found_evaluator(cfg),
         )
-
-
-@contextmanager
-def _without_traceback() -> Iterator[None]:
-    """What a user can mend, detectron2 logs by its message alone."""
-    log = logging.getLogger(TrainerBase.__module__)
-
-    def shorten(record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, (InputError, FloatingPointError)):
-            record.msg, record.args, record.exc_info = f"{record.msg} {error}", None, None
-        return True
-
-    log.addFilter(shorten)
-    try:
-        yield
-    finally:
-        log.removeFilter(shorten)
 
 
 def log_size(model: nn.Module) -> None:
