@@ -79,7 +79,7 @@ def note_unlisted(images: Iterable[dict[str, Any]], image_root: Path, report: Re
         "note",
         f"images in {image_root} are not listed: training does not see them and nothing is mined "
         "there, unless you append them to 'images' and set DATALOADER.FILTER_EMPTY_ANNOTATIONS "
-        "False, as docs/own_config.md shows",
+        "False",
         map(str, sorted(unlisted)),
     )
 

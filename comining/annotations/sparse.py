@@ -126,7 +126,6 @@ def make_sparse(
     percent = _checked_percent(protocol, percent)
     _check_options(protocol, image_root, exhaustive_share, sources)
     dataset = repair_dataset(dataset, file_name)
-    info = dict(dataset.get("info") or {})
     complete = verified.complete_images(dataset, exhaustive_share, seed)
     part = _without_images(dataset, complete.union(untouched))
     omitted, parameters, looked_through = _choose(
@@ -138,12 +137,12 @@ def make_sparse(
         exhaustive_share=float(exhaustive_share) or None,
         parameters=parameters,
         input=file_name if record_name else None,
-        input_sparse=info.get("sparse"),
+        input_sparse=(dataset.get("info") or {}).get("sparse"),
     )
     dataset = verified.marked(dataset, omitted, complete, looked_through)
     return {
         **dataset,
-        "info": {**info, "sparse": record},
+        "info": {**(dataset.get("info") or {}), "sparse": record},
         "images": _sorted_by_id(dataset["images"]),
         "annotations": _sorted_by_id([x for x in dataset["annotations"] if x["id"] not in omitted]),
     }

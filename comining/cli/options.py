@@ -25,11 +25,14 @@ def images(
 def coco_file(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
     """A callback that tells what to do with a folder of annotation files."""
     if value is not None and value.is_dir():
-        kinds = sorted({x.suffix for x in value.iterdir() if x.suffix in (".xml", ".txt")})
+        formats = {".xml": "pascalvoc", ".txt": "yolov5 -d IMAGES"}
+        kinds = sorted({x.suffix for x in value.iterdir()} & formats.keys())
         holds = f" of {' and '.join(kinds)} files" if kinds else ""
+        convert = f"convert -f {formats[kinds[0]] if kinds else 'FORMAT'} {value} -F coco -A"
         raise click.BadParameter(
-            f"{value} is a folder{holds}; this takes one COCO file (.json): convert it first, as "
-            "docs/own_config.md shows. `comining complete` takes it as it is",
+            f"{value} is a folder{holds}; this takes one COCO file (.json), which `pip install "
+            f"globox` and `globox {convert} {value.name}.json` make of it. `comining complete` "
+            "takes it as it is",
             ctx,
             parameter,
         )

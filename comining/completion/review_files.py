@@ -75,6 +75,8 @@ def find_review(target: Path, images: Path | None) -> ReviewFiles:
 
 
 def _of_folder(folder: Path, images: Path | None) -> ReviewFiles:
+    if not (folder / "source.json").exists():
+        raise InputError(f"{folder} is not what `comining complete` wrote: it has no source.json")
     source = read_json(folder / "source.json")
     if not isinstance(source, dict) or not isinstance(source.get("images"), str):
         raise InputError(f"{folder / 'source.json'} must be an object that names the 'images'")

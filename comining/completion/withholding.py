@@ -1,4 +1,4 @@
-"""Boxes that a completion withholds from its training, to measure the detector by."""
+"""Which annotated boxes are kept from the training, to measure by."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def failing(*arguments):
 def test_what_is_missing_is_named(folder, tmp_path):
     assert "make them with `comining review` first" in failing("accept", folder)
     assert "name the folder of its images: --images" in failing("review", folder / "completed.json")
-    assert "source.json can't be read" in failing("review", tmp_path / "images")
+    assert "is not what `comining complete` wrote" in failing("review", tmp_path / "images")
     (tmp_path / "images").rename(tmp_path / "moved")
     assert "name it with --images" in failing("accept", folder)
     decide(folder / "decisions.jsonl", (2, "accept"))
