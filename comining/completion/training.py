@@ -17,7 +17,7 @@ from detectron2.data import DatasetMapper
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 from detectron2.utils.events import EventStorage
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from comining.engine.miner import Mined, mine_batch
@@ -35,8 +35,6 @@ from .folder import Folder
 TIMED, WARM_UP = 6, 3
 #: How often a training is measured by the withheld boxes, in its second half and more.
 MEASURED = 8
-#: Iterations that the moving averages of weights look back, about.
-AVERAGED = 20
 #: Images with withheld boxes that it is measured on, at most.
 MEASURED_IMAGES = 64
 
@@ -67,8 +65,8 @@ def train_detector(
 ) -> None:
     """Train, or go on with a training, in ``cfg.OUTPUT_DIR``.
 
-    Of the moving averages of the weights, those that find withheld boxes best are kept as
-    ``best.pth``; the last weights as ``model_final.pth``.
+    The weights that find withheld boxes best are kept as ``best.pth``, the last ones as
+    ``model_final.pth``.
 
     Args:
         cfg: of the training.
@@ -76,31 +74,20 @@ def train_detector(
         tell: is told the share that is done.
     """
     trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=True)
     if comm.is_main_process():
         trainer.register_hooks([_Watch(watched), Tell(tell)])
-    trainer.resume_or_load(resume=True)
     if trainer.start_iter < trainer.max_iter:
         trainer.train()
 
 
 class _Watch(HookBase):
-    """Measures now and then how well withheld boxes are found, and keeps the best weights.
-
-    These are moving averages: in the middle of a training, when images aren't yet learnt by heart,
-    the weights themselves jump with the learning rate.
-    """
+    """Measures now and then how well withheld boxes are found, and keeps the best weights."""
 
     def __init__(self, records: Sequence[dict[str, Any]]) -> None:
         with_some = [x for x in records if x.get("withheld_annotations")]
         order = np.random.default_rng(0).permutation(len(with_some))[:MEASURED_IMAGES]
         self.records = [with_some[i] for i in sorted(order)]
-        self.average: dict[str, Tensor] = {}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"average": self.average}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.average = state["average"]
 
     def before_train(self) -> None:
         self.path = Path(self.trainer.cfg.OUTPUT_DIR) / "withheld.json"
@@ -108,37 +95,21 @@ class _Watch(HookBase):
         self.history = [x for x in history if x["iteration"] < self.trainer.start_iter]
 
     def after_step(self) -> None:
-        if not self.records:
-            return
-        model = _unwrapped(self.trainer.model)
-        self._follow(model)
         done, last = self.trainer.iter + 1, self.trainer.max_iter
         period = max(1, last // (MEASURED + 2))
-        if done != last and (done % period or done < 2 * period):
+        if not self.records or (done != last and (done % period or done < 2 * period)):
             return
-        own = {name: x.clone() for name, x in model.state_dict().items()}
-        model.load_state_dict(self.average)
+        model = _unwrapped(self.trainer.model)
         quality = measure(model, self.trainer.cfg, self.records)
-        model.load_state_dict(own)
         best = max((x["quality"] for x in self.history), default=-1.0)
         self.history.append({"iteration": self.trainer.iter, "quality": quality})
         if quality >= best:
             path = Path(self.trainer.cfg.OUTPUT_DIR) / "best.pth"
-            state = {"model": self.average, "iteration": self.trainer.iter}
+            state = {"model": model.state_dict(), "iteration": self.trainer.iter}
             write_atomically(path, lambda file: torch.save(state, file))
         text = json.dumps(self.history)
         write_atomically(self.path, lambda file: file.write(text.encode()))
         self.trainer.storage.put_scalar("comining/withheld_found", quality, smoothing_hint=False)
-
-    @torch.no_grad()
-    def _follow(self, model: nn.Module) -> None:
-        """Move the averages towards a model's weights; until there are many, they are means."""
-        done = self.trainer.iter + 1
-        for name, value in model.state_dict().items():
-            if name not in self.average or not value.is_floating_point():
-                self.average[name] = value.clone()
-            else:
-                self.average[name].lerp_(value, max(1 / AVERAGED, 1 / done))
 
 
 def measure(model: TwoViewDetector, cfg: CfgNode, records: Sequence[dict[str, Any]]) -> float:
