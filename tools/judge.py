@@ -7,7 +7,7 @@ python tools/judge.py count verdicts.csv
 
 `draw` writes a line for each proposal that is drawn, evenly over their scores, and whether it was
 added. Write "right" or "wrong" behind it, or "unclear". `pages` shows the proposals in that order,
-40 on a page, in blue among the annotated boxes, in green. `count` tells how many are right, with
+24 on a page, in blue among the annotated boxes, in green. `count` tells how many are right, with
 Wilson's interval at a level of 90 %; unclear ones count as wrong.
 """
 
@@ -33,7 +33,7 @@ from comining.evaluation.proportion import wilson_interval
 COLUMNS = ("number", "file_name", "x", "y", "width", "height", "score", "added", "verdict")
 VERDICTS = ("right", "wrong", "unclear")
 #: Of a page: columns, rows, pixels of a picture, of the box in it.
-ACROSS, DOWN, SIZE, BOX = 8, 5, 190, 90
+ACROSS, DOWN, SIZE, BOX = 6, 4, 250, 120
 Row = dict[str, Any]
 
 

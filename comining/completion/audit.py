@@ -104,8 +104,8 @@ def audit(evidence: Evidence, names: Sequence[str], annotated: Sequence[int]) ->
 
     As ecologists count animals, of which some were marked: of the withheld objects, which the
     detector knows as little as the missing ones, it finds a share r with detections of score t and
-    above. If R of the new detections of these scores are right, by their `Calibration`, there are
-    about R / r missing objects. Of all t the one is taken that leaves the least uncertainty.
+    above. If R of the new detections of these scores are right, by a `Calibration` that isn't
+    cautious, there are about R / r missing objects. Of all t the one is taken that leaves the least uncertainty.
     Detections are counted, not objects, so that an object that is detected twice is so on both
     sides.
 

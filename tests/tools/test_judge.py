@@ -54,19 +54,19 @@ def test_draws_evenly_over_the_scores_by_a_seed(folder):
 
 
 def test_pages_show_the_proposal_in_the_middle(folder):
-    verdicts = judged(folder / "verdicts.csv", [("yes", "right")] * 41)
+    verdicts = judged(folder / "verdicts.csv", [("yes", "right")] * 25)
     annotations, output = folder / "completed.json", folder / "pages"
     judge.main([str(x) for x in ("pages", verdicts, annotations, folder, "--output", output)])
     assert sorted(x.name for x in output.iterdir()) == ["1.png", "2.png"]
     with Image.open(output / "1.png") as page:
-        # Of 20 x 10 pixels, drawn 90 wide: from 50 to 140 across and 72.5 to 117.5 down.
-        assert page.getpixel((51, 95)) == (0, 0, 255)
-        assert page.getpixel((95, 95)) == (255, 255, 255)
-        assert page.getpixel((95, 20)) == (0, 0, 0)  # beyond the image
-        assert page.getpixel((186, 95)) == (0, 255, 0)  # the annotated box, 30 pixels further
+        # Of 20 x 10 pixels, drawn 120 wide: from 65 to 185 across and 95 to 155 down.
+        assert page.getpixel((66, 125)) == (0, 0, 255)
+        assert page.getpixel((125, 125)) == (255, 255, 255)
+        assert page.getpixel((200, 2)) == (0, 0, 0)  # beyond the image
+        assert page.getpixel((245, 125)) == (0, 255, 0)  # the annotated box, 20 pixels further
     with Image.open(output / "2.png") as page:
-        assert page.getpixel((51, 95)) == (0, 0, 255)
-        assert page.getpixel((51 + judge.SIZE, 95)) == (0, 0, 0)
+        assert page.getpixel((66, 125)) == (0, 0, 255)
+        assert page.getpixel((66 + judge.SIZE, 125)) == (0, 0, 0)
 
 
 def test_counts_right_ones(folder, capsys):
