@@ -198,7 +198,8 @@ def test_error_in_one_process_ends_all(launcher, tmp_path):
     script.write_text(ONE_FAILS)
     command = [sys.executable, *launcher, str(script), "--num-gpus", "2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == (1 if launcher else 2)  # torchrun has a code of its own
+    # The other one may be the first to end: by a lost connection, which is 1.
+    assert done.returncode in (1, 2)
     assert "only here" in done.stderr
 
 
