@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -35,18 +35,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Write the plan, OUTPUT/config.yaml, and no more.")
 @options.device
 @options.quiet
-def command(
-    images: Path,
-    annotations: Path,
-    output: Path,
-    minutes: float | None,
-    precision: float,
-    weights: str | None,
-    listed_only: bool,
-    dry_run: bool,
-    device: str | None,
-    quiet: bool,
-) -> None:
+def command(images: Path, annotations: Path, output: Path, quiet: bool, **how: Any) -> None:
     """Find the objects that half-finished ANNOTATIONS of IMAGES lack.
 
     Trains a detector on what is annotated, adds what it finds beside, with a score, and writes a
@@ -55,20 +44,9 @@ def command(
     from comining.completion import complete
     from comining.errors import PartialError
 
-    restart_with_every_gpu(device)
-    done = complete(
-        images,
-        annotations,
-        output,
-        minutes=minutes,
-        precision=precision,
-        device=device,
-        weights=weights,
-        listed_only=listed_only,
-        dry_run=dry_run,
-        quiet=quiet,
-    )
-    if dry_run and not quiet:
+    restart_with_every_gpu(how["device"])
+    done = complete(images, annotations, output, quiet=quiet, **how)
+    if how["dry_run"] and not quiet:
         click.echo(f"The plan: {output / 'config.yaml'}. Without --dry-run the work begins.")
     if done is None:
         return

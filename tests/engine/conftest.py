@@ -16,6 +16,7 @@ from tests.conftest import CONFIGS, DEMOS, coco_dataset
 from tests.processes import run_script
 
 ROOT = Path(__file__).parents[2]
+TORCHRUN = ("-m", "torch.distributed.run")
 
 
 class Training:
