@@ -7,7 +7,7 @@ from detectron2.utils.events import EventStorage
 
 from comining.errors import InputError
 from comining.modeling.build import build_detector, leaves_parameters_out
-from tests.modeling.helpers import plain, tiny_config, two_items
+from tests.modeling.helpers import plain, tiny_config, tiny_rcnn, two_items
 
 
 @pytest.mark.parametrize("architecture", ["CoMiningRetinaNet", "RetinaNet", "CoMiningFCOS", "FCOS"])
@@ -83,6 +83,18 @@ def test_parameters_that_no_loss_reaches(backbone, levels, expected):
     unreached = [name for name, x in model.named_parameters() if x.grad is None and x.requires_grad]
     assert bool(unreached) == expected
     torch.testing.assert_close(dict(model.state_dict()), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("of_rpn", "of_heads", "expected"),
+    [(["p4", "p5"], ["p3", "p4", "p5"], False), (["p4", "p5"], ["p4", "p5"], True)],
+)
+def test_levels_of_both_stages_are_reached(of_rpn, of_heads, expected):
+    levels = ("MODEL.RPN.IN_FEATURES", of_rpn, "MODEL.ROI_HEADS.IN_FEATURES", of_heads)
+    assert (
+        leaves_parameters_out(tiny_rcnn(*levels, "MODEL.ANCHOR_GENERATOR.SIZES", [[32]]))
+        == expected
+    )
 
 
 def test_other_models_have_no_levels():

@@ -14,6 +14,7 @@ from comining.modeling import ExportableDetector
 from comining.modeling.comining import BRANCHES
 from comining.modeling.known import Known
 from comining.modeling.modes import evaluating
+from comining.modeling.precision import keep_losses_in_single_precision
 from comining.modeling.targets import Targets
 from tests.modeling.helpers import (
     NUM_CLASSES,
@@ -259,6 +260,18 @@ def test_mixed_precision():
     for name, value in losses[0].items():
         assert losses[1][name].dtype == torch.float32
         assert losses[1][name].item() == pytest.approx(value.item(), rel=0.05), name
+
+
+def test_regions_of_the_plain_detector_keep_their_corners():
+    """In mixed precision, detectron2 alone would round them to the type of the features."""
+    model, seen = tiny_rcnn(*STOCK), []
+    keep_losses_in_single_precision(model)
+    for part in model.roi_heads.box_pooler.level_poolers:
+        part.register_forward_pre_hook(lambda _, args: seen.append(args[0].dtype))
+    with torch.autocast("cpu", torch.bfloat16), EventStorage():
+        losses = model(two_items()[:1])
+    assert set(seen) == {torch.float32}
+    assert {x.dtype for x in losses.values()} == {torch.float32}
 
 
 def test_trains_with_the_stock_trainer(tmp_path):
