@@ -6,11 +6,11 @@ from detectron2.checkpoint.c2_model_loading import align_and_update_state_dicts
 from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
 from torch import distributed, nn
-from torch.multiprocessing import spawn
 
 from comining.errors import InputError
 from comining.modeling import Method, Supervision, Teacher
 from tests.modeling.helpers import each_detector, plain, tiny_config, tiny_model, two_items
+from tests.processes import in_two_processes
 
 TAUGHT = ("MODEL.COMINING.METHOD", "MeanTeacher", "MODEL.COMINING.MEANTEACHER.SCORE_THRESH", 0.3)
 EVALUATED = (*TAUGHT, "MODEL.COMINING.TEACHER.EVALUATE", True)
@@ -82,7 +82,7 @@ def follow_in_two_processes(rank, folder):
 
 
 def test_is_the_same_in_all_processes(tmp_path):
-    spawn(follow_in_two_processes, (tmp_path,), nprocs=2)
+    in_two_processes(follow_in_two_processes, tmp_path)
     main, other = (torch.load(tmp_path / f"{rank}.pth") for rank in range(2))
     assert main == other
     assert main["head.running_mean.averaged"].item() == 20
