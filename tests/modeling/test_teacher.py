@@ -58,6 +58,18 @@ def test_plain_mean_until_the_momentum_is_reached():
     assert [weight for weight, _ in found] == pytest.approx([1, 2, 3, 4.5])
 
 
+def test_what_is_in_two_places_moves_once():
+    student = Student()
+    one, other = student.backbone, nn.Linear(1, 1, bias=False)
+    student.backbone = nn.Sequential(one, one, other)
+    other.weight = one.weight
+    teacher = Teacher(student, momentum=0.9)
+    for iteration, value in enumerate([1.0, 3.0]):
+        nn.init.constant_(one.weight, value)
+        teacher.update(student, iteration)
+    assert [x.weight.item() for x in teacher.backbone] == [2, 2, 2]
+
+
 def test_begins_anew_as_a_copy():
     student = Student()
     teacher = Teacher(student)
