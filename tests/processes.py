@@ -1,7 +1,7 @@
-"""Scripts in processes of their own that find the packages imported already.
+"""Processes that find the packages imported already.
 
-Importing them takes longer than most of these scripts run. A server imports them once in a process
-of pytest, and forks for each script.
+Importing them takes longer than most of these processes run. A server imports them once in a
+process of pytest, and forks for each.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import os
 import runpy
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from torch.multiprocessing import start_processes
 
 _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload(["comining.engine"])
@@ -53,6 +55,11 @@ def run_script(
 ) -> subprocess.CompletedProcess[str]:
     """Run a `Script` to its end."""
     return Script(words, cwd=cwd, environment=environment).end()
+
+
+def in_two_processes(function: Callable[..., None], *arguments: object) -> None:
+    """Call a function of a test module with 0 or 1 and the arguments, in a process each."""
+    start_processes(function, arguments, nprocs=2, start_method="forkserver")
 
 
 def _run(words: list[str], cwd: Path, environment: dict[str, str], outputs: list[Path]) -> None:

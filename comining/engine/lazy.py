@@ -270,7 +270,7 @@ def lazy_keys() -> Iterator[None]:
     try:
         yield
     except (InputError, FloatingPointError) as error:
-        text = re.sub(r"(?<![\w./-])[A-Z]+(?:\.[A-Z_]+)+\b", _lazy_key, str(error))
+        text = re.sub(r"(?<![\w./-])[A-Z]+(?:\.[A-Z0-9_]+)+\b", _lazy_key, str(error))
         raise type(error)(text) from error
 
 
@@ -279,7 +279,7 @@ def _lazy_key(match: re.Match[str]) -> str:
     if key in KEYS:
         return KEYS[key]
     # A YAML config has a node for each method, a Lazy one names one method.
-    key = re.sub(r"^(MODEL\.COMINING\.)(?!VIEW|TEACHER)\w+\.", r"\1", key)
+    key = re.sub(r"^(MODEL\.COMINING\.)(?!VIEW\.|TEACHER\.)\w+\.", r"\1", key)
     for prefix, lazy_prefix in PREFIXES.items():
         if key.startswith(prefix):
             return lazy_prefix + key.removeprefix(prefix).lower()

@@ -84,22 +84,23 @@ class Teacher(nn.Module):
         """
         momentum = min(self.momentum, 1 - 1 / (iteration + 1)) if self.has_begun else 0.0
         self.has_begun = True
-        own = dict(self.named_buffers())
+        own = dict(self.named_buffers(remove_duplicate=False))
         students = nn.ModuleDict({"backbone": student.backbone, "head": student.head})
-        buffers = dict(students.named_buffers())
+        parameters = dict(students.named_parameters(remove_duplicate=False))
+        buffers = dict(students.named_buffers(remove_duplicate=False))
         if comm.get_world_size() > 1:
             buffers = _of_main_process(buffers)
-        moved: dict[str, Tensor] = dict(students.named_parameters())
-        copied = {name: x for name, x in buffers.items() if not self._is_averaged(x)}
-        moved.update({name: x for name, x in buffers.items() if name not in copied})
-        for name, buffer in copied.items():
-            own[name].copy_(buffer)
-        averages = [own[name] for name in moved]
-        if momentum == 0:
-            for average, value in zip(averages, moved.values(), strict=True):
-                average.copy_(value)
-        else:
-            get_ema_multi_avg_fn(momentum)(averages, list(moved.values()), 0)
+        averaged: dict[int, tuple[Tensor, Tensor]] = {}
+        copied: dict[int, tuple[Tensor, Tensor]] = {}
+        for name, value in {**parameters, **buffers}.items():
+            is_averaged = name in parameters or self._is_averaged(value)
+            pairs = averaged if is_averaged and momentum > 0 else copied
+            pairs[id(own[name])] = own[name], value  # a module may be in two places
+        for average, value in copied.values():
+            average.copy_(value)
+        if averaged:
+            averages, values = map(list, zip(*averaged.values(), strict=True))
+            get_ema_multi_avg_fn(momentum)(averages, values, 0)
 
     def _is_averaged(self, buffer: Tensor) -> bool:
         return self.average_buffers and buffer.is_floating_point()
@@ -124,13 +125,10 @@ def _rename_loaded(teacher: Teacher, state: dict[str, Any], prefix: str, *_: Any
 
 
 def _make_buffers_of_parameters(module: nn.Module) -> None:
-    """Of parameters that several submodules share, the buffers are shared, too."""
-    buffers: dict[int, Tensor] = {}
     for submodule in module.modules():
         for name, parameter in list(submodule.named_parameters(recurse=False)):
-            buffer = buffers.setdefault(id(parameter), parameter.detach())
             delattr(submodule, name)
-            submodule.register_buffer(name, buffer)
+            submodule.register_buffer(name, parameter.detach().clone())
 
 
 def _of_main_process(buffers: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -230,7 +230,7 @@ def wrong_code(params):
 
 
 @pytest.fixture
-def error_of(config, overrides, monkeypatch):
+def error_of(config, overrides, monkeypatch, capsys):
     """Runs train_net.py in this process; returns its error message."""
 
     def error(*more, options=(), config=config):
@@ -238,8 +238,8 @@ def error_of(config, overrides, monkeypatch):
         monkeypatch.setattr(sys, "argv", argv)
         with pytest.raises(SystemExit) as end:
             runpy.run_path(str(SCRIPT), run_name="__main__")
-        assert isinstance(end.value.code, str)  # printed, and the exit code is 1
-        return end.value.code
+        assert end.value.code == 2
+        return capsys.readouterr().err
 
     return error
 
@@ -265,6 +265,8 @@ def error_of(config, overrides, monkeypatch):
         ("+model.method.score_thresh=0.5", "model can't be made: "),
         ("model.method.precision=2", "model.method.precision is 2"),
         ("model.view.hue=0.7", "model.view.hue is 0.7"),
+        ("+model.evaluate_teacher=True",
+         "model.evaluate_teacher is True, but the method of model.method has no teacher"),
         ("+model.scor_thresh=0.5", "model can't be made: "),
         ("model.num_classes=80", "has 2 categories but model.num_classes is 80"),
         ("train.amp.enabled=True train.amp.dtype=float16", "train.amp.dtype float16 needs a GPU"),
@@ -285,4 +287,4 @@ def test_evaluation_needs_a_data_set(error_of):
 
 
 def test_missing_file(error_of):
-    assert error_of(config="gone.py") == "error: config file gone.py does not exist"
+    assert error_of(config="gone.py").endswith("error: config file gone.py does not exist\n")

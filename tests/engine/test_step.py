@@ -10,9 +10,9 @@ from detectron2.solver.build import maybe_add_gradient_clipping
 from detectron2.utils import comm
 from detectron2.utils.events import EventStorage
 from torch import distributed, nn
-from torch.multiprocessing import spawn
 
 from comining.engine.step import TrainStep
+from tests.processes import in_two_processes
 
 
 class Scaled(nn.Module):
@@ -76,7 +76,7 @@ def step_in_a_process_of_its_own(rank, folder):
 
 def test_processes_share_their_losses(tmp_path):
     """They log the mean, and all of them stop at a loss of one that is not finite."""
-    spawn(step_in_a_process_of_its_own, (tmp_path,), nprocs=2)
+    in_two_processes(step_in_a_process_of_its_own, tmp_path)
     main, other = (json.loads((tmp_path / f"seen_by_{rank}.json").read_text()) for rank in range(2))
     assert main["logged"]["total_loss"] == main["logged"]["loss"] == 1.5
     assert main["error"] == other["error"]

@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import pytest
 from detectron2.utils import comm
 from torch import distributed
-from torch.multiprocessing import spawn
 
 from comining.engine import mining_run, waiting
 from comining.engine.miner import Mined
 from comining.engine.mining_run import PartialResults, mine_dataset
 from comining.engine.waiting import TIMEOUT, MeetingPlace
+from tests.processes import in_two_processes
 
 
 @pytest.fixture
@@ -91,6 +91,6 @@ def mine_in_a_process_of_its_own(rank, folder):
 
 def test_mining_in_a_slow_and_a_fast_process(tmp_path):
     """The slow one needs 6.4 seconds, a collective operation waits for 3."""
-    spawn(mine_in_a_process_of_its_own, (tmp_path,), nprocs=2)
+    in_two_processes(mine_in_a_process_of_its_own, tmp_path)
     for rank in range(2):
         assert json.loads((tmp_path / f"seen_by_{rank}.json").read_text()) == list(range(16))

@@ -6,7 +6,6 @@ import pytest
 import torch
 from detectron2.utils.events import EventStorage
 from torch import distributed
-from torch.multiprocessing import spawn
 
 from comining.errors import InputError
 from comining.modeling.adaptive import (
@@ -21,6 +20,7 @@ from comining.modeling.adaptive import (
 from comining.modeling.mining import suppress
 from comining.modeling.targets import Targets
 from tests.modeling.helpers import NUM_CLASSES, each_detector, items, make_labels, plain, tiny_model
+from tests.processes import in_two_processes
 
 ANNOTATED = make_labels([[0, 0, 10, 10]], classes=[1])
 
@@ -102,7 +102,7 @@ def observe_in_a_process_of_its_own(rank, folder):
 
 
 def test_every_process_counts_what_all_see(tmp_path):
-    spawn(observe_in_a_process_of_its_own, (tmp_path,), nprocs=2)
+    in_two_processes(observe_in_a_process_of_its_own, tmp_path)
     (first, least), (second, least_of_other) = (
         torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1)
     )

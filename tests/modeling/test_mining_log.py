@@ -5,13 +5,13 @@ import pytest
 import torch
 from detectron2.utils.events import EventStorage
 from torch import distributed
-from torch.multiprocessing import spawn
 
 from comining.modeling import Step, Supervision
 from comining.modeling.mining_log import MiningLog
 from comining.modeling.picture import draw_views
 from comining.modeling.two_views import TwoViews
 from tests.modeling.helpers import annotations, each_detector, items, make_labels, tiny_model
+from tests.processes import in_two_processes
 
 LIME, BLUE, RED = (0, 255, 0), (0, 191, 255), (255, 0, 0)
 BGR = (10, 100, 200)  # of every pixel of the image
@@ -94,7 +94,7 @@ def log_in_a_process_of_its_own(rank, folder):
 
 
 def test_the_number_mined_of_each_class_is_that_of_all_processes(tmp_path):
-    spawn(log_in_a_process_of_its_own, (tmp_path,), nprocs=2)
+    in_two_processes(log_in_a_process_of_its_own, tmp_path)
     logged = torch.load(tmp_path / "0")
     assert [logged[f"comining/mined_of_class/{class_}"] for class_ in range(3)] == [1, 1, 0]
 

@@ -6,11 +6,11 @@ from detectron2.checkpoint.c2_model_loading import align_and_update_state_dicts
 from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
 from torch import distributed, nn
-from torch.multiprocessing import spawn
 
 from comining.errors import InputError
 from comining.modeling import Method, Supervision, Teacher
 from tests.modeling.helpers import each_detector, plain, tiny_config, tiny_model, two_items
+from tests.processes import in_two_processes
 
 TAUGHT = ("MODEL.COMINING.METHOD", "MeanTeacher", "MODEL.COMINING.MEANTEACHER.SCORE_THRESH", 0.3)
 EVALUATED = (*TAUGHT, "MODEL.COMINING.TEACHER.EVALUATE", True)
@@ -58,6 +58,18 @@ def test_plain_mean_until_the_momentum_is_reached():
     assert [weight for weight, _ in found] == pytest.approx([1, 2, 3, 4.5])
 
 
+def test_what_is_in_two_places_moves_once():
+    student = Student()
+    one, other = student.backbone, nn.Linear(1, 1, bias=False)
+    student.backbone = nn.Sequential(one, one, other)
+    other.weight = one.weight
+    teacher = Teacher(student, momentum=0.9)
+    for iteration, value in enumerate([1.0, 3.0]):
+        nn.init.constant_(one.weight, value)
+        teacher.update(student, iteration)
+    assert [x.weight.item() for x in teacher.backbone] == [2, 2, 2]
+
+
 def test_begins_anew_as_a_copy():
     student = Student()
     teacher = Teacher(student)
@@ -82,7 +94,7 @@ def follow_in_two_processes(rank, folder):
 
 
 def test_is_the_same_in_all_processes(tmp_path):
-    spawn(follow_in_two_processes, (tmp_path,), nprocs=2)
+    in_two_processes(follow_in_two_processes, tmp_path)
     main, other = (torch.load(tmp_path / f"{rank}.pth") for rank in range(2))
     assert main == other
     assert main["head.running_mean.averaged"].item() == 20
