@@ -10,7 +10,7 @@ from .labels import Labels
 
 #: So many objects of a class tell a spread.
 ENOUGH = 2
-#: Entropies count in steps of a 1024th bit, so that sums are exact, in whatever order they are made.
+#: Entropies count in 1024ths of a bit: their sums are exact, in whatever order they are made.
 STEPS = 1024
 
 
