@@ -92,6 +92,15 @@ class TestEntropy:
         usual.reset()
         assert not usual.are_usual(pictures, labels).any()
 
+    def test_sums_do_not_depend_on_the_order(self):
+        pictures = torch.randint(256, (1, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+        labels = make_labels([[0, 0, 3 + i, 32 - i] for i in range(25)])
+        both = [UsualEntropy(1), UsualEntropy(1)]
+        for usual, rows in zip(both, (range(25), range(24, -1, -1)), strict=True):
+            for row in rows:
+                usual.observe(pictures.byte(), labels.select(torch.tensor([row])))
+        assert torch.equal(both[0].moments, both[1].moments)
+
 
 class Teacher:
     """What a teacher predicts, given by hand."""

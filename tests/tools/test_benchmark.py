@@ -30,3 +30,12 @@ def test_step_with_what_is_known_is_measured_against_one_without(monkeypatch, ca
     benchmark.main()
     printed = capsys.readouterr().out
     assert re.search(r"nothing 1\.000, .*, finished \d\.\d+, known \d\.\d+", printed)
+
+
+def test_methods_are_measured_beside_the_first(monkeypatch, capsys):
+    words = ["--repeats", "1", "methods", "--study", "configs/studies/quick.yaml"]
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", *words, "--edge", "64", "--images", "1"])
+    benchmark.main()
+    first, second = capsys.readouterr().out.splitlines()[-2:]
+    assert re.fullmatch(r"plain +\d.* s, x 1\.00; \d+ MiB, x 1\.00", first)
+    assert re.fullmatch(r"comining +\d.* s, x \d.*; \d+ MiB, x 1\.\d+", second)

@@ -13,7 +13,7 @@ from comining.engine import load_config
 from comining.studies.plan import Cell, read_study, words
 
 from .data import make_batch
-from .step import _imitate_training, _peak_memory, _run_step
+from .step import imitate_training, peak_memory, run_step
 from .timing import interleaved
 
 
@@ -21,29 +21,29 @@ def benchmark_methods(study_file: str, edge: int, num_images: int, repeats: int)
     """Print the seconds and the peak memory of each, and the ratios to those of the first one.
 
     Args:
-        study_file: whose first protocol and seed are taken. The methods have the same weights, and
-            as many confident predictions as a trained model; the first is the one to compare with.
+        study_file: tells the methods, the first of which the others are compared with. All have the
+            same weights, and as many confident predictions as a trained model.
         edge: of the images, in pixels.
         num_images: of a batch.
         repeats: of which the median counts.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     study = read_study(Path(study_file))
-    cells = {x.method: x for x in reversed(study.cells) if x.protocol == study.protocols[0]}
-    models = {name: _build(cells[name], device) for name in study.methods if name in cells}
+    cells = {x.method: x for x in reversed(study.cells)}
+    models = {name: _build(cells[name], device) for name in study.methods}
     batch = make_batch(num_images, edge, edge, next(iter(models.values())).num_classes)
     example = next(x for x in models.values() if hasattr(x, "method"))
-    _imitate_training(example, batch, confident=10, above=0.6)
+    imitate_training(example, batch, confident=10, above=0.6)
     weights = {x: y for x, y in example.state_dict().items() if x.startswith(("backbone", "head"))}
     for model in models.values():
         model.load_state_dict(weights, strict=False)
 
     def step_of(model: nn.Module) -> Any:
-        return lambda: _run_step(model, batch)
+        return lambda: run_step(model, batch)
 
     steps = {name: step_of(model) for name, model in models.items()}
     took = interleaved(steps, repeats, device)
-    peaks = {name: _peak_memory(step, device) for name, step in steps.items()}
+    peaks = {name: peak_memory(step, device) for name, step in steps.items()}
     first = study.methods[0]
     print(f"{num_images} images of {edge} px, {device}, {torch.get_num_threads()} thread(s)")
     for name in steps:

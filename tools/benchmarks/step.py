@@ -71,7 +71,7 @@ def benchmark_step(
             "ours": lambda model=ours, batch=batch: run_step(model, batch),
         }
         took = interleaved(steps, repeats, device)
-        peaks = {name: _peak_memory(step, device) for name, step in steps.items()}
+        peaks = {name: peak_memory(step, device) for name, step in steps.items()}
         shares = _phase_shares(ours, detector, batch, repeats, device)
         mined, waits = _count_host_waits(ours, batch)
         print(
@@ -200,10 +200,10 @@ def _phase_shares(
     return {name: median(values) for name, values in shares.items()}
 
 
-def _peak_memory(step: Any, device: str) -> int:
+def peak_memory(step: Any, device: str) -> int:
     """Bytes that a step holds at most, beyond what was held before it."""
     if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
+        torch.cuda.resetpeak_memory_stats()
         before = torch.cuda.memory_allocated()
         step()
         return torch.cuda.max_memory_allocated() - before
