@@ -19,6 +19,7 @@ from comining.completion.evidence import (
 from comining.completion.evidence_file import new_boxes, proposal_ids
 from comining.completion.result import advice, category_rows, summary
 from comining.completion.thresholds import Chosen, choose, is_added
+from comining.completion.work import not_withheld_from
 from comining.engine.miner import Mined
 
 
@@ -335,3 +336,14 @@ def test_little_is_explained(added, recall, words):
     text = advice([row(100, added, None)], recall)
     assert words in text
     assert bool(text) == bool(words)
+
+
+@pytest.mark.parametrize(("in_finished", "expected"), [(2, {1}), (3, set())])
+def test_boxes_are_withheld_from_finished_images_only_where_most_of_them_are(in_finished, expected):
+    dataset = {
+        "images": [{"id": 1, "exhaustive_category_ids": "all"}, {"id": 2}],
+        "annotations": [{"image_id": 1, "category_id": 5}] * in_finished
+        + [{"image_id": 2, "category_id": 5}] * 2,
+        "categories": [{"id": 5, "name": "cat"}],
+    }
+    assert not_withheld_from(dataset) == expected
