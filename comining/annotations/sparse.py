@@ -140,7 +140,6 @@ def make_sparse(
         input_sparse=(dataset.get("info") or {}).get("sparse"),
     )
     dataset = verified.marked(dataset, omitted, complete, looked_through)
-    info = dict(dataset.get("info") or {})  # of which a default may have become false
     return {
         **dataset,
         "info": {**(dataset.get("info") or {}), "sparse": record},
