@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .transfer import send
+
 
 class Level(NamedTuple):
     """A level's anchors, or locations, of B images, without gradients.
@@ -71,7 +73,7 @@ class Partial(NamedTuple):
             sizes: how many anchors levels have.
         """
         ends = torch.tensor(sizes).cumsum(0)
-        up_to = torch.searchsorted(self.anchors, ends.to(self.anchors.device))
+        up_to = torch.searchsorted(self.anchors, send(ends, self.anchors.device))
         counts = up_to.diff(prepend=up_to.new_zeros(1)).tolist()
         fields = (x.split(counts) for x in self)
         return [

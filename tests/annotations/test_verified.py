@@ -194,3 +194,14 @@ def test_regions_of_all_categories_stay():
 def test_refusal(protocol, options, message):
     with pytest.raises(InputError, match=message):
         sparse(full(), protocol, **options)
+
+
+def test_of_untouched_images_nothing_is_dropped_and_what_they_say_stays():
+    original = full()
+    first = original["images"][0]["id"]
+    stated = {**original, "images": [dict(x) for x in original["images"]]}
+    stated["images"][0]["exhaustive_category_ids"] = "all"
+    made = sparse(stated, "miss", percent=100, untouched=[first])
+    assert {x["image_id"] for x in made["annotations"] if not x["iscrowd"]} == {first}
+    everything = {x["id"] for x in original["categories"]}
+    assert known_of(made).finished(everything) == {first}

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from comining.annotations.known import known_of
 from comining.completion.calibration import calibrate
 from comining.completion.evidence import (
     ANNOTATED,
@@ -19,6 +20,7 @@ from comining.completion.evidence import (
 from comining.completion.evidence_file import new_boxes, proposal_ids
 from comining.completion.result import advice, category_rows, summary
 from comining.completion.thresholds import Chosen, choose, is_added
+from comining.completion.work import withhold
 from comining.engine.miner import Mined
 
 
@@ -308,12 +310,8 @@ def test_summary_weighs_the_precision_of_categories_by_what_was_added():
 @pytest.mark.parametrize(
     ("finished", "of_categories", "words"),
     [
-        (
-            0.25,
-            (0.25, 0.25),
-            " 25% of the images were finished before, to which nothing was added.",
-        ),
-        (0.25, (0.25, 0.5), " to which nothing was added, nor to others the categories that were."),
+        (0.25, (0.25, 0.25), " 25% of the images were finished before, to which nothing was added"),
+        (0.25, (0.25, 0.5), ", to which nothing was added, nor to others the categories that were"),
         (0.0, (0.0, 0.0), "0 were added"),
     ],
 )
@@ -335,3 +333,22 @@ def test_little_is_explained(added, recall, words):
     text = advice([row(100, added, None)], recall)
     assert words in text
     assert bool(text) == bool(words)
+
+
+@pytest.mark.parametrize(("in_finished", "kept"), [(20, {1}), (30, set())])
+def test_boxes_are_withheld_from_finished_images_only_where_most_of_them_are(in_finished, kept):
+    image_ids = [1] * in_finished + [2] * 25
+    dataset = {
+        "images": [
+            {"id": 1, "exhaustive_category_ids": "all", "file_name": "1.png"},
+            {"id": 2, "file_name": "2.png"},
+        ],
+        "annotations": [
+            {"id": i, "image_id": x, "category_id": 5, "bbox": [0, 0, 9, 9], "iscrowd": 0}
+            for i, x in enumerate(image_ids)
+        ],
+        "categories": [{"id": 5, "name": "cat"}],
+    }
+    training = withhold(dataset, "all.json")
+    assert len(training["annotations"]) < len(image_ids)
+    assert known_of(training).finished([5]) == kept

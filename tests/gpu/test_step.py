@@ -8,7 +8,7 @@ from detectron2.utils.events import EventStorage
 
 from comining.modeling.adaptive import CLOSE, ON_OBJECT, RIGHT
 from tests.gpu.fake_device import DEVICE, STAGED_BYTES, FakeDevice
-from tests.modeling.helpers import each_detector, items, plain, tiny_model, two_items
+from tests.modeling.helpers import annotations, each_detector, items, plain, tiny_model, two_items
 
 SIZE = (128, 192)
 
@@ -107,6 +107,30 @@ def test_the_plain_detector_on_the_device(detector):
     expected = losses_and_gradients(deepcopy(model), two_items()[:1])
     with FakeDevice():
         assert_close(losses_and_gradients(model.to(DEVICE), two_items()[:1]), expected)
+
+
+@each_detector
+def test_what_is_known_of_images_on_the_device(detector, built):
+    """It adds five waits: for what may still be mined, for what is only doubtful, twice, for where
+    anchors are partial, and on how many of each level."""
+    known = {
+        "exhaustive": [0],
+        "ignored": annotations((64, 96), [[30, 10, 80, 50], [0, 0, 20, 20]], [1, -1]),
+    }
+    images = [{**two_items()[0], **known}]
+    expected = losses_and_gradients(built(detector, "adaptive"), images)
+    waits = []
+    for batch in (images, two_items()[:1]):
+        with FakeDevice() as device:
+            model = built(detector, "adaptive").to(DEVICE)
+            device.waits.clear()
+            found = losses_and_gradients(model, batch)
+        assert device.refused == []
+        waits.append(len(device.waits))
+        if batch is images:
+            assert_close(found, expected)
+    assert found[0] != expected[0]
+    assert waits[0] - waits[1] == 5
 
 
 @pytest.mark.parametrize(
