@@ -138,6 +138,7 @@ def test_what_is_known_of_images_on_the_device(detector, built):
     [
         ("CoStudent", {"SCORE_THRESH": 0.3, "TEACHER_THRESH": 0.3}),
         ("CalibratedTeacher", {"SCORE_THRESH": 0.3, "PRECISION": 0.3, "PERIOD": 1}),
+        ("S2Teacher", {"SCORE_THRESH": 0.3}),
     ],
 )
 def test_methods_with_a_teacher_on_the_device(name, settings):
@@ -148,6 +149,8 @@ def test_methods_with_a_teacher_on_the_device(name, settings):
     model = tiny_model(*words, "MODEL.COMINING.VIEW.FLIP_PROB", 1.0)
     model.teacher.update(model, 0)
     model.teacher.head.cls_score.bias += 0.5
+    if name == "S2Teacher":  # entropies of 5, give or take 5, are usual
+        model.entropy.moments[:] = torch.tensor([[10.0], [50.0], [500.0]])
     expected = losses_and_gradients(deepcopy(model), two_items()[:1], iteration=2)
     with FakeDevice() as device:
         found = losses_and_gradients(model.to(DEVICE), two_items()[:1], iteration=2)
@@ -155,3 +158,13 @@ def test_methods_with_a_teacher_on_the_device(name, settings):
     assert_close(found, expected)
     assert found[2].latest() == expected[2].latest()
     assert found[2].latest()["comining/mined_per_image"][0] > 0
+
+
+@each_detector
+def test_background_recalibration_on_the_device(detector):
+    model = tiny_model("MODEL.COMINING.METHOD", "BRL", detector=detector)
+    expected = losses_and_gradients(deepcopy(model), two_items()[:1])
+    with FakeDevice() as device:
+        found = losses_and_gradients(model.to(DEVICE), two_items()[:1])
+    assert device.refused == []
+    assert_close(found, expected)

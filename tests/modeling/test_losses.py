@@ -150,6 +150,25 @@ class TestDenseFocalLoss:
         loss = dense_focal_loss(logits, classes, num_branches=2, alpha=0.25, gamma=2.0)
         torch.testing.assert_close(loss, expected)
 
+    def test_background_by_anchor(self):
+        """Weights of each anchor, of which a level is given its own, and what is present."""
+        generator = torch.Generator().manual_seed(0)
+        logits = [torch.randn(2, 6, *size, generator=generator) for size in [(2, 3), (1, 2)]]
+        weights = torch.rand(2, 16, generator=generator)
+        is_present = torch.rand(2, 16, generator=generator) < 0.5
+        loss = dense_focal_loss(
+            logits,
+            torch.full((2, 16), 3),
+            num_branches=2,
+            alpha=0.25,
+            gamma=2.0,
+            background=lambda level: Background(level.part(weights), level.part(is_present)),
+        )
+        score = torch.cat([permute_to_N_HWA_K(x, 3) for x in logits], dim=1).sigmoid()
+        score = torch.where(is_present[:, :, None], 1 - score, score)
+        expected = -0.75 * score**2 * (1 - score).log() * weights[:, :, None]
+        torch.testing.assert_close(loss, expected.sum((1, 2)))
+
 
 class TestBoxLoss:
     def test_smooth_l1_by_hand(self):

@@ -73,7 +73,7 @@ def test_studies_of_the_project_can_be_planned(path):
 
 def test_there_are_studies():
     names = (
-        "fcos methods methods_blood_cells methods_fcos precision precision_2000 quick scenes "
+        "fcos known methods methods_blood_cells methods_fcos precision precision_2000 quick scenes "
         "scenes_2000 strict_2000 thresholds trees"
     )
     assert [path.stem for path in STUDIES] == [*names.split(), "views"]
