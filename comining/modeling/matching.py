@@ -18,6 +18,19 @@ from .targets import Targets
 FOREGROUND, IGNORED = 1, -1
 
 
+class TouchingMatcher(Matcher):
+    """detectron2's, except that a target which no anchor touches makes no anchor foreground.
+
+    There, all anchors have the IoU 0 with it, which is the highest: all that touch no other become
+    foreground. Slivers at the right or lower border of an image, of objects that it cuts off, are
+    such targets.
+    """
+
+    def set_low_quality_matches_(self, match_labels: Tensor, match_quality_matrix: Tensor) -> None:
+        touched = match_quality_matrix.amax(dim=1) > 0
+        super().set_low_quality_matches_(match_labels, match_quality_matrix[touched])
+
+
 class Matched(NamedTuple):
     """What each of the R anchors or locations of B images is to learn.
 

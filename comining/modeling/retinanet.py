@@ -23,7 +23,7 @@ from .head import head_norm
 from .known import Known, limit_to_known
 from .labels import Labels
 from .losses import BOX_LOSSES, box_loss, dense_focal_loss
-from .matching import label_anchors
+from .matching import TouchingMatcher, label_anchors
 from .mining import confident_candidates, suppress, top_candidates
 from .per_branch import mean_per_branch
 from .plain import IgnoresRegions
@@ -46,7 +46,8 @@ class RetinaNetOutputs(NamedTuple):
 
 
 class RetinaNet(IgnoresRegions, retinanet.RetinaNet):
-    """detectron2's RetinaNet, of which group norm in the head can't be chosen by config."""
+    """detectron2's RetinaNet with what it can't do: group norm in the head by config, and objects
+    that no anchor touches."""
 
     @configurable
     def __init__(self, **kwargs: Any) -> None:
@@ -69,6 +70,11 @@ class RetinaNet(IgnoresRegions, retinanet.RetinaNet):
             raise InputError(
                 f"MODEL.RETINANET.IN_FEATURES has {error.args[0]}, which the backbone does not make"
             ) from error
+        arguments["anchor_matcher"] = TouchingMatcher(
+            cfg.MODEL.RETINANET.IOU_THRESHOLDS,
+            cfg.MODEL.RETINANET.IOU_LABELS,
+            allow_low_quality_matches=True,
+        )
         if not isinstance(norm, str):
             shapes = arguments["backbone"].output_shape()
             of_head = retinanet.RetinaNetHead.from_config(cfg, [shapes[x] for x in features])

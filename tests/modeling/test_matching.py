@@ -3,8 +3,9 @@ import torch
 from detectron2.modeling.matcher import Matcher
 from detectron2.structures import Boxes
 
+from comining.modeling.build import build_detector
 from comining.modeling.labels import Labels
-from comining.modeling.matching import label_anchors, label_locations
+from comining.modeling.matching import TouchingMatcher, label_anchors, label_locations
 from comining.modeling.targets import Targets
 from tests.modeling.helpers import (
     annotations,
@@ -12,6 +13,7 @@ from tests.modeling.helpers import (
     make_targets,
     plain,
     random_labels,
+    tiny_config,
     tiny_model,
 )
 
@@ -118,6 +120,18 @@ def test_a_target_that_touches_no_anchor_makes_none_foreground(box):
     assert classes.tolist() == [[NUM_CLASSES, NUM_CLASSES]]
     classes, _ = match(anchors, make_targets([box, [0, 0, 10, 10]], classes=[0, 1]), matcher)
     assert classes.tolist() == [[1, NUM_CLASSES]]
+
+
+def test_plain_retinanets_matcher_leaves_out_targets_that_touch_no_anchor():
+    arguments = [0.4, 0.5], [0, -1, 1], True
+    iou = torch.tensor([[0.0, 0.0, 0.0], [0.3, 0.1, 0.0]])
+    assert Matcher(*arguments)(iou)[1].tolist() == [1, 1, 1]
+    best, labels = TouchingMatcher(*arguments)(iou)
+    assert labels.tolist() == [1, 0, 0]
+    assert best[0] == 1
+    assert TouchingMatcher(*arguments)(iou[:1])[1].tolist() == [0, 0, 0]
+    model = build_detector(tiny_config(*plain("RetinaNet")))
+    assert isinstance(model.anchor_matcher, TouchingMatcher)
 
 
 def test_images_do_not_mix():
