@@ -105,9 +105,9 @@ def audit(evidence: Evidence, names: Sequence[str], annotated: Sequence[int]) ->
     As ecologists count animals, of which some were marked: of the withheld objects, which the
     detector knows as little as the missing ones, it finds a share r with detections of score t and
     above. If R of the new detections of these scores are right, by a `Calibration` that isn't
-    cautious, there are about R / r missing objects. Of all t the one is taken that leaves the least uncertainty.
-    Detections are counted, not objects, so that an object that is detected twice is so on both
-    sides.
+    cautious, there are about R / r missing objects. Of all t the one is taken that leaves the least
+    uncertainty. Detections are counted, not objects, so that an object that is detected twice is so
+    on both sides.
 
     That holds if missing objects are found as often as withheld ones. People rather leave out what
     is hard to see, and so does a detector: the number is rather a lower bound. And detections that
