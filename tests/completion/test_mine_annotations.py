@@ -565,7 +565,7 @@ def test_json_for_scripts(trained, completed, tmp_path, capsys):
     new = [x["category_id"] for x in added(completed)]
     assert told["categories"] == [
         {"name": f"class {i}", "annotated": 6 * (i == 5), "added": new.count(i),
-         "score_thresh": 0.3}
+         "score_thresh": 0.3, "finished": 0}
         for i in CATEGORY_IDS
     ]  # fmt: skip
 
