@@ -8,6 +8,7 @@ from .datasets import (
     check_datasets,
     check_num_classes,
     check_same_categories,
+    check_withheld,
     register_coco,
     register_from_config,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "check_datasets",
     "check_num_classes",
     "check_same_categories",
+    "check_withheld",
     "load_datasets",
     "register_coco",
     "register_from_config",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import zip_longest
 from operator import itemgetter
@@ -225,6 +225,24 @@ def check_num_classes(names: Iterable[str], num_classes: int, key: str) -> None:
                 f"{name} ({metadata.get('json_file')}) has {len(categories)} categories but {key} "
                 f"is {num_classes}: set {key} {len(categories)}"
             )
+
+
+def check_withheld(names: Sequence[str], method: str) -> None:
+    """Check that it is known of one of several data sets at least what was withheld.
+
+    Args:
+        names: of data sets.
+        method: of ``MODEL.COMINING.METHOD``, that learns from it.
+
+    Raises:
+        InputError: it isn't.
+    """
+    if names and not any("withheld_annotations" in x for y in names for x in DatasetCatalog.get(y)):
+        raise InputError(
+            f"with MODEL.COMINING.METHOD {method} it must be known what {' or '.join(names)} "
+            "lacks: make its file by comining sparsify --record-name, and leave the original "
+            "beside it"
+        )
 
 
 def check_same_categories(names: Iterable[str]) -> None:

@@ -71,9 +71,9 @@ class Checkpointer(DetectionCheckpointer, _SafeCheckpointer):
 
     def _load_model(self, checkpoint: Any) -> Any:
         parameters = [name for name, _ in self.model.named_parameters()]
-        names = set(self.model.state_dict())
-        strip_prefixes(checkpoint["model"], names)
-        prefix_trunk(checkpoint["model"], names)
+        own = self.model.state_dict()
+        strip_prefixes(checkpoint["model"], set(own))
+        prefix_trunk(checkpoint["model"], own, self._path)
         example = next(iter(checkpoint["model"]))
         teacher = self.model.teacher if isinstance(self.model, Taught) else None
         if teacher is None:

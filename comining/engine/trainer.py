@@ -25,10 +25,12 @@ from comining.data import (
     build_train_loader,
     check_num_classes,
     check_same_categories,
+    check_withheld,
 )
 from comining.data.tolerant import TolerantMapper
 from comining.errors import InputError
 from comining.evaluation import COCOBoxEvaluator, FoundEvaluator
+from comining.modeling import TwoViewDetector
 from comining.modeling.build import build_detector, leaves_parameters_out
 
 from .checkpoint import Checkpointer, last_checkpoint
@@ -72,6 +74,8 @@ class Trainer(DefaultTrainer):
         data_loader = self.build_train_loader(cfg)
         self.check_categories(cfg, [*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST])
         self.build_found_evaluator(cfg)  # what it can't use is told before the training
+        if isinstance(model, TwoViewDetector) and model.method.asks_withheld:
+            check_withheld(cfg.DATASETS.TRAIN, type(model.method).__name__)
         self.model_description = describe_model(model, cfg.DATASETS.TRAIN)
         # Without device_ids a model stays on its device, too, but its input is not moved: else each
         # tensor of a batch would be by itself, before the model can move them all in a few copies.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -131,16 +132,31 @@ def _as_tensor(value: Any) -> Tensor | None:
     return None if value.is_quantized or value.is_complex() or value.is_meta else value
 
 
-def prefix_trunk(weights: dict[str, Tensor], names: set[str]) -> None:
+def prefix_trunk(weights: dict[str, Tensor], model: Mapping[str, Tensor], path: str) -> None:
     """Let weights of a classification model be those of a detector's trunk, in place.
 
     Args:
         weights: by torchvision's names.
-        names: of the model's own; where it has one of the weights' names, nothing is done.
+        model: the detector's own by name; where it has one of the weights' names, nothing is done.
+        path: the file's.
+
+    Raises:
+        InputError: they are of another classification model.
     """
-    if names.isdisjoint(weights) and not names.isdisjoint(TRUNK + name for name in weights):
-        for name in list(weights):
-            weights[TRUNK + name] = weights.pop(name)
+    if not model.keys().isdisjoint(weights):
+        return
+    if model.keys().isdisjoint(TRUNK + name for name in weights):
+        return
+    for name in list(weights):
+        weights[TRUNK + name] = weights.pop(name)
+    trunk = [x for x in model if x.startswith(TRUNK) and not x.endswith("num_batches_tracked")]
+    misfits = [x for x in trunk if x not in weights or weights[x].shape != model[x].shape]
+    if misfits:
+        raise InputError(
+            f"{path} is of another classification model than MODEL.TORCHVISION.NAME: "
+            f"{len(misfits)} of the trunk's {len(trunk)} weights are missing or of another shape, "
+            f"such as {misfits[-1]}. Name the weights of that model"
+        )
 
 
 def strip_prefixes(weights: dict[str, Tensor], names: set[str]) -> None:

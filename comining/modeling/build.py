@@ -37,6 +37,9 @@ def build_detector(cfg: CfgNode) -> nn.Module:
     # How detectron2 and torch refuse settings.
     except (AssertionError, KeyError, ValueError) as error:
         text = error.args[0] if error.args else type(error).__name__
+        for node in ("RPN", "ROI_HEADS"):
+            if isinstance(error, KeyError) and text in cfg.MODEL[node].IN_FEATURES:
+                text = f"MODEL.{node}.IN_FEATURES has {text}, which the backbone does not make"
         raise InputError(f"the settings of MODEL can't be used: {text}") from error
 
 

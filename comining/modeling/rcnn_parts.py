@@ -34,17 +34,23 @@ def check_parts(proposal_generator: nn.Module | None, roi_heads: nn.Module) -> N
 
 def _check_heads(rpn: RPN, roi_heads: StandardROIHeads | Res5ROIHeads) -> None:
     predictor = roi_heads.box_predictor
+    if rpn.anchor_boundary_thresh >= 0:
+        raise InputError(
+            f"MODEL.RPN.BOUNDARY_THRESH is {rpn.anchor_boundary_thresh}; {DETECTOR} learns from "
+            "anchors across the border, too, and needs -1"
+        )
     forbidden = {
         "MODEL.MASK_ON": roi_heads.mask_on,
         "MODEL.KEYPOINT_ON": getattr(roi_heads, "keypoint_on", False),
+        "MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES": getattr(roi_heads, "train_on_pred_boxes", False),
         # Not in release 0.6 of detectron2.
         "MODEL.ROI_BOX_HEAD.USE_SIGMOID_CE": getattr(predictor, "use_sigmoid_ce", False),
     }
     for key, is_on in forbidden.items():
         if is_on:
             raise InputError(
-                f"{key} is True; {DETECTOR} learns boxes and a softmax over the classes alone and "
-                "needs False"
+                f"{key} is True; {DETECTOR} learns boxes, from proposals, and a softmax over the "
+                "classes alone, and needs False"
             )
     kinds = {
         "MODEL.RPN.BBOX_REG_LOSS_TYPE": rpn.box_reg_loss_type,

@@ -49,10 +49,7 @@ class Teacher(nn.Module):
             InputError: the momentum is outside its range.
         """
         super().__init__()
-        if not 0 <= momentum < 1:
-            raise InputError(
-                f"MODEL.COMINING.TEACHER.MOMENTUM is {momentum}; it must be at least 0 and below 1"
-            )
+        _check_momentum(momentum)
         self.momentum = momentum
         self.average_buffers = average_buffers
         #: Whether there has been an update, here or in the training whose checkpoint was loaded.
@@ -110,6 +107,13 @@ def leave_out_teacher(weights: dict[str, Tensor]) -> None:
     """Take a teacher out of weights by name, in place: another model has no use for it."""
     for name in [x for x in weights if x.startswith(PREFIX) and x.endswith(SUFFIX)]:
         del weights[name]
+
+
+def _check_momentum(momentum: float) -> None:
+    if not 0 <= momentum < 1:
+        raise InputError(
+            f"MODEL.COMINING.TEACHER.MOMENTUM is {momentum}; it must be at least 0 and below 1"
+        )
 
 
 def _rename_saved(teacher: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
@@ -185,6 +189,7 @@ class Taught(DenseDetector):
             InputError: a value is not legal.
         """
         super().__init__(**detector)
+        _check_momentum(teacher_momentum)  # a wrong one is told even where no method asks for it
         if evaluate_teacher and not has_teacher:
             raise InputError(
                 "MODEL.COMINING.TEACHER.EVALUATE is True, but the method of MODEL.COMINING.METHOD "

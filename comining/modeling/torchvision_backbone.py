@@ -71,6 +71,10 @@ class TorchvisionTrunk(Backbone):
             )
         model = _build_model(name)
         levels = _find_levels(model, name)
+        if not out_features:
+            raise InputError(
+                f"MODEL.FPN.IN_FEATURES is empty; it must have some of {', '.join(STRIDES)}"
+            )
         for feature in out_features:
             if feature not in STRIDES:
                 raise InputError(

@@ -163,6 +163,9 @@ def test_withheld_annotations_judge_what_is_mined(cfg, own_data, tmp_path):
     )  # fmt: skip
     batch = next(iter(Trainer.build_train_loader(cfg)))
     assert [(len(item["instances"]), len(item["withheld"])) for item in batch] == [(1, 1)] * 2
+    cfg.MODEL.COMINING.METHOD = "Oracle"
+    assert Trainer(cfg).model.method.asks_withheld
+    cfg.MODEL.COMINING.METHOD = ""
     train(cfg)
     lines = (tmp_path / "output" / "metrics.json").read_text().splitlines()
     assert 0 <= json.loads(lines[0])["comining/mined_recall"] <= 1
@@ -174,6 +177,9 @@ def test_withheld_annotations_judge_what_is_mined(cfg, own_data, tmp_path):
 def test_what_is_withheld_must_be_known_before_training(cfg):
     cfg.TEST.FOUND = True
     with pytest.raises(InputError, match=r"with TEST\.FOUND it must be known what own lacks"):
+        Trainer(cfg)
+    cfg.merge_from_list(["TEST.FOUND", False, "MODEL.COMINING.METHOD", "Oracle"])
+    with pytest.raises(InputError, match=r"METHOD Oracle it must be known what own lacks: make"):
         Trainer(cfg)
 
 

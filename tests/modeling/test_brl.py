@@ -1,5 +1,6 @@
 """Background recalibration, by hand."""
 
+import math
 from math import log
 
 import pytest
@@ -108,7 +109,13 @@ def test_trains(detector):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("THRESHOLD", 1.5), ("CONFUSION_IOU", -0.1), ("WEIGHT", -1.0), ("BETA", -1.0)],
+    [
+        ("THRESHOLD", 1.5),
+        ("CONFUSION_IOU", -0.1),
+        ("WEIGHT", -1.0),
+        ("BETA", -1.0),
+        ("WEIGHT", math.nan),
+    ],
 )
 def test_values_out_of_range(key, value):
     with pytest.raises(InputError, match=rf"MODEL\.COMINING\.BRL\.{key} is {value}"):

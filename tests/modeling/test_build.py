@@ -7,7 +7,7 @@ from detectron2.utils.events import EventStorage
 
 from comining.errors import InputError
 from comining.modeling.build import build_detector, leaves_parameters_out
-from tests.modeling.helpers import plain, tiny_config, tiny_rcnn, two_items
+from tests.modeling.helpers import RCNN, plain, tiny_config, tiny_rcnn, two_items
 
 
 @pytest.mark.parametrize("architecture", ["CoMiningRetinaNet", "RetinaNet", "CoMiningFCOS", "FCOS"])
@@ -62,6 +62,15 @@ def test_plain_retinanet_is_detectron2s(norm):
 def test_settings_that_make_no_detector(settings, message):
     with pytest.raises(InputError, match=message):
         build_detector(tiny_config(*settings))
+
+
+@pytest.mark.parametrize("node", ["RPN", "ROI_HEADS"])
+@pytest.mark.parametrize("architecture", ["CoMiningGeneralizedRCNN", "GeneralizedRCNN"])
+def test_features_of_a_two_stage_detector_that_the_backbone_does_not_make(architecture, node):
+    cfg = tiny_config(*RCNN["FPN"], f"MODEL.{node}.IN_FEATURES", ["p3", "p4", "p9"])
+    cfg.MODEL.META_ARCHITECTURE = architecture
+    with pytest.raises(InputError, match=rf"MODEL\.{node}\.IN_FEATURES has p9, which the backbone"):
+        build_detector(cfg)
 
 
 @pytest.mark.parametrize(

@@ -262,6 +262,23 @@ def test_mixed_precision():
         assert losses[1][name].item() == pytest.approx(value.item(), rel=0.05), name
 
 
+def test_mining_leaves_no_weights_in_autocasts_cache():
+    """There they would be without a gradient."""
+    model, seen = tiny_rcnn(), []
+    model.roi_heads.box_head.register_forward_hook(
+        lambda *_: seen.append((torch.is_grad_enabled(), torch.is_autocast_cache_enabled()))
+    )
+    with torch.autocast("cpu", torch.bfloat16), EventStorage():
+        sum(model(two_items()).values()).backward()
+        assert model.roi_heads.box_predictor.cls_score.weight.grad.any()
+    assert seen == [(False, False), (True, True)]
+    seen.clear()
+    with EventStorage():
+        model.roi_heads.box_head.register_forward_hook(lambda *x: seen.append(x[-1].dtype))
+        model(two_items())
+    assert seen[1::2] == [torch.float32] * 2
+
+
 def test_regions_of_the_plain_detector_keep_their_corners():
     """In mixed precision, detectron2 alone would round them to the type of the features."""
     model, seen = tiny_rcnn(*STOCK), []
@@ -314,6 +331,8 @@ class TestRefused:
                  "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", True),
                 r"ROI_HEADS\.NAME is CascadeROIHeads",
             ),
+            (("MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES", True), r"TRAIN_ON_PRED_BOXES is True"),
+            (("MODEL.RPN.BOUNDARY_THRESH", 0), r"RPN\.BOUNDARY_THRESH is 0; .* needs -1"),
             (("MODEL.RPN.BBOX_REG_LOSS_TYPE", "l3"), r"RPN\.BBOX_REG_LOSS_TYPE is 'l3'"),
             (("MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_TYPE", "l3"), r"HEAD\.BBOX_REG_LOSS_TYPE is 'l3'"),
         ],

@@ -136,6 +136,18 @@ class TestMethod:
         for weight in (given.class_weight, given.box_weight):
             assert weight.tolist() == pytest.approx([0.8 * 2 / 30] * 2)
 
+    def test_what_pads_a_picture_does_not_matter(self, pictures):
+        """A teacher's box that reaches beyond the image, two rows of which are padded here."""
+        pictures[:, :, 2:] = torch.randint(256, (2, 8), generator=torch.Generator().manual_seed(0))
+        method = S2Teacher(NUM_CLASSES)
+        method.entropy.observe(pictures, make_labels([[4, 0, 8, 2]] * 2, classes=[0, 0]))
+        teacher = Teacher()
+        teacher.candidates = lambda _: make_labels([[4, -1, 9, 4]], classes=[0], scores=[0.9])
+        images = TwoViews(pictures.float().repeat(2, 1, 1, 1), [(2, 8)] * 2, [False], [None])
+        nothing = make_labels([])
+        given = method.supervise(Step(images, nothing, nothing, 1, teacher=teacher))
+        assert given.mined.boxes.tolist() == [[4, -1, 9, 4]] * 2
+
     def test_nothing_where_all_is_annotated(self, pictures):
         method = S2Teacher(NUM_CLASSES)
         assert len(method.supervise(step(pictures)).mined.boxes) == 0

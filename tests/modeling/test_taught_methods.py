@@ -185,6 +185,16 @@ class TestCalibratedTeacher:
         assert mined.scores.tolist() == pytest.approx([0.72, 0.68] * 2)
         assert method.thresholds().tolist() == pytest.approx([0.6] * NUM_CLASSES)
 
+    def test_where_no_score_is_enough_1_is_logged(self):
+        """Infinity is no JSON."""
+        method = calibrated()
+        method.calibration.coefficients[0] = -1.0  # the surer, the worse
+        given = method.supervise(step(teacher=self.FOUND, iteration=11))
+        assert len(given.mined.boxes) == 0
+        assert given.scalars["mining_above"] == 1
+        assert method.thresholds().isinf().all()
+        assert "CALIBRATEDTEACHER.SCORE_THRESH of 0.4 and" in method.why_nothing_is_mined()
+
     @pytest.mark.parametrize(
         ("box", "class_", "known"),
         [

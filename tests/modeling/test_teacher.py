@@ -258,10 +258,11 @@ def assert_same(ours, theirs):
     torch.testing.assert_close(tuple(ordered(ours)), tuple(ordered(theirs)))
 
 
+@pytest.mark.parametrize("overrides", [TAUGHT, ()])
 @pytest.mark.parametrize("momentum", [-0.1, 1.0])
-def test_momentum_is_checked(momentum):
+def test_momentum_is_checked(momentum, overrides):
     with pytest.raises(InputError, match=rf"TEACHER.MOMENTUM is {momentum}"):
-        build_model(tiny_config(*TAUGHT, "MODEL.COMINING.TEACHER.MOMENTUM", momentum))
+        build_model(tiny_config(*overrides, "MODEL.COMINING.TEACHER.MOMENTUM", momentum))
 
 
 def test_evaluating_a_teacher_that_there_is_none_of():

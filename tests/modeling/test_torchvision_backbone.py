@@ -99,6 +99,7 @@ def test_detector_trains_and_has_all_levels(detector):
         (["MODEL.TORCHVISION.NAME", "swin_t"], "can be made: it has no features of stride 8"),
         (["MODEL.TORCHVISION.NORM", "LN"], r"NORM is 'LN'; it must be one of FrozenBN, BN, GN"),
         (["MODEL.BACKBONE.FREEZE_AT", 6], r"FREEZE_AT is 6; it must be in 0\.\.5"),
+        (["MODEL.FPN.IN_FEATURES", []], "IN_FEATURES is empty; it must have some of res2, res3"),
         (["MODEL.FPN.IN_FEATURES", ["res1"]], "IN_FEATURES has res1; of torchvision's models"),
     ],
 )
@@ -117,6 +118,30 @@ def test_weights_of_a_classification_model_become_the_trunks(tmp_path):
     assert torch.equal(convolution.weight, weights["layer4.1.conv2.weight"])
     with pytest.raises(InputError, match="does not hold the weights of this CoMiningRetinaNet"):
         Checkpointer(model, whole=True).load(str(path))
+
+
+@pytest.mark.parametrize(("name", "other"), [("resnet18", "resnet50"), ("resnet34", "resnet18")])
+def test_weights_of_another_classification_model(name, other, tmp_path):
+    """Of which some fit."""
+    path = tmp_path / "other.pth"
+    torch.save(torchvision.models.get_model(other).state_dict(), path)
+    model = build_detector(tiny_config(*TRUNK, name))
+    before = model.backbone.bottom_up.body.get_submodule("conv1").weight.detach().clone()
+    with pytest.raises(InputError, match=r"other\.pth is of another .* such as backbone.bottom_up"):
+        Checkpointer(model).load(str(path))
+    assert torch.equal(model.backbone.bottom_up.body.get_submodule("conv1").weight, before)
+
+
+@pytest.mark.parametrize("norm", ["BN", "GN"])
+def test_weights_of_a_whole_model_fit_a_part_of_it(norm, tmp_path):
+    path, weights = tmp_path / "resnet18.pth", torchvision.models.resnet18().state_dict()
+    torch.save(weights, path)
+    part = ("MODEL.FPN.IN_FEATURES", ["res3", "res4"], "MODEL.RETINANET.IN_FEATURES", ["p3", "p4"])
+    sizes = ("MODEL.ANCHOR_GENERATOR.SIZES", [[16], [32]], "MODEL.TORCHVISION.NORM", norm)
+    model = build_detector(tiny_config(*TRUNK, "resnet18", *part, *sizes))
+    Checkpointer(model).load(str(path))
+    convolution = model.backbone.bottom_up.body.get_submodule("layer3.1.conv2")
+    assert torch.equal(convolution.weight, weights["layer3.1.conv2.weight"])
 
 
 def test_address_of_weights(monkeypatch, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from comining.errors import InputError
@@ -57,11 +59,11 @@ class BRL(Method):
         for name, value, most in (
             ("THRESHOLD", threshold, 1),
             ("CONFUSION_IOU", confusion_iou, 1),
-            ("WEIGHT", weight, None),
-            ("BETA", beta, None),
+            ("WEIGHT", weight, math.inf),
+            ("BETA", beta, math.inf),
         ):
-            if value < 0 or (most is not None and value > most):
-                wanted = "at least 0" if most is None else f"between 0 and {most}"
+            if not 0 <= value <= most:
+                wanted = "at least 0" if most == math.inf else f"between 0 and {most}"
                 raise InputError(f"MODEL.COMINING.BRL.{name} is {value}; it must be {wanted}")
         self.threshold = threshold
         self.mirrored = mirrored

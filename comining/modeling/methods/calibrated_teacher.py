@@ -99,7 +99,9 @@ class CalibratedTeacher(Method):
             is_accepted = torch.zeros_like(is_accepted)
         mined = found.select(is_accepted & ~self.is_known(found, step.annotated))
         return Supervision(
-            mined, background=self._background(step, mined), scalars={"mining_above": threshold}
+            mined,
+            background=self._background(step, mined),
+            scalars={"mining_above": threshold.clamp(max=1)},
         )
 
     def _calibrate(self, step: Step, found: Labels) -> None:
@@ -130,6 +132,12 @@ class CalibratedTeacher(Method):
 
     def modules(self) -> dict[str, nn.Module]:
         return {"calibration": self.calibration}
+
+    def why_nothing_is_mined(self) -> str:
+        return (
+            f"no score is above a MODEL.COMINING.CALIBRATEDTEACHER.SCORE_THRESH of {self.floor:g} "
+            f"and stands for a PRECISION of {self.precision:g}"
+        )
 
 
 class BackgroundOfBoxes:

@@ -29,7 +29,8 @@ class CoStudent(Method):
     sees; the second view, which has no translation, shear or erasing, is the strong one. Of several
     teacher's boxes the one that overlaps most is taken. Suppression is the detector's own, and so
     are its losses; FCOS's here does not weigh that on boxes by centerness. On RetinaNet, for which
-    there is no form, boxes are ranked by class score.
+    there is no form, boxes are ranked by class score. The teacher averages the statistics of batch
+    normalisation, too, unless MODEL.COMINING.TEACHER.AVERAGE_BUFFERS is False, as it is there.
     """
 
     asks_teacher = True

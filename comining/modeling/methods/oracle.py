@@ -11,10 +11,11 @@ class Oracle(Method):
     a control that shows what mining can give.
 
     They are known of generated and sparsified data sets. An image of which nothing is known is
-    taken to lack none.
+    taken to lack none; the project's trainer wants them of one image at least.
     """
 
     floor = 1.0
+    asks_withheld = True
 
     def supervise(self, step: Step) -> Supervision:
         _, withheld = step.images.judge(step.detections.none())

@@ -12,6 +12,7 @@ from comining.modeling.background import Background, Level
 from comining.modeling.clusters import cluster
 from comining.modeling.entropy import UsualEntropy
 from comining.modeling.labels import HIT_IOU, Labels, overlap_any
+from comining.modeling.transfer import send
 
 from .method import METHOD_REGISTRY, Method, Step, Supervision
 
@@ -77,8 +78,11 @@ class S2Teacher(Method):
         found = step.teacher.candidates(self.floor)
         proposals = found.select((found.images < num_images) & ~self.is_known(found, annotated))
         labels = cluster(proposals, MOST)
-        mined = labels.select(self.entropy.are_usual(pictures, labels))
-        mined = step.images.in_both_views(mined)
+        # Boxes are not clipped, and what pads a picture depends on the batch.
+        sizes = torch.tensor(step.images.image_sizes[:num_images])
+        limits = send(sizes.flip(1).repeat(1, 2), labels.boxes.device)[labels.images]
+        seen = labels._replace(boxes=labels.boxes.clamp(min=0).minimum(limits))
+        mined = step.images.in_both_views(labels.select(self.entropy.are_usual(pictures, seen)))
         return Supervision(
             mined,
             class_weight=mined.scores,
