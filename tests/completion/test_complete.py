@@ -5,6 +5,8 @@ import re
 
 import numpy as np
 import pytest
+import torch
+import torchvision
 from PIL import Image
 
 import comining
@@ -13,6 +15,7 @@ from comining.completion import Completion, complete, work
 from comining.completion.thresholds import Chosen
 from comining.completion.withholding import withhold
 from comining.engine.miner import Mined
+from comining.errors import InputError
 
 BOX = [8.0, 8.0, 24.0, 24.0]
 
@@ -155,11 +158,49 @@ def test_interrupted_training_goes_on_and_finished_work_is_not_done_again(planne
     assert "Starting training from iteration 0" in log
     assert "Starting training from iteration 1" in log or "from iteration 2" in log
     weights = (output / "training" / "model_final.pth").stat().st_mtime_ns
+    # What another version has mined is mined again.
+    (output / "mined.json.partial" / "settings.json").write_text('{"config": "of another"}')
+    (output / "mined.json.partial" / "images-1-0.jsonl").write_text("[[1, [], [], [], []]]\n")
     assert complete(*arguments, device="cpu").dataset == done.dataset
+    (mined,) = (output / "mined.json.partial").glob("*.jsonl")
+    assert len(mined.read_text().splitlines()) == 3  # batches of 4 of 12 images
     assert (output / "training" / "model_final.pth").stat().st_mtime_ns == weights
     shrink(output, MAX_ITER=3)
     complete(*arguments, device="cpu")
     assert (output / "training" / "model_final.pth").stat().st_mtime_ns > weights
+
+
+def test_another_time_is_another_training(planned, monkeypatch):
+    (*arguments, output), _ = planned
+    (output / "pace.json").unlink()
+    monkeypatch.setattr(work, "seconds_per_iteration", lambda cfg: 1.0)
+    monkeypatch.setattr(work, "train_detector", lambda cfg, *_: trained.append(cfg.SOLVER.MAX_ITER))
+    monkeypatch.setattr(work, "mine", found_on_every_image)
+    trained = []
+    for minutes in (2.5, None, 2.5, 3):
+        complete(*arguments, output, device="cpu", minutes=minutes)
+    first, *again, other = trained
+    assert again == [first, first]
+    assert other > first
+
+
+def test_other_weights_need_another_plan(tmp_path):
+    write_dataset(tmp_path, number=2)
+    arguments = tmp_path / "photos", tmp_path / "half.json", tmp_path / "out"
+    weights = tmp_path / "trunk.pth"
+    torch.save(torchvision.models.mobilenet_v2().state_dict(), weights)
+    how = {"device": "cpu", "dry_run": True}
+    complete(*arguments, weights="none", **how)
+    complete(*arguments, weights="none", **how)
+    config = tmp_path / "out" / "config.yaml"
+    with pytest.raises(InputError, match=f"^--weights: the plan {config} begins with none[.] "):
+        complete(*arguments, weights=weights, **how)
+    config.unlink()
+    (tmp_path / "out" / "pace.json").touch()  # of the plan that is gone
+    complete(*arguments, weights=weights, **how)
+    assert f"WEIGHTS: {weights}" in config.read_text()
+    assert not (tmp_path / "out" / "pace.json").exists()
+    complete(*arguments, **how)
 
 
 def test_images_that_cannot_be_read_are_named_at_the_end(planned, command_line, monkeypatch):
