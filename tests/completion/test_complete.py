@@ -11,7 +11,7 @@ from PIL import Image
 
 import comining
 from comining.annotations.sparse import make_sparse
-from comining.completion import Completion, complete, work
+from comining.completion import Completion, complete, report, work
 from comining.completion.thresholds import Chosen
 from comining.completion.withholding import withhold
 from comining.engine.miner import Mined
@@ -50,7 +50,7 @@ def shrink(output, **changes):
     config = output / "config.yaml"
     text = config.read_text()
     small = {"OUT_CHANNELS": 32, "IMS_PER_BATCH": 2,
-             "NUM_WORKERS": 0, "MAX_ITER": 4, "CHECKPOINT_PERIOD": 1, "NUM_CONVS": 1}  # fmt: skip
+             "NUM_WORKERS": 0, "MAX_ITER": 4, "CHECKPOINT_PERIOD": 9, "NUM_CONVS": 1}  # fmt: skip
     for name, value in {**small, **changes}.items():
         text, number = re.subn(rf"( {name}): .*", rf"\1: {value}", text)
         assert number == 1
@@ -67,6 +67,12 @@ def planned(tmp_path):
     assert complete(*arguments, device="cpu", dry_run=True) is None
     shrink(tmp_path / "out")
     return arguments, dataset
+
+
+@pytest.fixture
+def without_curves(monkeypatch):
+    """A report without the course of the training, whose drawing takes a second."""
+    monkeypatch.setattr(report, "_curves", lambda folder: "")
 
 
 def found_on_every_image(*_):
@@ -109,12 +115,14 @@ def test_missing_boxes_are_added_and_what_was_there_stays(planned, monkeypatch):
     assert arrays["confidence"].tolist() == [0.93]
     assert arrays["class_id"].tolist() == [7]
     page = (output / "report.html").read_text()
+    assert page.count("data:image/svg+xml;base64,") == 1
     assert "12 images had 24 annotated boxes; 12 were added" in page
     assert page.count("data:image/jpeg;base64,") == 12
     assert "bild \\u00fc 1.png" in (output / "review.html").read_text()
     assert (output / "log.txt").stat().st_size > 1000
 
 
+@pytest.mark.usefixtures("without_curves")
 def test_after_a_review_the_same_command_goes_by_it(planned, monkeypatch):
     arguments, _ = planned
     output = arguments[2]
@@ -137,8 +145,10 @@ def test_after_a_review_the_same_command_goes_by_it(planned, monkeypatch):
     assert (output / "training" / "model_final.pth").stat().st_mtime_ns == weights
 
 
+@pytest.mark.usefixtures("without_curves")
 def test_interrupted_training_goes_on_and_finished_work_is_not_done_again(planned, monkeypatch):
     arguments, _ = planned
+    shrink(arguments[2], CHECKPOINT_PERIOD=1)
     tell = work.Progress.at
 
     def interrupt(self, stage, share):
@@ -165,11 +175,12 @@ def test_interrupted_training_goes_on_and_finished_work_is_not_done_again(planne
     (mined,) = (output / "mined.json.partial").glob("*.jsonl")
     assert len(mined.read_text().splitlines()) == 3  # batches of 4 of 12 images
     assert (output / "training" / "model_final.pth").stat().st_mtime_ns == weights
-    shrink(output, MAX_ITER=3)
+    shrink(output, MAX_ITER=1)
     complete(*arguments, device="cpu")
     assert (output / "training" / "model_final.pth").stat().st_mtime_ns > weights
 
 
+@pytest.mark.usefixtures("without_curves")
 def test_another_time_is_another_training(planned, monkeypatch):
     (*arguments, output), _ = planned
     (output / "pace.json").unlink()
@@ -273,6 +284,7 @@ def test_mistakes_are_told_in_one_line(mistake, message, tmp_path, command_line)
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.usefixtures("without_curves")
 @pytest.mark.parametrize(("number", "boxes"), [(1, 1), (1, 2), (2, 1)])
 def test_a_single_annotation_is_a_beginning(number, boxes, tmp_path):
     write_dataset(tmp_path, number, boxes)
@@ -294,6 +306,7 @@ def test_other_formats_come_back_in_their_own(tmp_path, monkeypatch):
     arguments = tmp_path / "photos", labels, tmp_path / "out"
     complete(*arguments, device="cpu", dry_run=True)
     shrink(tmp_path / "out", MAX_ITER=1)
+    monkeypatch.setattr(work, "train_detector", lambda *_: None)
     new = Mined([[40.0, 10, 60, 30]], [1], [0.9], [True])
     monkeypatch.setattr(work, "mine", lambda *_: (dict.fromkeys((1, 2, 3), new), {}))
     monkeypatch.setattr(
