@@ -12,11 +12,10 @@ import numpy as np
 
 from comining.annotations.completion import MINED
 from comining.engine import launch
-from comining.engine.setup import check_weights
 from comining.errors import InputError
 
 from .folder import Folder
-from .machine import this_machine
+from .machine import checked_trunk, this_machine
 from .result import read_result
 from .work import Work
 
@@ -30,10 +29,9 @@ class Completion:
         dataset: the completed annotations in COCO format; those added have ``origin`` "mined" and
             a ``score``.
         categories: for each category ``name``, ``annotated``, ``finished`` (the share of the images
-            in which it was complete), ``added``, ``precision`` (expected
-            of what was added), ``precision_low`` and ``precision_high`` (which hold it with a
-            probability of 90 %), ``recall`` (of withheld boxes) and ``threshold``; None where it
-            can't be known.
+            in which it was complete), ``added``, ``precision`` (expected of what was added),
+            ``precision_low`` and ``precision_high`` (which hold it with a probability of 90 %),
+            ``recall`` (of withheld boxes) and ``threshold``; None where it can't be known.
         recall: the share of all withheld boxes that was found; None if none was withheld.
         unreadable: by image id, why an image was left out.
         finished: the share of the images in which all categories were complete.
@@ -82,9 +80,10 @@ def complete(
 ) -> Completion | None:
     """Train on half-finished annotations and add the boxes that are missing.
 
-    The same call goes on where it was interrupted. ``output/config.yaml`` may be edited in between;
-    then the training begins anew. After a review, what was decided stays so, and what else is added
-    is chosen anew, by what a judged sample (`comining review --sample`) showed.
+    The same call goes on where it was interrupted. ``output/config.yaml`` may be edited in between,
+    or other ``minutes`` given; then the training begins anew. After a review, what was decided
+    stays so, and what else is added is chosen anew, by what a judged sample (`comining review
+    --sample`) showed.
 
     Args:
         images: folder of the images.
@@ -106,17 +105,19 @@ def complete(
         InputError: the data can't be used, or the folder is another's.
     """
     machine = this_machine(device)
+    given_minutes = minutes
     if minutes is None:
         minutes = 60.0 if machine.is_gpu else 10.0
     _check_range(precision, minutes)
-    if weights not in (None, "none"):
-        check_weights(str(weights))
+    if weights is not None:
+        weights = "" if weights == "none" else checked_trunk(str(weights))
     args = argparse.Namespace(
-        weights=weights and str(weights),
+        weights=weights,
         images=Path(images),
         annotations=Path(annotations),
         output=Path(output),
         minutes=minutes,
+        given_minutes=given_minutes,
         precision=precision,
         machine=machine,
         listed_only=listed_only,

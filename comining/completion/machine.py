@@ -6,8 +6,11 @@ import logging
 from typing import NamedTuple
 
 import torch
+import torchvision
 
-from comining.engine.setup import weights_file
+from comining.engine.setup import check_weights, weights_file
+from comining.engine.weight_formats import TRUNK, read_weights, strip_prefixes
+from comining.errors import InputError
 
 TRUNK_WEIGHTS = "torchvision://mobilenet_v2/IMAGENET1K_V1"
 COCO_WEIGHTS = "detectron2://COCO-Detection/retinanet_R_50_FPN_3x/190397829/model_final_5bd44e.pkl"
@@ -53,7 +56,7 @@ class Machine(NamedTuple):
             return "with a RetinaNet trained on COCO"
         if self.trunk:
             return f"with a MobileNetV2 trained on ImageNet ({self.trunk})"
-        return "from scratch: no trained weights are at hand"
+        return "from scratch"
 
 
 def this_machine(device: str | None = None) -> Machine:
@@ -72,13 +75,40 @@ def with_weights(machine: Machine, given: str | None = None) -> Machine:
 
     Args:
         machine: has none.
-        given: a file of the trunk's weights, which is taken in their place, or "none".
+        given: the trunk's weights, as `checked_trunk` returns them, or "" to begin from scratch;
+            None for those that can be downloaded.
     """
     if given is not None:
-        return machine._replace(trunk="" if given == "none" else given)
+        return machine._replace(trunk=given)
     if machine.is_gpu and _can_be_had(COCO_WEIGHTS):
         return machine._replace(weights=COCO_WEIGHTS)
     return machine._replace(trunk=TRUNK_WEIGHTS) if _can_be_had(TRUNK_WEIGHTS) else machine
+
+
+def checked_trunk(weights: str) -> str:
+    """How a config names weights that a user gives, wherever it is used.
+
+    Args:
+        weights: a path or an address.
+
+    Raises:
+        InputError: they can't be had, or aren't a MobileNetV2's.
+    """
+    check_weights(weights)
+    file = weights_file(weights)
+    theirs = read_weights(str(file))["model"]
+    with torch.device("meta"):
+        wanted = torchvision.models.mobilenet_v2().features.state_dict(prefix="features.")
+    strip_prefixes(theirs, {*wanted, *(TRUNK + name for name in wanted)})
+    for name, value in wanted.items():
+        # Of a detector, such as an earlier completion's, the trunk is taken.
+        found = theirs.get(name, theirs.get(TRUNK + name))
+        if (found is None or found.shape != value.shape) and value.dim():
+            raise InputError(
+                f"--weights {weights} is not of a MobileNetV2 as torchvision names it: {name} "
+                f"{'is missing' if found is None else 'has another shape'}"
+            )
+    return weights if "://" in weights else str(file.resolve())
 
 
 def _can_be_had(weights: str) -> bool:

@@ -31,10 +31,12 @@ def mine(
     """
     cfg = cfg.clone()
     cfg.defrost()
+    cfg.MODEL.WEIGHTS = ""  # wherever they lie
+    settings = {"config": str(cfg.MODEL) + str(cfg.INPUT), "weights": _sha256(weights)}
     cfg.MODEL.WEIGHTS = str(weights)
     model = build_miner(cfg)
-    settings = {"config": str(cfg.MODEL) + str(cfg.INPUT), "weights": _sha256(weights)}
-    with PartialResults(output, settings) as results:
+    # Nobody can give the settings of another version again.
+    with PartialResults(output, settings, forget=True) as results:
         unreadable = mine_dataset(
             model,
             DatasetMapper(cfg, is_train=False),

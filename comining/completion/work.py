@@ -20,7 +20,7 @@ from comining.annotations.known import known_of
 from comining.annotations.sparse import encode
 from comining.config_files import config_folder
 from comining.data.datasets import known_fields
-from comining.engine import setup
+from comining.engine import load_config, setup
 from comining.engine.miner import Mined
 from comining.engine.progress import Progress
 from comining.engine.quiet import quiet_terminal
@@ -119,9 +119,16 @@ class Work:
         if not folder.training_annotations.exists():
             sparse = withhold(dataset, folder.annotations.name)
             write_atomically(folder.training_annotations, lambda x: x.writelines(encode(sparse)))
-        if not folder.config.exists():
+        if folder.config.exists():
+            self._check_weights()
+        else:
+            folder.pace.unlink(missing_ok=True)
             machine = with_weights(args.machine, args.weights)
             self.progress.note(f"the training begins {machine.begins}")
+            if args.weights is None and not machine.weights + machine.trunk:
+                self.progress.note(
+                    "no trained weights can be downloaded (log.txt says why): --weights names some"
+                )
             tiling = choose_tiling(dataset, machine)
             write_json(folder.tiling, tiling and tiling._asdict())
             tiles = tiles_of(dataset, tiling) if tiling else None
@@ -133,6 +140,17 @@ class Work:
                 "training begins anew.",
             )
             write_atomically(folder.config, lambda file: file.write(text.encode()))
+
+    def _check_weights(self) -> None:
+        """Other weights need other settings, too."""
+        if self.args.weights is None:
+            return
+        planned = load_config(str(self.folder.config)).MODEL.WEIGHTS
+        if self.args.weights != planned:
+            raise InputError(
+                f"--weights: the plan {self.folder.config} begins with {planned or 'none'}. Leave "
+                "--weights out, or remove that file to have another plan"
+            )
 
     def _own_choices(self, tiling: Tiling | None) -> list[Choice]:
         folder = self.folder
@@ -166,7 +184,7 @@ class Work:
         comm.synchronize()
         cfg = self._setup()
         records = DatasetCatalog.get("training")
-        if not self.folder.pace.exists():
+        if not self.folder.pace.exists() or self._has_other_time():
             self._set_pace(cfg, records)
             cfg = self._setup()
         if comm.is_main_process():
@@ -205,6 +223,11 @@ class Work:
         args = argparse.Namespace(**vars(self.args), config_file=str(self.folder.config), opts=[])
         return setup(args)
 
+    def _has_other_time(self) -> bool:
+        """Whether the user asks for another time than before."""
+        before = read_json(self.folder.pace).get("minutes")
+        return before is not None and self.args.given_minutes not in (None, before)
+
     def _set_pace(self, cfg: CfgNode, records: list[dict[str, Any]]) -> None:
         """Time some iterations, and let the config have as many as there is time for."""
         seconds = seconds_per_iteration(cfg)
@@ -224,7 +247,7 @@ class Work:
             text = replaced(text, "MAX_ITER", pace.iterations, pace.why)
             text = replaced(text, "CHECKPOINT_PERIOD", period, "iterations between checkpoints")
             write_atomically(self.folder.config, lambda file: file.write(text.encode()))
-            write_json(self.folder.pace, pace._asdict())
+            write_json(self.folder.pace, {**pace._asdict(), "minutes": self.args.minutes})
         comm.synchronize()
 
     def _write(
@@ -255,16 +278,16 @@ class Work:
         completed = add_mined(dataset, new, record)
         self.folder.write_completed(self.source, completed)
         recall = evidence.found(np.array([x.threshold for x in chosen]))
+        finished = share_finished(known, category_ids)
         write_json(
             self.folder.result,
             {
                 "categories": rows,
                 "recall": recall,
-                "finished": share_finished(known, category_ids),
+                "finished": finished,
                 "unreadable": {str(id_): why for id_, why in unreadable.items()},
             },
         )
-        finished = share_finished(known, category_ids)
         write_report(self.folder, self.args.images, completed, rows, unreadable, recall, finished)
         self._write_review(len(completed["images"]))
 

@@ -29,14 +29,16 @@ class PartialResults:
     All processes of a run enter it together, and no other run can until they have left.
     """
 
-    def __init__(self, output: Path, settings: dict[str, Any]) -> None:
+    def __init__(self, output: Path, settings: dict[str, Any], *, forget: bool = False) -> None:
         """
         Args:
             output: the file that the run will write.
             settings: JSON values by name; what the results depend on.
+            forget: whether the results of other settings are removed, rather than refused.
         """
         self.folder = output.with_name(f"{output.name}.partial")
         self.settings = settings
+        self.forget = forget
         self._lock: IO[str] | None = None
 
     def __enter__(self) -> PartialResults:
@@ -81,7 +83,11 @@ class PartialResults:
             for name in {*before, *self.settings}
             if before.get(name) != self.settings.get(name)
         )
-        if changed:
+        if changed and self.forget:
+            for results in self.folder.glob("*.jsonl"):
+                results.unlink()
+            path.write_text(json.dumps(self.settings))
+        elif changed:
             raise InputError(
                 f"{self.folder} holds the results of a run that was interrupted, and these have "
                 f"changed since: {', '.join(changed)}. Give the same again, or remove the folder "

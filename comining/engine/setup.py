@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import socket
 from pathlib import Path
 
 import torch
@@ -21,6 +22,9 @@ from comining.errors import InputError
 from .checkpoint import are_disowned, disown_checkpoints, last_checkpoint, saved_seed
 from .config_keys import config_error
 from .launch import is_on_several_machines, may_be_restarted, was_restarted
+
+#: Seconds that a server of weights may say nothing.
+PATIENCE = 30.0
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
@@ -176,9 +180,18 @@ def check_named(cfg: CfgNode, key: str, config_file: str) -> None:
 
 
 def weights_file(weights: str) -> Path:
-    """Where a weights file lies; an address such as ``detectron2://`` is downloaded, once."""
-    # detectron2 takes "?matching_heuristics=True" and the like after a name.
-    return Path(PathManager.get_local_path(weights.partition("?")[0]))
+    """Where a weights file lies; an address such as ``detectron2://`` is downloaded, once.
+
+    Raises:
+        OSError, RuntimeError: it can't be, or the server is silent for `PATIENCE` seconds.
+    """
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(PATIENCE)  # else urllib waits forever
+    try:
+        # detectron2 takes "?matching_heuristics=True" and the like after a name.
+        return Path(PathManager.get_local_path(weights.partition("?")[0]))
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def check_weights(weights: str, config_file: str | None = None) -> None:

@@ -5,14 +5,17 @@ import re
 
 import numpy as np
 import pytest
+import torch
+import torchvision
 from PIL import Image
 
 import comining
 from comining.annotations.sparse import make_sparse
-from comining.completion import Completion, complete, work
+from comining.completion import Completion, complete, report, work
 from comining.completion.thresholds import Chosen
 from comining.completion.withholding import withhold
 from comining.engine.miner import Mined
+from comining.errors import InputError
 
 BOX = [8.0, 8.0, 24.0, 24.0]
 
@@ -47,7 +50,7 @@ def shrink(output, **changes):
     config = output / "config.yaml"
     text = config.read_text()
     small = {"OUT_CHANNELS": 32, "IMS_PER_BATCH": 2,
-             "NUM_WORKERS": 0, "MAX_ITER": 4, "CHECKPOINT_PERIOD": 1, "NUM_CONVS": 1}  # fmt: skip
+             "NUM_WORKERS": 0, "MAX_ITER": 4, "CHECKPOINT_PERIOD": 9, "NUM_CONVS": 1}  # fmt: skip
     for name, value in {**small, **changes}.items():
         text, number = re.subn(rf"( {name}): .*", rf"\1: {value}", text)
         assert number == 1
@@ -64,6 +67,12 @@ def planned(tmp_path):
     assert complete(*arguments, device="cpu", dry_run=True) is None
     shrink(tmp_path / "out")
     return arguments, dataset
+
+
+@pytest.fixture
+def without_curves(monkeypatch):
+    """A report without the course of the training, whose drawing takes a second."""
+    monkeypatch.setattr(report, "_curves", lambda folder: "")
 
 
 def found_on_every_image(*_):
@@ -106,12 +115,14 @@ def test_missing_boxes_are_added_and_what_was_there_stays(planned, monkeypatch):
     assert arrays["confidence"].tolist() == [0.93]
     assert arrays["class_id"].tolist() == [7]
     page = (output / "report.html").read_text()
+    assert page.count("data:image/svg+xml;base64,") == 1
     assert "12 images had 24 annotated boxes; 12 were added" in page
     assert page.count("data:image/jpeg;base64,") == 12
     assert "bild \\u00fc 1.png" in (output / "review.html").read_text()
     assert (output / "log.txt").stat().st_size > 1000
 
 
+@pytest.mark.usefixtures("without_curves")
 def test_after_a_review_the_same_command_goes_by_it(planned, monkeypatch):
     arguments, _ = planned
     output = arguments[2]
@@ -134,8 +145,10 @@ def test_after_a_review_the_same_command_goes_by_it(planned, monkeypatch):
     assert (output / "training" / "model_final.pth").stat().st_mtime_ns == weights
 
 
+@pytest.mark.usefixtures("without_curves")
 def test_interrupted_training_goes_on_and_finished_work_is_not_done_again(planned, monkeypatch):
     arguments, _ = planned
+    shrink(arguments[2], CHECKPOINT_PERIOD=1)
     tell = work.Progress.at
 
     def interrupt(self, stage, share):
@@ -155,11 +168,50 @@ def test_interrupted_training_goes_on_and_finished_work_is_not_done_again(planne
     assert "Starting training from iteration 0" in log
     assert "Starting training from iteration 1" in log or "from iteration 2" in log
     weights = (output / "training" / "model_final.pth").stat().st_mtime_ns
+    # What another version has mined is mined again.
+    (output / "mined.json.partial" / "settings.json").write_text('{"config": "of another"}')
+    (output / "mined.json.partial" / "images-1-0.jsonl").write_text("[[1, [], [], [], []]]\n")
     assert complete(*arguments, device="cpu").dataset == done.dataset
+    (mined,) = (output / "mined.json.partial").glob("*.jsonl")
+    assert len(mined.read_text().splitlines()) == 3  # batches of 4 of 12 images
     assert (output / "training" / "model_final.pth").stat().st_mtime_ns == weights
-    shrink(output, MAX_ITER=3)
+    shrink(output, MAX_ITER=1)
     complete(*arguments, device="cpu")
     assert (output / "training" / "model_final.pth").stat().st_mtime_ns > weights
+
+
+@pytest.mark.usefixtures("without_curves")
+def test_another_time_is_another_training(planned, monkeypatch):
+    (*arguments, output), _ = planned
+    (output / "pace.json").unlink()
+    monkeypatch.setattr(work, "seconds_per_iteration", lambda cfg: 1.0)
+    monkeypatch.setattr(work, "train_detector", lambda cfg, *_: trained.append(cfg.SOLVER.MAX_ITER))
+    monkeypatch.setattr(work, "mine", found_on_every_image)
+    trained = []
+    for minutes in (2.5, None, 2.5, 3):
+        complete(*arguments, output, device="cpu", minutes=minutes)
+    first, *again, other = trained
+    assert again == [first, first]
+    assert other > first
+
+
+def test_other_weights_need_another_plan(tmp_path):
+    write_dataset(tmp_path, number=2)
+    arguments = tmp_path / "photos", tmp_path / "half.json", tmp_path / "out"
+    weights = tmp_path / "trunk.pth"
+    torch.save(torchvision.models.mobilenet_v2().state_dict(), weights)
+    how = {"device": "cpu", "dry_run": True}
+    complete(*arguments, weights="none", **how)
+    complete(*arguments, weights="none", **how)
+    config = tmp_path / "out" / "config.yaml"
+    with pytest.raises(InputError, match=f"^--weights: the plan {config} begins with none[.] "):
+        complete(*arguments, weights=weights, **how)
+    config.unlink()
+    (tmp_path / "out" / "pace.json").touch()  # of the plan that is gone
+    complete(*arguments, weights=weights, **how)
+    assert f"WEIGHTS: {weights}" in config.read_text()
+    assert not (tmp_path / "out" / "pace.json").exists()
+    complete(*arguments, **how)
 
 
 def test_images_that_cannot_be_read_are_named_at_the_end(planned, command_line, monkeypatch):
@@ -232,6 +284,7 @@ def test_mistakes_are_told_in_one_line(mistake, message, tmp_path, command_line)
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.usefixtures("without_curves")
 @pytest.mark.parametrize(("number", "boxes"), [(1, 1), (1, 2), (2, 1)])
 def test_a_single_annotation_is_a_beginning(number, boxes, tmp_path):
     write_dataset(tmp_path, number, boxes)
@@ -253,6 +306,7 @@ def test_other_formats_come_back_in_their_own(tmp_path, monkeypatch):
     arguments = tmp_path / "photos", labels, tmp_path / "out"
     complete(*arguments, device="cpu", dry_run=True)
     shrink(tmp_path / "out", MAX_ITER=1)
+    monkeypatch.setattr(work, "train_detector", lambda *_: None)
     new = Mined([[40.0, 10, 60, 30]], [1], [0.9], [True])
     monkeypatch.setattr(work, "mine", lambda *_: (dict.fromkeys((1, 2, 3), new), {}))
     monkeypatch.setattr(

@@ -2,16 +2,20 @@
 
 import numpy as np
 import pytest
+import torch
+import torchvision
 
 from comining.completion import machine as machines
 from comining.completion.machine import (
     COCO_WEIGHTS,
     TRUNK_WEIGHTS,
     Machine,
+    checked_trunk,
     this_machine,
     with_weights,
 )
 from comining.completion.plan import choose_scale, make_plan
+from comining.errors import InputError
 
 CPU, GPUS = Machine("cpu", 1), Machine("cuda", 4, COCO_WEIGHTS)
 
@@ -128,7 +132,30 @@ def test_weights_are_taken_where_they_can_be_had(monkeypatch):
 def test_weights_that_are_given_are_taken_unasked(monkeypatch):
     monkeypatch.setattr(machines, "weights_file", None)
     assert with_weights(CPU, "mobilenet.pth") == Machine("cpu", 1, trunk="mobilenet.pth")
-    assert with_weights(Machine("cuda", 2), "none") == Machine("cuda", 2)
+    assert with_weights(Machine("cuda", 2), "") == Machine("cuda", 2)
+
+
+def test_weights_that_are_given_are_a_mobilenet_wherever_they_are_used(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    trunk = torchvision.models.mobilenet_v2().state_dict()
+    trunk = {name: value for name, value in trunk.items() if name.startswith("features.")}
+    forms = {
+        "trunk.pth": trunk,
+        "wrapped.pth": {"state_dict": {f"module.{name}": x for name, x in trunk.items()}},
+        "detector.pth": {
+            "model": {f"backbone.bottom_up.body.{name}": x for name, x in trunk.items()}
+        },
+    }
+    for name, content in forms.items():
+        torch.save(content, name)
+        assert checked_trunk(name) == str(tmp_path / name)
+    name = "features.1.conv.0.0.weight"
+    torch.save({**trunk, name: torch.zeros(3)}, "other.pth")
+    with pytest.raises(InputError, match=rf"other.pth is not of a .*: {name} has another shape"):
+        checked_trunk("other.pth")
+    torch.save({"conv1.weight": torch.zeros(3)}, "resnet.pth")
+    with pytest.raises(InputError, match=r"resnet.pth .*: features\.0\.0\.weight is missing"):
+        checked_trunk("resnet.pth")
 
 
 def test_all_gpus_or_the_one_that_is_asked_for(monkeypatch):

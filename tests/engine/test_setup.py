@@ -1,5 +1,7 @@
 """From the command line to a configuration, or to a message."""
 
+import socket
+import sys
 import urllib.error
 
 import pytest
@@ -252,3 +254,13 @@ class TestSeed:
 def test_weights_that_are_a_folder_and_the_option_that_named_them(tmp_path):
     with pytest.raises(InputError, match=rf"{tmp_path} is a folder: name another with --weights$"):
         check_weights(str(tmp_path))
+
+
+def test_a_server_that_says_nothing_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path))
+    monkeypatch.setattr(sys.modules[check_weights.__module__], "PATIENCE", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/model.pth"
+        with pytest.raises(InputError, match=rf"{address} can't be downloaded .*timed out"):
+            check_weights(address)
+    assert socket.getdefaulttimeout() is None

@@ -3,6 +3,8 @@ import sys
 
 import benchmark
 import pytest
+import torch
+from benchmarks.step import peak_memory
 
 
 @pytest.mark.parametrize(
@@ -39,3 +41,15 @@ def test_methods_are_measured_beside_the_first(monkeypatch, capsys):
     first, second = capsys.readouterr().out.splitlines()[-2:]
     assert re.fullmatch(r"plain +\d.* s, x 1\.00; \d+ MiB, x 1\.00", first)
     assert re.fullmatch(r"comining +\d.* s, x \d.*; \d+ MiB, x 1\.\d+", second)
+
+
+def test_memory_on_a_gpu_is_what_a_step_adds(monkeypatch):
+    taken = {"held": 300, "most": 900}
+
+    def forget():
+        taken["most"] = taken["held"]
+
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", forget)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: taken["held"])
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: taken["most"])
+    assert peak_memory(lambda: taken.update(most=420), "cuda") == 120

@@ -203,7 +203,7 @@ def _phase_shares(
 def peak_memory(step: Any, device: str) -> int:
     """Bytes that a step holds at most, beyond what was held before it."""
     if device == "cuda":
-        torch.cuda.resetpeak_memory_stats()
+        torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         step()
         return torch.cuda.max_memory_allocated() - before
