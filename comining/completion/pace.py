@@ -58,10 +58,13 @@ def choose_pace(
     by_time = int(left / per_iteration)
     epochs = MAX_EPOCHS_TRAINED if has_weights else MAX_EPOCHS
     by_epochs = epochs * num_trained // batch
-    why = f"{seconds / 60:.0f} minutes, {per_iteration:.2g} seconds an iteration"
+    why = f"as many as there is time for, at {per_iteration:.2g} seconds each"
     if by_epochs < by_time:
         why = f"each image is seen {epochs} times: more would learn them by heart"
     number = min(by_time, by_epochs)
     if number < MIN_ITERATIONS:
-        number, why = MIN_ITERATIONS, f"fewer would learn nothing ({why})"
-    return Pace(number, number * per_iteration + watching, mining, why)
+        number, why = MIN_ITERATIONS, "fewer would learn nothing"
+    training = number * per_iteration + watching
+    if by_time < number:
+        why += f"; they take about {(training + mining + ELSE) / 60:.0f} minutes"
+    return Pace(number, training, mining, why)

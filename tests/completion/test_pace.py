@@ -12,10 +12,18 @@ from comining.completion.pace import choose_pace
         (60, True, 150, "each image is seen 20 times"),
         (8, True, 100, "fewer would learn nothing"),
         # A view takes 0.6 / 16 / 3 seconds forward: mining 25, watching 9 times 64 images 14.4.
-        (1000, True, 871, "10 minutes, 0.6 seconds an iteration"),
+        (1000, True, 871, "as many as there is time for, at 0.6 seconds each"),
     ],
 )
 def test_iterations(images, has_weights, iterations, why):
     pace = choose_pace(600, 0.6, 8, images, images, has_weights=has_weights)
     assert pace.iterations == pytest.approx(iterations, abs=1)
     assert pace.why.startswith(why)
+
+
+def test_a_training_that_takes_longer_than_asked_tells_how_long():
+    # 100 iterations of 3 seconds; a view takes 3 / 16 / 3 seconds forward: mining two of each of
+    # 320 images 40, watching 9 times two of 64 images 72; 10 for all else.
+    pace = choose_pace(60, 3.0, 8, 320, 320)
+    assert pace.iterations == 100
+    assert pace.why == "fewer would learn nothing; they take about 7 minutes"

@@ -112,7 +112,8 @@ def checkout(repository: Repository, source: Path | None) -> Iterator[Path]:
 def _verify(repository: Repository, folder: Path) -> None:
     fix = (
         f"take a checkout of https://github.com/{repository.name} at commit {repository.commit}, "
-        "laid out as it is there, without conversion of line ends"
+        "laid out as it is there, without conversion of line ends, and name it, or a folder that "
+        f"holds it as {repository.short_name}"
     )
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; {fix}")
@@ -155,6 +156,7 @@ def _download(repository: Repository, folder: Path) -> None:
             f"{repository.archive_url} can't be downloaded: {error}\n"
             "Check the network, or bring a checkout from a machine that has one "
             f"(`git clone https://github.com/{repository.name}` and "
-            f"`git checkout {repository.commit}`) and pass its folder with --source"
+            f"`git checkout {repository.commit}`) and name it with --source, or a folder that holds "
+            f"it as {repository.short_name}"
         ) from error
     archive_file.unlink()
