@@ -33,7 +33,7 @@ class Predictions:
         """
         Args:
             detector: tells the outputs' meaning.
-            outputs: from its `dense_outputs`.
+            outputs: of the network, as the detector's methods take them.
             images: the 2N images.
             floor, one_per_place: what `detections` are, as of a `Method`.
             of_both: whether the outputs are of the 2N images; else of the N originals.

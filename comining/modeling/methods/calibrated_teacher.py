@@ -40,7 +40,8 @@ class CalibratedTeacher(Method):
     The function follows from the boxes of the last period, counted by the thousandth of their
     score, with a weak prior (`LogisticCalibration`). FIoU's gradient stops at the predicted box,
     where the released code lets it flow. On FCOS, for which there is no form, scores are
-    sqrt(class score x centerness).
+    sqrt(class score x centerness). Mining with a trained detector goes by the teacher's thresholds,
+    whichever of the two is asked (MODEL.COMINING.TEACHER.EVALUATE).
     """
 
     asks_teacher = True
