@@ -126,8 +126,8 @@ def check_planned(config: Path, weights: str | None) -> None:
     planned = load_config(str(config)).MODEL.WEIGHTS
     if weights not in (None, planned):
         raise InputError(
-            f"--weights: the plan {config} begins with {planned or 'none'}. Leave --weights out, or "
-            "remove that file to have another plan"
+            f"--weights: the plan {config} begins with {planned or 'none'}. Leave --weights out "
+            "or remove that file, to have another plan"
         )
 
 
