@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torchvision
 
+from comining.engine import load_config
 from comining.engine.setup import check_weights, weights_file
 from comining.engine.weight_formats import TRUNK, read_weights, strip_prefixes
 from comining.errors import InputError
@@ -109,6 +111,24 @@ def checked_trunk(weights: str) -> str:
                 f"{'is missing' if found is None else 'has another shape'}"
             )
     return weights if "://" in weights else str(file.resolve())
+
+
+def check_planned(config: Path, weights: str | None) -> None:
+    """Check that a plan begins with what a user gives: other weights need other settings, too.
+
+    Args:
+        config: file of the plan.
+        weights: as `checked_trunk` returns them, or ""; None for what is planned.
+
+    Raises:
+        InputError: it begins with something else.
+    """
+    planned = load_config(str(config)).MODEL.WEIGHTS
+    if weights not in (None, planned):
+        raise InputError(
+            f"--weights: the plan {config} begins with {planned or 'none'}. Leave --weights out "
+            "or remove that file, to have another plan"
+        )
 
 
 def _can_be_had(weights: str) -> bool:

@@ -47,7 +47,7 @@ def choose_pace(
         per_iteration: seconds; an iteration sees two views of each of its images, forward and
             backward.
         batch: images of an iteration.
-        num_trained: images with annotations.
+        num_trained: images that are trained on.
         num_mined: images in all, of which mining sees two views, forward.
         has_weights: whether it begins with trained weights.
     """

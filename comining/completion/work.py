@@ -20,7 +20,8 @@ from comining.annotations.known import known_of
 from comining.annotations.sparse import encode
 from comining.config_files import config_folder
 from comining.data.datasets import known_fields
-from comining.engine import load_config, setup
+from comining.data.loader import that_teach
+from comining.engine import setup
 from comining.engine.miner import Mined
 from comining.engine.progress import Progress
 from comining.engine.quiet import quiet_terminal
@@ -31,7 +32,7 @@ from .config_text import Choice, config_text, replaced
 from .evidence import gather_evidence
 from .evidence_file import new_boxes, proposal_ids, with_decisions, write_evidence
 from .folder import Folder, write_json
-from .machine import with_weights
+from .machine import check_planned, with_weights
 from .mining import mine
 from .pace import CHECKPOINTS, choose_pace
 from .plan import make_plan
@@ -120,7 +121,7 @@ class Work:
             sparse = withhold(dataset, folder.annotations.name)
             write_atomically(folder.training_annotations, lambda x: x.writelines(encode(sparse)))
         if folder.config.exists():
-            self._check_weights()
+            check_planned(folder.config, args.weights)
         else:
             folder.pace.unlink(missing_ok=True)
             machine = with_weights(args.machine, args.weights)
@@ -140,17 +141,6 @@ class Work:
                 "training begins anew.",
             )
             write_atomically(folder.config, lambda file: file.write(text.encode()))
-
-    def _check_weights(self) -> None:
-        """Other weights need other settings, too."""
-        if self.args.weights is None:
-            return
-        planned = load_config(str(self.folder.config)).MODEL.WEIGHTS
-        if self.args.weights != planned:
-            raise InputError(
-                f"--weights: the plan {self.folder.config} begins with {planned or 'none'}. Leave "
-                "--weights out, or remove that file to have another plan"
-            )
 
     def _own_choices(self, tiling: Tiling | None) -> list[Choice]:
         folder = self.folder
@@ -233,7 +223,7 @@ class Work:
         seconds = seconds_per_iteration(cfg)
         if comm.is_main_process():
             left = 60 * self.args.minutes - (time.monotonic() - self.begin)
-            num_trained = sum(bool(x["annotations"]) for x in records)
+            num_trained = len(that_teach(records, cfg.DATASETS.TRAIN))
             pace = choose_pace(
                 left,
                 seconds,

@@ -148,7 +148,7 @@ def load_datasets(names: str | Sequence[str], *, filter_empty: bool = True) -> l
     """
     try:
         images = get_detection_dataset_dicts(names, filter_empty=False)
-        return _that_teach(images, names) if filter_empty else images
+        return that_teach(images, names) if filter_empty else images
     except AssertionError as error:  # how detectron2 refuses data
         raise InputError(f"DATASETS.TRAIN can't be used: {error}") from error
     except ValueError:  # how it refuses other categories, without their names
@@ -156,8 +156,16 @@ def load_datasets(names: str | Sequence[str], *, filter_empty: bool = True) -> l
         raise
 
 
-def _that_teach(images: list[dict[str, Any]], names: str | Sequence[str]) -> list[dict[str, Any]]:
-    """Without the images that have no annotation, unless all of their classes are complete."""
+def that_teach(images: list[dict[str, Any]], names: str | Sequence[str]) -> list[dict[str, Any]]:
+    """Without the images that have no annotation, unless all of their classes are complete.
+
+    Args:
+        images: at least one.
+        names: of the data sets that they are of.
+
+    Raises:
+        InputError: none is left.
+    """
     if "annotations" not in images[0]:
         return images
     names = [names] if isinstance(names, str) else names
@@ -168,7 +176,10 @@ def _that_teach(images: list[dict[str, Any]], names: str | Sequence[str]) -> lis
         if any(not y.get("iscrowd") for y in x["annotations"])
         or (every_class and every_class == {*x.get("exhaustive", ()), *x.get("absent", ())})
     ]
-    assert chosen, f"No valid data found in {','.join(names)}."  # in detectron2's words
+    if not chosen:
+        raise InputError(
+            f"DATASETS.TRAIN can't be used: no image of {', '.join(names)} has an annotated object"
+        )
     if len(chosen) < len(images):
         logger.info(f"{len(images) - len(chosen)} images without annotations are left out.")
     return chosen

@@ -195,6 +195,28 @@ def test_another_time_is_another_training(planned, monkeypatch):
     assert other > first
 
 
+def test_time_is_for_the_images_that_are_trained_on(tmp_path, monkeypatch):
+    """Of two images without a box, one is finished; of a third, all that is known is a crowd."""
+    dataset = write_dataset(tmp_path, number=5)
+    dataset["annotations"] = [x for x in dataset["annotations"] if x["image_id"] <= 3]
+    for x in dataset["annotations"][4:]:
+        x["iscrowd"] = 1
+    dataset["images"][3]["exhaustive_category_ids"] = "all"
+    (tmp_path / "half.json").write_text(json.dumps(dataset))
+    monkeypatch.setattr(work, "seconds_per_iteration", lambda cfg: 1.0)
+    told = []
+
+    def choose_pace(*numbers, has_weights):
+        told.extend(numbers)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(work, "choose_pace", choose_pace)
+    with pytest.raises(KeyboardInterrupt):
+        complete(tmp_path / "photos", tmp_path / "half.json", tmp_path / "out", device="cpu")
+    *_, trained, mined = told
+    assert (trained, mined) == (3, 5)
+
+
 def test_other_weights_need_another_plan(tmp_path):
     write_dataset(tmp_path, number=2)
     arguments = tmp_path / "photos", tmp_path / "half.json", tmp_path / "out"
