@@ -137,8 +137,8 @@ class CoMiningGeneralizedRCNN(TwoViewDetector, rcnn.GeneralizedRCNN):
         most = self.proposal_generator.post_nms_topk[False]
         proposals = [x[:most] for x in outputs.proposals]
         predictor = self.roi_heads.box_predictor
-        # The half-precision copies of weights that autocast keeps of a pass without gradients, torch
-        # long used in the one with them, too (its issue 65766): the box head would learn nothing.
+        # Copies of weights in half precision that autocast keeps of a pass without gradients, torch
+        # long used in the one with them (its issue 65766): the box head would learn nothing.
         device = outputs.anchors.device.type
         uncached = torch.autocast(
             device, enabled=torch.is_autocast_enabled(device), cache_enabled=False
