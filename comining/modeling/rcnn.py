@@ -32,6 +32,7 @@ from .transfer import move_batch
 from .two_view_detector import BRANCHES, TwoViewDetector
 
 NUM_BRANCHES = len(BRANCHES)
+WEIGHS_BACKGROUND = "weighs the absence of each class, which a softmax over all can't"
 
 
 class RegionOutputs(NamedTuple):
@@ -72,11 +73,13 @@ class CoMiningGeneralizedRCNN(TwoViewDetector, rcnn.GeneralizedRCNN):
 
         Raises:
             InputError: a value is not legal, the parts are not those of Faster R-CNN, or the method
-                asks for a teacher.
+                asks for a teacher or weighs background.
         """
         check_parts(kwargs["proposal_generator"], kwargs["roi_heads"])
         if kwargs["method"].asks_teacher:
             raise only_dense(kwargs["method"], "asks a teacher, which only those can have")
+        if kwargs["method"].weighs_background:
+            raise only_dense(kwargs["method"], WEIGHS_BACKGROUND)
         super().__init__(**kwargs)
 
     @classmethod
@@ -171,9 +174,7 @@ class CoMiningGeneralizedRCNN(TwoViewDetector, rcnn.GeneralizedRCNN):
         known: Known | None = None,
     ) -> dict[str, Tensor]:
         if background is not None:
-            raise only_dense(
-                self.method, "weighs the absence of each class, which a softmax over all can't"
-            )
+            raise only_dense(self.method, WEIGHS_BACKGROUND)
         regions = None
         if known is not None:
             regions = [x.boxes for x in known.regions.split(len(targets))]

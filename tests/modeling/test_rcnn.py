@@ -359,10 +359,11 @@ class TestRefused:
                 ("MODEL.COMINING.METHOD", "MeanTeacher"),
                 "MeanTeacher is for dense detectors.*teacher",
             ),
+            (("MODEL.COMINING.METHOD", "BRL"), "BRL is for dense detectors.*weighs the absence"),
             (("MODEL.COMINING.TEACHER.EVALUATE", True), r"TEACHER\.EVALUATE is True, but .* no"),
         ],
     )
-    def test_teachers(self, settings, message):
+    def test_methods_for_dense_detectors(self, settings, message):
         with pytest.raises(InputError, match=message):
             tiny_rcnn(*settings)
 

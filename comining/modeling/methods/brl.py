@@ -34,6 +34,7 @@ class BRL(Method):
     """
 
     floor = 1.0
+    weighs_background = True
 
     def __init__(
         self,

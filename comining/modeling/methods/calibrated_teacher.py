@@ -45,6 +45,7 @@ class CalibratedTeacher(Method):
     """
 
     asks_teacher = True
+    weighs_background = True
 
     def __init__(
         self,

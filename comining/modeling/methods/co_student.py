@@ -34,6 +34,7 @@ class CoStudent(Method):
     """
 
     asks_teacher = True
+    weighs_background = True
 
     def __init__(self, score_thresh: float = 0.5, teacher_thresh: float = 0.6) -> None:
         """

@@ -143,6 +143,8 @@ class Method(ABC):
     teacher_floor: float = 0.5
     #: Whether the teacher sees both views; else the originals alone, for half the time.
     teacher_sees_both_views: bool = False
+    #: Whether it weighs what is learnt where a class is absent, at times: `Supervision.background`.
+    weighs_background: bool = False
     #: Whether it learns nothing of its own where it isn't known what was withheld.
     asks_withheld: bool = False
 

@@ -44,6 +44,7 @@ class S2Teacher(Method):
     """
 
     asks_teacher = True
+    weighs_background = True
     teacher_sees_both_views = True
 
     def __init__(self, num_classes: int, score_thresh: float = 0.6, hard_iou: float = 0.2) -> None:
