@@ -10,12 +10,12 @@ import click
 from . import options
 
 ASSUMED = (
-    "That holds if they are found as often as the boxes kept aside. People rather leave out what "
+    "That holds if they are found as often as the withheld boxes. People rather leave out what "
     "is hard to see, so take it for a lower bound."
 )
 
 LOWER = (
-    "what is missing scores lower than what was kept aside. It may be harder to see, so that there "
+    "what is missing scores lower than what was withheld. It may be harder to see, so that there "
     "is more of it, or partly no object: `comining review` with --sample tells how much."
 )
 
@@ -26,7 +26,7 @@ LOWER = (
 def command(folder: Path, as_json: bool) -> None:
     """Estimate how many objects annotations lack, whatever was added to them.
 
-    FOLDER is what `comining complete` wrote. The boxes that it kept aside show what share of
+    FOLDER is what `comining complete` wrote. The boxes that it withheld show what share of
     objects its detector finds, and so how many there must be. A review of a sample of what it
     proposes makes the estimate surer.
 

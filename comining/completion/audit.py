@@ -61,8 +61,8 @@ class Missing(NamedTuple):
         if self.missing is not None:
             return ""
         if not self.withheld:
-            return "no box was kept aside to measure by"
-        return f"too few of the {self.withheld} boxes kept aside were found ({self.found})"
+            return "no box was withheld to measure by"
+        return f"too few of the {self.withheld} withheld boxes were found ({self.found})"
 
 
 class _Estimate(NamedTuple):

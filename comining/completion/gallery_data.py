@@ -138,9 +138,12 @@ def _full_file(dataset: dict[str, Any], json_file: Path, full_file: Path | None)
     elif full_file is None:
         full_file = full_original(dataset, json_file)
         if full_file is not None and not full_file.is_file():
-            logger.warning(
-                f"what was withheld is not shown, as {full_file} is not there: name it with --full"
-            )
+            # In the folder of a completion it never lies: nobody expects it there.
+            if not json_file.with_name("source.json").exists():
+                logger.warning(
+                    f"what was withheld is not shown, as {full_file} is not there: "
+                    "name it with --full"
+                )
             full_file = None
     return full_file
 

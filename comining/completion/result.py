@@ -52,7 +52,7 @@ def share_finished(known: Known, category_ids: Collection[int]) -> float:
 def interval_text(row: Mapping[str, Any]) -> str:
     """The interval of a category's precision; empty if nothing was added."""
     low, high = row["precision_low"], row["precision_high"]
-    return "" if low is None or high is None else f"{low:.2f}-{high:.2f}"
+    return "" if low is None or high is None else f"{100 * low:.0f}-{high:.0%}"
 
 
 def summary(
@@ -77,7 +77,7 @@ def summary(
         text += f", of which about {right / added:.0%} are expected to be right"
     if recall is not None:
         text += (
-            f". Of the annotated boxes that were kept aside to measure by, {recall:.0%} were found"
+            f". Of the annotated boxes that were withheld to measure by, {recall:.0%} were found"
         )
     text = f"{text}."
     if finished or any(row.get("finished") for row in rows):
@@ -96,16 +96,16 @@ def advice(rows: Sequence[Mapping[str, Any]], recall: float | None) -> str:
         return ""
     if recall is not None and recall > 0.7:
         return (
-            "Little was added, though most of the boxes kept aside were found: the annotations may "
+            "Little was added, though most of the withheld boxes were found: the annotations may "
             "be nearly complete."
         )
     if recall is None:
         return (
-            "Little was added: there are too few boxes to learn from, and none could be kept aside "
+            "Little was added: there are too few boxes to learn from, and none could be withheld "
             "to measure by. Annotate some more images."
         )
     return (
-        f"Little was added: the detector found only {recall:.0%} of the boxes kept aside with the "
+        f"Little was added: the detector found only {recall:.0%} of the withheld boxes with the "
         "wanted precision. More time (--minutes), more annotated boxes or a lower --precision "
         "would help."
     )

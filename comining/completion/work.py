@@ -113,10 +113,6 @@ class Work:
             logger.info(note)
             if number_of_note < MAX_NOTES:
                 self.progress.note(note)
-        if source.unlisted:
-            self.progress.note(
-                f"{source.unlisted} of the images aren't listed there: they are mined, too"
-            )
         if not folder.training_annotations.exists():
             sparse = withhold(dataset, folder.annotations.name)
             write_atomically(folder.training_annotations, lambda x: x.writelines(encode(sparse)))

@@ -122,7 +122,7 @@ def test_where_what_is_missing_scores_lower_that_is_said(completed, command_line
     assert not row.is_consistent
     write_evidence(completed, evidence, json.loads(completed.annotations.read_text()), [3])
     told = command_line("audit", completed.path).stdout
-    assert "cat: what is missing scores lower than what was kept aside" in told
+    assert "cat: what is missing scores lower than what was withheld" in told
 
 
 def test_where_the_detector_errs_on_empty_ground_a_review_tells_it():
@@ -161,8 +161,8 @@ def test_what_cannot_be_known_is_said():
     assert [x.name for x in rows] == ["cat", "dog", "emu"]  # nothing to be summed up
     assert [x.missing is None for x in rows] == [False, True, True]
     assert rows[0].why_unknown == ""
-    assert "of the 20 boxes kept aside" in rows[1].why_unknown
-    assert rows[2].why_unknown == "no box was kept aside to measure by"
+    assert "of the 20 withheld boxes" in rows[1].why_unknown
+    assert rows[2].why_unknown == "no box was withheld to measure by"
 
 
 def test_sum_of_categories_is_surer_than_each():

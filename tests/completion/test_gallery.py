@@ -110,6 +110,13 @@ def test_full_original_elsewhere(folder, caplog):
     assert boxes(read(folder, full_file=elsewhere))["2.png"][1][0] == "wrong"
 
 
+def test_in_the_folder_of_a_completion_no_full_original_is_missed(folder, caplog):
+    (folder / "full.json").unlink()
+    (folder / "source.json").write_text("{}")
+    assert read(folder)["kinds"] == ["annotated", "mined"]
+    assert not caplog.text
+
+
 def test_what_is_repaired_is_told(folder, capsys):
     change(folder / "mined.json", annotations=[annotation(1, 1, 3, [90, 10, 20, 20])])
     assert boxes(read(folder))["1.png"][0][:4] == ("annotated", "cat", 90, 10)

@@ -186,6 +186,11 @@ def test_found_box_lies_below_the_mined_one(page):
     ]
 
 
+def test_enter_opens_the_first_image_at_once(page):
+    page.press(Keys.ENTER)
+    assert page.find("#large-position").text == "1 of 4"
+
+
 def test_keys_lead_through_images_and_boxes(page):
     page.press(Keys.ARROW_RIGHT)
     assert page.focused().get_attribute("title") == "a.png"

@@ -179,7 +179,7 @@ class _Assembly:
     def _notes(self, unlisted: int) -> Iterator[str]:
         yield from (f"{number} {text}" for text, number in self.document.notes.items())
         if unlisted:
-            yield f"{unlisted} images of {self.folder.root} are not listed: added without boxes"
+            yield f"{unlisted} images of {self.folder.root} are not listed: added, with no box yet"
 
 
 def _annotation(shape: Shape, box: Box) -> dict[str, Any]:

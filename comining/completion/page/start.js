@@ -159,6 +159,7 @@ store.start().then(() => {
   applyFilters();
   showProgress();
   if (sampled) startSample();
+  else moveTo(0); // keys work at once
   new ResizeObserver(() => {
     const scroller = byId("scroller");
     const first = Math.floor(scroller.scrollTop / layout.height) * layout.columns;

@@ -59,7 +59,7 @@ def test_ids_fields_and_order_are_the_files(write, images, helpers):
     assert source.notes == [
         "1 boxes have no area: dropped",
         "1 boxes reach beyond their image: clipped",
-        f"1 images of {images} are not listed: added without boxes",
+        f"1 images of {images} are not listed: added, with no box yet",
     ]
 
 

@@ -95,7 +95,7 @@ def test_shapes_are_read_and_declared_labels_keep_their_order(file, images, help
         "1 shapes of the kind <mask>: taken by their boxes",
         "1 shapes of the kind <polyline>: left out",
         "1 shapes of the kind <tag>: left out",
-        f"1 images of {images} are not listed: added without boxes",
+        f"1 images of {images} are not listed: added, with no box yet",
     ]
 
 

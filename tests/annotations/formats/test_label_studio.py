@@ -100,7 +100,7 @@ def test_the_latest_annotations_of_tasks_are_read(write, images, helpers):
         "1 regions of the kind 'ellipselabels': taken by their boxes",
         "1 regions of the kind 'brushlabels': left out",
         "1 tasks have no annotation that was submitted: without boxes",
-        f"1 images of {images} are not listed: added without boxes",
+        f"1 images of {images} are not listed: added, with no box yet",
     ]
 
 
