@@ -156,7 +156,7 @@ def _download(repository: Repository, folder: Path) -> None:
             f"{repository.archive_url} can't be downloaded: {error}\n"
             "Check the network, or bring a checkout from a machine that has one "
             f"(`git clone https://github.com/{repository.name}` and "
-            f"`git checkout {repository.commit}`) and name it with --source, or a folder that holds "
-            f"it as {repository.short_name}"
+            f"`git checkout {repository.commit}`) and name it with --source, or a folder that "
+            f"holds it as {repository.short_name}"
         ) from error
     archive_file.unlink()
