@@ -14,6 +14,14 @@ def config_folder() -> Path:
     return installed if installed.is_dir() else Path(__file__).parents[1] / "configs"
 
 
+def installed(path: str) -> str:
+    """The path of a config as a checkout has it, ``configs/demo.yaml``, or of what the package has
+    in its place if there is no such file."""
+    of_package = config_folder() / path.removeprefix("configs/")
+    is_needed = path.startswith("configs/") and not Path(path).is_file() and of_package.is_file()
+    return str(of_package) if is_needed else path
+
+
 def find_config(name: str) -> str:
     """The path of a config.
 

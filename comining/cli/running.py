@@ -39,6 +39,7 @@ def run_and_show(
         quiet: print nothing.
         as_json: print the metrics as JSON.
     """
+    from comining.completion.folder import check_is_free
     from comining.engine import launch, load_config
     from comining.engine.run import quiet_main
     from comining.engine.setup import check_weights
@@ -47,6 +48,8 @@ def run_and_show(
         check_weights(weights)
     own = {"OUTPUT_DIR": output, "MODEL.WEIGHTS": weights, "MODEL.DEVICE": device}
     opts = overrides(settings, own)
+    if not eval_only and config.endswith(".yaml"):
+        check_is_free(Path(load_config(config, opts).OUTPUT_DIR))
     args = argparse.Namespace(
         config_file=config, opts=opts, resume=resume, eval_only=eval_only,
         quiet=quiet, num_gpus=num_gpus, num_machines=1, machine_rank=0, dist_url="auto",

@@ -46,6 +46,8 @@ class Folder:
         self.pace = self.path / "pace.json"
         self.log = self.path / "log.txt"
         self.training = self.path / "training"
+        #: By which config it is trained.
+        self.training_settings = self.training / "settings.json"
         self.best_weights = self.training / "best.pth"
         self.final_weights = self.training / "model_final.pth"
         self.mined = self.path / "mined.json"
@@ -141,3 +143,20 @@ def write_json(path: Path, value: Any) -> None:
     """Write a small JSON file, completely or not at all."""
     text = json.dumps(value, ensure_ascii=False, indent=1) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def check_is_free(output: Path) -> None:
+    """Check that another training would not overwrite that of a completion.
+
+    Args:
+        output: folder of the training to come.
+
+    Raises:
+        InputError: it would.
+    """
+    folder = Folder(output.parent)
+    if output == folder.training and folder.training_settings.exists():
+        raise InputError(
+            f"{output} holds the detector of the completion in {folder.path}, which would be "
+            "overwritten: name another folder with --output, or go on with `comining complete`"
+        )

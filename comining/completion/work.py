@@ -174,7 +174,7 @@ class Work:
             self._set_pace(cfg, records)
             cfg = self._setup()
         if comm.is_main_process():
-            write_json(self.folder.training / "settings.json", self._settings())
+            write_json(self.folder.training_settings, self._settings())
             pace = read_json(self.folder.pace)
             for stage in ("training", "mining"):
                 self.progress.expect(stage, pace[stage])
@@ -202,7 +202,7 @@ class Work:
 
     def _setup(self) -> CfgNode:
         """The config of the training; a training by another one is forgotten."""
-        used = self.folder.training / "settings.json"
+        used = self.folder.training_settings
         if comm.is_main_process() and used.exists() and read_json(used) != self._settings():
             begin_anew(self.folder)
         comm.synchronize()

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from detectron2.config import CfgNode
 
+from comining.config_files import installed
 from comining.engine import load_config
 from comining.errors import InputError
 
@@ -189,7 +190,7 @@ def _overrides(value: Any, where: str) -> dict[str, Any]:
 def _config(value: Any, where: str) -> str:
     if not isinstance(value, str) or not value:
         raise InputError(f"{where} must be the path of a config file, but is {value!r}")
-    return value
+    return installed(value)
 
 
 def _script(value: Any) -> str:

@@ -45,6 +45,16 @@ def test_train_tells_the_metrics_and_where_the_log_is(trained):
     assert not (folder / "unused").exists()
 
 
+def test_no_training_overwrites_that_of_a_completion(trained, command_line, tmp_path):
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "settings.json").write_text("{}")
+    done = command_line(
+        "train", "--config", trained[0] / "my.yaml", "--output", tmp_path / "training"
+    )
+    assert done.exit_code == 2
+    assert f"{tmp_path / 'training'} holds the detector of the completion in" in done.output
+
+
 def test_evaluate_gives_the_metrics_as_json(trained, run, tmp_path):
     done = run("evaluate", "--output", tmp_path / "evaluated", "--json")
     training = json.loads((trained[0] / "training" / "results.json").read_text())

@@ -71,6 +71,12 @@ def test_studies_of_the_project_can_be_planned(path):
         assert cell.settings["DATASETS.TEST"] in (["scenes_val"], ["trees_val"], ["cells_test"])
 
 
+def test_a_study_of_the_package_is_planned_away_from_a_checkout(tmp_path, monkeypatch):
+    quick, demo = Path("configs/studies/quick.yaml").resolve(), Path("configs/demo.yaml").resolve()
+    monkeypatch.chdir(tmp_path)
+    assert {Path(cell.config_file) for cell in read_study(quick).cells} == {demo}
+
+
 def test_there_are_studies():
     names = (
         "fcos known methods methods_blood_cells methods_fcos precision precision_2000 quick scenes "
