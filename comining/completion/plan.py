@@ -106,8 +106,8 @@ def _size_choices(scale: Scale) -> list[Choice]:
         seen += ", which is small: larger images find more and take longer"
     why = f"the shorter edge of the images, in pixels, as the network sees them: {seen}"
     return [
-        Choice("INPUT.MIN_SIZE_TRAIN", [scale.short_edge], why),
-        Choice("INPUT.MIN_SIZE_TEST", scale.short_edge, ""),
+        Choice("INPUT.MIN_SIZE_TEST", scale.short_edge, why),
+        Choice("INPUT.MIN_SIZE_TRAIN", [scale.short_edge], ""),
         Choice("INPUT.MAX_SIZE_TRAIN", scale.long_edge, "a limit for elongated images"),
         Choice("INPUT.MAX_SIZE_TEST", scale.long_edge, ""),
     ]

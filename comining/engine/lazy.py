@@ -223,7 +223,7 @@ class LazyTrainer(Trainer):
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Iterable[list[dict[str, Any]]]:
-        cls.lazy.dataloader.test.dataset.names = dataset_name  # of several, one at a time
+        cls.lazy.dataloader.test.dataset.names = dataset_name
         loader = cls.lazy.dataloader.test.copy()
         if "mapper" in loader:
             loader.mapper = LazyCall(TolerantMapper)(mapper=loader.mapper)
@@ -234,6 +234,7 @@ class LazyTrainer(Trainer):
         evaluator = cls.lazy.dataloader.get("evaluator")
         if evaluator is None:
             return super().build_evaluator(cfg, dataset_name)
+        cls.lazy.dataloader.test.dataset.names = dataset_name  # of several, one at a time
         return _build("dataloader.evaluator", evaluator)
 
 

@@ -244,5 +244,5 @@ def test_settings_follow_from_the_tiles_and_counts_from_the_images():
     tiles = tiles_of(dataset, planned((8000, 6000), [60]))
     choices = {x.key: x for x in make_plan(dataset, CPU, tiles)}
     assert choices["INPUT.MIN_SIZE_TEST"].value == 240  # 592 * 0.4, to eights
-    assert "24 pixels wide" in choices["INPUT.MIN_SIZE_TRAIN"].why
+    assert "24 pixels wide" in choices["INPUT.MIN_SIZE_TEST"].why
     assert "crown 98" in choices["MODEL.RETINANET.NUM_CLASSES"].why
