@@ -11,12 +11,13 @@ from . import options
 
 ASSUMED = (
     "That holds if they are found as often as the withheld boxes. People rather leave out what "
-    "is hard to see, so take it for a lower bound."
+    "is hard to see: then the number is a lower bound."
 )
 
 LOWER = (
     "what is missing scores lower than what was withheld. It may be harder to see, so that there "
-    "is more of it, or partly no object: `comining review` with --sample tells how much."
+    "is more of it, or partly no object, so that there is less: `comining review` with --sample "
+    "tells which."
 )
 
 
