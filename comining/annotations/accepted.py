@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import count
 from typing import Any
 
 from .completion import MINED, info_of
 from .decisions import Decisions, Outcome
+from .free_ids import free_ids
 from .known import known_after_review
 
 #: What `apply_decisions` counts, beside what became of the boxes that were not reviewed.
@@ -97,7 +97,7 @@ def _placed(bbox: Sequence[float]) -> dict[str, Any]:
 def _drawn(
     outcomes: Mapping[int | str, Outcome], annotations: Sequence[Mapping[str, Any]]
 ) -> Iterator[dict[str, Any]]:
-    free = count(max((x["id"] for x in annotations), default=0) + 1)
+    free = free_ids(annotations)
     for id_, outcome in outcomes.items():
         if isinstance(id_, str) and outcome.is_right and outcome.bbox is not None:
             yield {

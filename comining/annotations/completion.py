@@ -7,6 +7,7 @@ from typing import Any
 
 from comining.errors import InputError
 
+from .free_ids import free_ids
 from .report import Report
 
 #: What the field ``origin`` of an added annotation says.
@@ -68,7 +69,7 @@ def complete(
     info = info_of(dataset)
     earlier = {"input_mined": info["mined"]} if "mined" in info else {}
     annotations = list(dataset.get("annotations", []))
-    next_id = max((x["id"] for x in annotations if "id" in x), default=0) + 1
+    free = free_ids(annotations)
     for image in dataset["images"]:
         for found in mined.get(image["id"], []):
             x0, y0, x1, y1 = found["box"]
@@ -79,7 +80,7 @@ def complete(
                 continue
             annotations.append(
                 {
-                    "id": found.get("id", next_id),
+                    "id": found["id"] if "id" in found else next(free),
                     "image_id": image["id"],
                     "category_id": found["category_id"],
                     "bbox": [left, top, width, height],
@@ -89,7 +90,6 @@ def complete(
                     "origin": MINED,
                 }
             )
-            next_id += 1
     return {
         **dataset,
         "info": {**info, "mined": {**record, **earlier}},

@@ -23,11 +23,12 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 from comining.errors import InputError
+
+from .free_ids import free_ids
 
 #: By action, the fields beside those that all have. Of a change, either of the last two will do.
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -206,7 +207,7 @@ def numbered(dataset: Mapping[str, Any]) -> dict[str, Any]:
     Annotations without an id, or with that of an earlier one, get free ones in their order.
     """
     annotations = dataset["annotations"]
-    free = count(max((x["id"] for x in annotations if "id" in x), default=0) + 1)
+    free = free_ids(annotations)
     seen: set[int] = set()
     result = []
     for x in annotations:

@@ -38,6 +38,15 @@ def test_boxes_are_clipped_and_get_new_ids_in_the_order_of_the_images(dataset):
     assert len(dataset["annotations"]) == 2
 
 
+def test_beside_the_largest_id_that_programs_can_read_boxes_get_those_that_are_left(dataset):
+    dataset["annotations"][0]["id"] = 2**53
+    used = {x["id"] for x in dataset["annotations"]}
+    image = dataset["images"][0]["id"]
+    completed = complete(dataset, {image: [box(0, 0, 5, 5), box(1, 1, 7, 7)]}, {})
+    left = [x for x in range(1, 9) if x not in used][:2]
+    assert [x["id"] for x in completed["annotations"][-2:]] == left
+
+
 def test_boxes_outside_their_image_are_left_out(dataset):
     mined = {4: [box(-10, 0, 0, 10), box(100.001, 0, 110, 10), box(5, 5, 5.001, 20)]}
     assert complete(dataset, mined, {})["annotations"] == dataset["annotations"]
