@@ -8,7 +8,7 @@ from typing import Any
 
 from .completion import MINED, info_of
 from .decisions import Decisions, Outcome
-from .free_ids import free_ids
+from .ids import free_ids
 from .known import known_after_review
 
 #: What `apply_decisions` counts, beside what became of the boxes that were not reviewed.

@@ -7,7 +7,7 @@ from typing import Any
 
 from comining.errors import InputError
 
-from .free_ids import free_ids
+from .ids import free_ids
 from .report import Report
 
 #: What the field ``origin`` of an added annotation says.

@@ -28,8 +28,6 @@ from typing import Any
 
 from comining.errors import InputError
 
-from .free_ids import free_ids
-
 #: By action, the fields beside those that all have. Of a change, either of the last two will do.
 FIELDS: dict[str, tuple[str, ...]] = {
     "accept": ("id", "was"),
@@ -199,23 +197,6 @@ class Decisions:
             outcome.bbox = x.get("bbox", outcome.bbox)
             outcome.category_id = x.get("category_id", outcome.category_id)
         return outcomes
-
-
-def numbered(dataset: Mapping[str, Any]) -> dict[str, Any]:
-    """The data set, each annotation with an id of its own, as decisions need it.
-
-    Annotations without an id, or with that of an earlier one, get free ones in their order.
-    """
-    annotations = dataset["annotations"]
-    free = free_ids(annotations)
-    seen: set[int] = set()
-    result = []
-    for x in annotations:
-        if "id" not in x or x["id"] in seen:
-            x = {**x, "id": next(free)}
-        seen.add(x["id"])
-        result.append(x)
-    return {**dataset, "annotations": result}
 
 
 def parse_decisions(content: bytes, dataset: Mapping[str, Any], name: str) -> tuple[Decisions, int]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import count
 from typing import Any
 
 from comining.errors import InputError
 
 from .completion import MINED, info_of
 from .exchange_boxes import ReviewedBox
+from .ids import free_ids
 from .known import known_after_review
 
 #: A box that comes back is the same as before if no edge has moved by more than this, in pixels.
@@ -86,17 +86,17 @@ def apply_review(
                 )
             new.append((image["id"], category_ids[box.category], _rounded(box.bbox)))
     counts["drawn or changed"] = len(new)
-    annotations += _drawn(new, _free_id(dataset["annotations"]))
+    annotations += _drawn(new, free_ids(dataset["annotations"]))
     info = {**info_of(dataset), "reviewed": dict(counts)}
     images = known_after_review(dataset, annotations)
     return {**dataset, "info": info, "images": images, "annotations": annotations}, dict(counts)
 
 
 def _drawn(
-    boxes: Sequence[tuple[int, int, list[float]]], first_id: int
+    boxes: Sequence[tuple[int, int, list[float]]], ids: Iterator[int]
 ) -> Iterator[dict[str, Any]]:
     """Annotations with ids of their own, of (image id, category id, XYWH)."""
-    for id_, (image_id, category_id, bbox) in enumerate(boxes, first_id):
+    for (image_id, category_id, bbox), id_ in zip(boxes, ids, strict=False):
         yield {
             "id": id_,
             "image_id": image_id,
@@ -129,28 +129,6 @@ def _rounded(bbox: Sequence[float]) -> list[float]:
     if min(rounded[2:]) <= 0:
         return list(bbox)
     return [int(x) if x == int(x) else x for x in rounded]
-
-
-def _free_id(annotations: Sequence[Mapping[str, Any]]) -> int:
-    """From here on, no annotation has an id."""
-    return max((x["id"] for x in annotations if x.get("id") is not None), default=0) + 1
-
-
-def numbered(annotations: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The annotations, each with an id of its own, as the tools need it.
-
-    CVAT makes one box of those that share an id, and Label Studio's editor stops at them.
-    """
-    free = count(_free_id(annotations))
-    taken: set[int] = set()
-    result = []
-    for annotation in annotations:
-        id_ = annotation.get("id")
-        if id_ is None or id_ in taken:
-            annotation = {**annotation, "id": next(free)}
-        taken.add(annotation["id"])
-        result.append(annotation)
-    return result
 
 
 def by_image(annotations: Sequence[Mapping[str, Any]]) -> dict[int, list[Any]]:

@@ -12,8 +12,8 @@ from comining.errors import InputError
 from .exchange_boxes import ExportedBox, ReviewedBox, upright_boxes
 from .exchange_fields import as_key, as_number, is_true, records
 from .exchange_images import ImageNames, portable_name
+from .ids import numbered
 from .report import Report
-from .review import numbered
 
 
 def cvat_dataset(dataset: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from xml.sax.saxutils import quoteattr
 
 from .completion import MINED, info_of
 from .exchange_images import portable_name
-from .review import by_image, numbered
+from .ids import numbered
+from .review import by_image
 
 #: Names of the two elements of the labelling interface that `label_studio_config` makes.
 CONTROL, IMAGE = "label", "image"

@@ -16,7 +16,7 @@ import numpy as np
 
 from comining.annotations.coco_file import read_coco
 from comining.annotations.completion import MINED, check_scores
-from comining.annotations.decisions import numbered
+from comining.annotations.ids import numbered
 from comining.annotations.withheld import full_original, withheld_annotations
 from comining.errors import InputError
 
@@ -150,7 +150,7 @@ def _full_file(dataset: dict[str, Any], json_file: Path, full_file: Path | None)
 
 def _ids(dataset: dict[str, Any]) -> dict[int, int]:
     """By the `id()` of each annotation, the id that decisions know it by."""
-    pairs = zip(dataset["annotations"], numbered(dataset)["annotations"], strict=True)
+    pairs = zip(dataset["annotations"], numbered(dataset["annotations"]), strict=True)
     return {id(x): y["id"] for x, y in pairs}
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from comining.annotations.coco_file import read_json
-from comining.annotations.decisions import Decisions, numbered
+from comining.annotations.decisions import Decisions
+from comining.annotations.ids import numbered
 from comining.errors import InputError
 
 #: A changed box was right as it was if its IoU with what it became is at least this.
@@ -43,11 +44,11 @@ def with_proposals(
     """
     known = {x["id"] for x in dataset["annotations"] if "id" in x}
     lacking = [x for x in proposals if x["id"] not in known]
-    result = numbered({**dataset, "annotations": [*dataset["annotations"], *lacking]})
+    annotations = numbered([*dataset["annotations"], *lacking])
     if only is not None:
         unwanted = {x["id"] for x in lacking} - set(only)
-        result["annotations"] = [x for x in result["annotations"] if x["id"] not in unwanted]
-    return result
+        annotations = [x for x in annotations if x["id"] not in unwanted]
+    return {**dataset, "annotations": annotations}
 
 
 def verdicts(decisions: Decisions, proposals: Sequence[Annotation]) -> dict[int, bool]:

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from comining.annotations.accepted import apply_decisions
-from comining.annotations.decisions import Decisions, numbered, parse_decisions, read_decisions
+from comining.annotations.decisions import Decisions, parse_decisions, read_decisions
+from comining.annotations.ids import numbered
 from comining.annotations.known import known_of
 from comining.errors import InputError
 
@@ -215,7 +216,7 @@ def test_rounding_of_the_page_is_allowed_for(dataset):
 def test_numbered_gives_each_annotation_an_id_of_its_own(dataset):
     without = {k: v for k, v in dataset["annotations"][0].items() if k != "id"}
     dataset["annotations"] += [without, {**without, "id": 2}]
-    assert [x["id"] for x in numbered(dataset)["annotations"]] == [1, 2, 3, 4, 5, 6]
+    assert [x["id"] for x in numbered(dataset["annotations"])] == [1, 2, 3, 4, 5, 6]
     assert "id" not in without
 
 

@@ -6,7 +6,7 @@ import threading
 from contextlib import contextmanager
 from types import SimpleNamespace
 
-from comining.annotations.decisions import numbered
+from comining.annotations.ids import numbered
 from comining.completion.decision_log import DecisionLog
 from comining.completion.gallery_data import gallery_data, read_completed
 from comining.completion.review_files import find_review
@@ -37,7 +37,9 @@ def serving(folder, sample=None, port=0):
     data = gallery_data(dataset, review.completed)
     if sample:
         data = with_sample(data, sample, seed=0)
-    log = DecisionLog(review.decisions, numbered(dataset))
+    log = DecisionLog(
+        review.decisions, {**dataset, "annotations": numbered(dataset["annotations"])}
+    )
     running = Running(ReviewServer(review.title, data, review.images, log), port)
     thread = threading.Thread(target=running.run)
     thread.start()
