@@ -48,8 +48,9 @@ def run_and_show(
         check_weights(weights)
     own = {"OUTPUT_DIR": output, "MODEL.WEIGHTS": weights, "MODEL.DEVICE": device}
     opts = overrides(settings, own)
-    if not eval_only and config.endswith(".yaml"):
-        check_is_free(Path(load_config(config, opts).OUTPUT_DIR))
+    folder = Path(load_config(config, opts).OUTPUT_DIR)
+    if not eval_only:
+        check_is_free(folder)
     args = argparse.Namespace(
         config_file=config, opts=opts, resume=resume, eval_only=eval_only,
         quiet=quiet, num_gpus=num_gpus, num_machines=1, machine_rank=0, dist_url="auto",
@@ -57,7 +58,6 @@ def run_and_show(
     launch(quiet_main, args)
     if (quiet and not as_json) or os.environ.get("RANK", "0") != "0":  # of torchrun's processes
         return
-    folder = Path(load_config(config, opts).OUTPUT_DIR)
     results = folder / "results.json"
     metrics = json.loads(results.read_text()) if results.is_file() else {}
     if as_json:

@@ -43,8 +43,6 @@ def main(args: argparse.Namespace) -> Any:
 
 def quiet_main(args: argparse.Namespace) -> Any:
     """As `main`, with a progress bar in place of the log, which is in ``OUTPUT_DIR/log.txt``."""
-    if args.config_file.endswith(".py"):
-        raise InputError(f"{args.config_file} is a Lazy config, which train_net.py alone takes")
     stage = "evaluating" if args.eval_only else "training"
     progress = Progress({stage: 60.0}, quiet=args.quiet or not comm.is_main_process())
     try:

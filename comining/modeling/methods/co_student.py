@@ -5,11 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from comining.errors import InputError
 from comining.modeling.background import Background, Level
 from comining.modeling.labels import Labels, pairwise_iou
 
-from .method import METHOD_REGISTRY, Method, Step, Supervision
+from .method import METHOD_REGISTRY, Method, Step, Supervision, check_shares
 
 #: A student's box is a teacher's, too, if their IoU is above.
 SAME_IOU = 0.5
@@ -45,11 +44,8 @@ class CoStudent(Method):
         Raises:
             InputError: a value is outside its range.
         """
-        for name, value in (("SCORE_THRESH", score_thresh), ("TEACHER_THRESH", teacher_thresh)):
-            if not 0 <= value <= 1:
-                raise InputError(
-                    f"MODEL.COMINING.COSTUDENT.{name} is {value}; it must be between 0 and 1"
-                )
+        shares = {"score_thresh": score_thresh, "teacher_thresh": teacher_thresh}
+        check_shares("MODEL.COMINING.COSTUDENT", **shares)
         self.floor = score_thresh
         self.teacher_floor = teacher_thresh
 

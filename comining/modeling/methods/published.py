@@ -5,10 +5,9 @@ from __future__ import annotations
 from detectron2.config import CfgNode
 from torch import Tensor
 
-from comining.errors import InputError
 from comining.modeling.labels import Labels, overlap_any
 
-from .method import KNOWN_IOU, METHOD_REGISTRY, Method, Step, Supervision
+from .method import KNOWN_IOU, METHOD_REGISTRY, Method, Step, Supervision, check_shares
 
 
 @METHOD_REGISTRY.register()
@@ -29,9 +28,7 @@ class Published(Method):
         Raises:
             InputError: a value is outside its range.
         """
-        for name, value in (("SCORE_THRESH", score_thresh), ("IOU_THRESH", iou_thresh)):
-            if not 0 <= value <= 1:
-                raise InputError(f"MODEL.COMINING.{name} is {value}; it must be between 0 and 1")
+        check_shares("MODEL.COMINING", score_thresh=score_thresh, iou_thresh=iou_thresh)
         self.floor = score_thresh
         self.iou_thresh = iou_thresh
         self.crosswise = crosswise

@@ -14,7 +14,7 @@ from comining.modeling.entropy import UsualEntropy
 from comining.modeling.labels import HIT_IOU, Labels, overlap_any
 from comining.modeling.transfer import send
 
-from .method import METHOD_REGISTRY, Method, Step, Supervision
+from .method import METHOD_REGISTRY, Method, Step, Supervision, check_shares
 
 #: The teacher's best proposals of an image that count.
 MOST = 30
@@ -58,11 +58,7 @@ class S2Teacher(Method):
         Raises:
             InputError: a value is outside its range.
         """
-        for name, value in (("SCORE_THRESH", score_thresh), ("HARD_IOU", hard_iou)):
-            if not 0 <= value <= 1:
-                raise InputError(
-                    f"MODEL.COMINING.S2TEACHER.{name} is {value}; it must be between 0 and 1"
-                )
+        check_shares("MODEL.COMINING.S2TEACHER", score_thresh=score_thresh, hard_iou=hard_iou)
         self.floor = self.teacher_floor = score_thresh
         self.hard_iou = hard_iou
         self.entropy = UsualEntropy(num_classes)
