@@ -8,12 +8,12 @@ import warnings
 
 
 def hide_warnings_of_others() -> None:
-    """Ignore, in this process, the warning of torch that detectron2's anchors cause.
+    """Ignore, in this process, the warnings of torch that detectron2's import and anchors cause.
 
-    Commands call this, the library does not. That of detectron2's import is dealt with where it is
-    imported, in `comining`.
+    Commands call this, the library does not: no user can act on them.
     """
     warnings.filterwarnings("ignore", r"torch\.meshgrid", UserWarning, r"torch\.functional")
+    warnings.filterwarnings("ignore", r"`torch\.jit\.script` is", FutureWarning, r"torch\.jit")
 
 
 def hidden(quiet: bool) -> contextlib.AbstractContextManager[object]:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from comining.completion import complete, work
+from comining.completion import work
+from comining.completion.complete import complete
 from comining.engine.miner import Mined
 
 ROOT = Path(__file__).parents[1]

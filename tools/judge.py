@@ -25,10 +25,10 @@ from PIL import Image, ImageDraw
 
 from comining.annotations.coco_file import read_json
 from comining.completion.folder import Folder
+from comining.completion.proportion import wilson_interval
 from comining.completion.proposals import read_proposals
 from comining.completion.sample import draw_sample
 from comining.errors import InputError
-from comining.evaluation.proportion import wilson_interval
 
 COLUMNS = ("number", "file_name", "x", "y", "width", "height", "score", "added", "verdict")
 VERDICTS = ("right", "wrong", "unclear")

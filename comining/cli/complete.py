@@ -11,7 +11,7 @@ from . import options
 from .running import restart_with_every_gpu
 
 if TYPE_CHECKING:
-    from comining.completion import Completion
+    from comining.completion.complete import Completion
 
 
 @click.command(short_help="Find the objects that half-finished annotations lack.")
@@ -41,7 +41,7 @@ def command(images: Path, annotations: Path, output: Path, quiet: bool, **how: A
     Trains a detector on what is annotated, adds what it finds beside, with a score, and writes a
     report. The same command goes on where it was interrupted.
     """
-    from comining.completion import complete
+    from comining.completion.complete import complete
     from comining.errors import PartialError
 
     restart_with_every_gpu(how["device"])

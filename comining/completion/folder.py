@@ -16,8 +16,8 @@ from comining.annotations.formats import (
     write_annotations,
 )
 from comining.annotations.sparse import encode
-from comining.engine.folder_lock import lock_folder
 from comining.errors import InputError
+from comining.folder_lock import lock_folder
 from comining.output_file import write_atomically
 
 #: Where what replaces a file or folder is written first.

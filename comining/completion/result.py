@@ -21,7 +21,7 @@ def category_rows(
     chosen: Sequence[Chosen],
     category_ids: Sequence[int],
 ) -> list[dict[str, Any]]:
-    """For each category what `comining.completion.Completion` says of it."""
+    """For each category what `comining.Completion` says of it."""
     annotated = Counter(x["category_id"] for x in dataset["annotations"] if not x.get("iscrowd"))
     names = {x["id"]: x["name"] for x in dataset["categories"]}
     added = is_added(evidence, [x.threshold for x in chosen])

@@ -10,8 +10,9 @@ from typing import Any
 
 from comining.annotations.coco_file import read_json
 from comining.errors import InputError
-from comining.evaluation.proportion import wilson_interval
 from comining.output_file import write_atomically
+
+from .proportion import wilson_interval
 
 
 def draw_sample(scores: Mapping[int, float], number: int, seed: int) -> list[int]:

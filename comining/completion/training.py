@@ -28,8 +28,9 @@ from comining.modeling import TwoViewDetector
 from comining.modeling.adaptive import FLOOR
 from comining.output_file import write_atomically
 
-from .evidence import ANNOTATED, IGNORED, WITHHELD, gather_evidence
+from .evidence import ANNOTATED, IGNORED, WITHHELD
 from .folder import Folder
+from .gathering import gather_evidence
 
 #: Iterations that are timed, after so many that are not.
 TIMED, WARM_UP = 6, 3

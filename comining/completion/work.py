@@ -29,9 +29,9 @@ from comining.errors import InputError
 from comining.output_file import write_atomically
 
 from .config_text import Choice, config_text, replaced
-from .evidence import gather_evidence
 from .evidence_file import new_boxes, proposal_ids, with_decisions, write_evidence
 from .folder import Folder, write_json
+from .gathering import gather_evidence
 from .machine import check_planned, with_weights
 from .mining import mine
 from .pace import CHECKPOINTS, choose_pace

@@ -1,4 +1,7 @@
-"""Training and evaluation."""
+"""Training and evaluation.
+
+What it imports registers the package's detectors and data sets with detectron2.
+"""
 
 from .checkpoint import Checkpointer
 from .exporting import export

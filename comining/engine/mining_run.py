@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from comining.data.tolerant import TolerantMapper
 from comining.errors import InputError
+from comining.folder_lock import lock_folder
 from comining.modeling import TwoViewDetector
 
-from .folder_lock import lock_folder
 from .miner import Mined, mine_batch
 from .waiting import report_progress, wait_for_all
 

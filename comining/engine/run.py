@@ -11,7 +11,6 @@ from detectron2.config import CfgNode
 from detectron2.engine import default_argument_parser
 from detectron2.utils import comm
 
-import comining  # noqa: F401  registers the detectors and data sets
 from comining.errors import InputError
 
 from .checkpoint import Checkpointer

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import torch
 
-from comining.engine.folder_lock import lock_folder
 from comining.errors import InputError
+from comining.folder_lock import lock_folder
 
 from .archive import find_finished
 from .cells import (

@@ -1,10 +1,5 @@
 """What ``comining`` tells about itself."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import click
 import pytest
 from click.testing import CliRunner
@@ -12,7 +7,6 @@ from click.testing import CliRunner
 from comining.cli import COMMANDS, main
 from comining.errors import InputError, PartialError, ResultError
 
-ROOT = Path(__file__).parents[2]
 #: What has one meaning has one name, wherever it is an option.
 TELLING = {"audit", "review", "install-detectron2"}  # what they print is what they are for
 FORMER_NAMES = {"--config-file", "--image-root", "--input", "--num-workers", "--opts", "--out"}
@@ -42,34 +36,6 @@ def test_help_of_a_command(command_line, name):
     assert "--quiet" in names or name in TELLING
     for x in options:
         assert not isinstance(x, click.Option) or x.help
-
-
-def test_a_shell_is_offered_names_without_torch():
-    """At once, that is."""
-
-    def offered(words):
-        program = (
-            "import sys\nfrom comining.cli import main\n"
-            "try:\n    main(prog_name='comining')\n"
-            "finally:\n    print('torch' in sys.modules)"
-        )
-        environment = {
-            **os.environ,
-            "_COMINING_COMPLETE": "bash_complete",
-            "COMP_WORDS": f"comining {words}",
-            "COMP_CWORD": str(len(words.split())),
-            "PYTHONPATH": str(ROOT),
-        }
-        done = subprocess.run(
-            [sys.executable, "-c", program], env=environment, capture_output=True, text=True
-        )
-        *lines, torch_is_loaded = done.stdout.split()
-        assert torch_is_loaded == "False", done.stderr
-        return lines
-
-    assert offered("e") == ["plain,evaluate", "plain,export"]
-    assert offered("prepare blood") == ["plain,blood-cells", "plain,blood-cells-2017"]
-    assert "plain,--protocol" in offered("sparsify --pr")
 
 
 @pytest.mark.parametrize(

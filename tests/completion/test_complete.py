@@ -11,7 +11,8 @@ from PIL import Image
 
 import comining
 from comining.annotations.sparse import make_sparse
-from comining.completion import Completion, complete, report, work
+from comining.completion import report, work
+from comining.completion.complete import Completion, complete
 from comining.completion.thresholds import Chosen
 from comining.completion.withholding import withhold
 from comining.engine.miner import Mined

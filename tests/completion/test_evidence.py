@@ -15,9 +15,9 @@ from comining.completion.evidence import (
     UNDECIDED,
     WITHHELD,
     Evidence,
-    gather_evidence,
 )
 from comining.completion.evidence_file import new_boxes, proposal_ids
+from comining.completion.gathering import gather_evidence
 from comining.completion.result import advice, category_rows, summary
 from comining.completion.thresholds import Chosen, choose, is_added
 from comining.completion.work import withhold

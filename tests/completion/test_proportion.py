@@ -2,8 +2,8 @@ from math import isclose
 
 import pytest
 
+from comining.completion.proportion import wilson_interval
 from comining.errors import InputError
-from comining.evaluation.proportion import wilson_interval
 
 
 @pytest.mark.parametrize(("right", "n"), [(35, 40), (1, 7), (0, 10), (10, 10), (500, 1000)])
