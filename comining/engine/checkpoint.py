@@ -23,6 +23,10 @@ from .weight_formats import prefix_trunk, read_weights, strip_prefixes
 #: What the file ``last_checkpoint`` says while a training that may be restarted has saved none.
 DISOWNED = "none yet"
 PERIODIC = re.compile(r"model_\d{7}\.pth")
+#: Where detectors with a feature pyramid have their trunk, and the share of its parameters that
+#: another detector's weights may lack.
+TRUNK = "backbone.bottom_up."
+NEW_IN_TRUNK = 0.1
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +60,8 @@ class Checkpointer(DetectionCheckpointer, _SafeCheckpointer):
             )
         self.keep = keep
         self.whole = whole
+        #: Whether what was loaded are weights of a classification model of torchvision.
+        self.has_classifier = False
 
     def load(self, path: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """detectron2's.
@@ -73,7 +79,7 @@ class Checkpointer(DetectionCheckpointer, _SafeCheckpointer):
         parameters = [name for name, _ in self.model.named_parameters()]
         own = self.model.state_dict()
         strip_prefixes(checkpoint["model"], set(own))
-        prefix_trunk(checkpoint["model"], own, self._path)
+        self.has_classifier = prefix_trunk(checkpoint["model"], own, self._path)
         example = next(iter(checkpoint["model"]))
         teacher = self.model.teacher if isinstance(self.model, Taught) else None
         if teacher is None:
@@ -97,6 +103,8 @@ class Checkpointer(DetectionCheckpointer, _SafeCheckpointer):
                 f"names are such as {example}, the model's such as {unset[-1]}, or the shapes "
                 "differ. Rename them, name other MODEL.WEIGHTS, or '' to begin with random ones"
             )
+        if unset:
+            self._check_trunk([x for x in parameters if x.startswith(TRUNK)], unset)
         if teacher is None:
             return incompatible
         if self.whole and self.model.evaluate_teacher and not teacher.has_begun:
@@ -107,6 +115,17 @@ class Checkpointer(DetectionCheckpointer, _SafeCheckpointer):
         # A teacher that is not there begins as a copy of the detector.
         missing = [x for x in incompatible.missing_keys if not x.startswith(PREFIX)]
         return incompatible._replace(missing_keys=missing)
+
+    def _check_trunk(self, trunk: list[str], unset: list[str]) -> None:
+        """Refuse a detector's weights of another trunk, whose head and pyramid would fit."""
+        new = [name for name in trunk if name in unset]
+        if len(new) > NEW_IN_TRUNK * len(trunk):
+            raise InputError(
+                f"{self._path} is of a detector with another trunk: {len(new)} of the trunk's "
+                f"{len(trunk)} parameters are missing or of another shape, such as {new[-1]}. Name "
+                "other MODEL.WEIGHTS, the config that these were trained with, or '' to begin with "
+                "random ones"
+            )
 
     def save(self, name: str, **kwargs: Any) -> None:
         """Write ``<name>.pth`` into the folder and make it the last checkpoint.

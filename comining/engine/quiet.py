@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from detectron2.engine import TrainerBase
@@ -17,13 +17,16 @@ LEVELS = {"torch": logging.WARNING}
 
 
 @contextlib.contextmanager
-def quiet_terminal(log: Path | None = None) -> Iterator[None]:
+def quiet_terminal(
+    log: Path | None = None, tell: Callable[[str], None] | None = None
+) -> Iterator[None]:
     """Within, nothing is printed to standard output, and warnings are logged.
 
     Standard error is free for what concerns the user, and errors are raised.
 
     Args:
         log: a file that all that is logged is appended to, beside others.
+        tell: is given what the package itself warns of.
     """
     loggers = [logging.getLogger(name) for name in LOGGERS]
     before = [(x.propagate, x.handlers[:], x.level) for x in loggers]
@@ -32,6 +35,8 @@ def quiet_terminal(log: Path | None = None) -> Iterator[None]:
     for logger in loggers:
         logger.handlers[:], logger.propagate = [handler], False
         logger.setLevel(LEVELS.get(logger.name, logging.INFO))
+    if tell is not None:
+        logging.getLogger("comining").addHandler(_Teller(tell))
     logging.captureWarnings(True)
     try:
         # detectron2's handler for the terminal takes standard output as it is by then.
@@ -43,6 +48,16 @@ def quiet_terminal(log: Path | None = None) -> Iterator[None]:
             logger.propagate, logger.handlers[:] = propagate, handlers
             logger.setLevel(level)
         handler.close()
+
+
+class _Teller(logging.Handler):
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self.tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno == logging.WARNING:  # errors end the command, which tells them
+            self.tell(f"warning: {record.getMessage()}")
 
 
 class _Nothing:

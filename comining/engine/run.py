@@ -15,11 +15,12 @@ from comining.errors import InputError
 
 from .checkpoint import Checkpointer
 from .launch import exit_code, launch
-from .lazy import lazy_keys, setup_lazy
+from .lazy import LazyTrainer, lazy_keys, setup_lazy
 from .progress import Progress, Tell
 from .quiet import quiet_terminal
 from .setup import setup
 from .trainer import Trainer
+from .weight_formats import compare_images
 
 
 def main(args: argparse.Namespace) -> Any:
@@ -41,11 +42,13 @@ def main(args: argparse.Namespace) -> Any:
 
 
 def quiet_main(args: argparse.Namespace) -> Any:
-    """As `main`, with a progress bar in place of the log, which is in ``OUTPUT_DIR/log.txt``."""
+    """As `main`, with a progress bar and warnings in place of the log, which is in
+    ``OUTPUT_DIR/log.txt``.
+    """
     stage = "evaluating" if args.eval_only else "training"
     progress = Progress({stage: 60.0}, quiet=args.quiet or not comm.is_main_process())
     try:
-        with quiet_terminal():
+        with quiet_terminal(tell=progress.note):
             progress.at(stage, 0)
             return _run(setup(args), Trainer, args, lambda share: progress.at(stage, share))
     finally:
@@ -66,6 +69,9 @@ def _run(
         return trainer_class.test(cfg, model)
     trainer = trainer_class(cfg)
     trainer.resume_or_load(resume=args.resume)
+    # A Lazy config tells elsewhere what its images are like.
+    if trainer.checkpointer.has_classifier and not issubclass(trainer_class, LazyTrainer):
+        compare_images(cfg)
     if tell is not None and comm.is_main_process():
         trainer.register_hooks([Tell(tell)])
     return trainer.train()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from detectron2.config import CfgNode
 from torch import Tensor
 
 from comining.errors import InputError
@@ -21,8 +23,16 @@ WRAPPERS = ("model", "state_dict", "model_state_dict", "model_state", "blobs")
 MAX_DEPTH = 5
 #: Where `comining.modeling.TorchvisionTrunk` has torchvision's parameters in a detector.
 TRUNK = "backbone.bottom_up.body."
+#: The images that torchvision's weights were trained on.
+IMAGES = {
+    "INPUT.FORMAT": "RGB",
+    "MODEL.PIXEL_MEAN": [123.675, 116.28, 103.53],
+    "MODEL.PIXEL_STD": [58.395, 57.12, 57.375],
+}
 #: What programs that wrap a model put before all of its names.
 PREFIXES = ("module.", "_orig_mod.", "model.")
+
+logger = logging.getLogger(__name__)
 
 
 def read_weights(path: str) -> dict[str, Any]:
@@ -132,7 +142,7 @@ def _as_tensor(value: Any) -> Tensor | None:
     return None if value.is_quantized or value.is_complex() or value.is_meta else value
 
 
-def prefix_trunk(weights: dict[str, Tensor], model: Mapping[str, Tensor], path: str) -> None:
+def prefix_trunk(weights: dict[str, Tensor], model: Mapping[str, Tensor], path: str) -> bool:
     """Let weights of a classification model be those of a detector's trunk, in place.
 
     Args:
@@ -140,13 +150,16 @@ def prefix_trunk(weights: dict[str, Tensor], model: Mapping[str, Tensor], path: 
         model: the detector's own by name; where it has one of the weights' names, nothing is done.
         path: the file's.
 
+    Returns:
+        Whether they were such weights.
+
     Raises:
         InputError: they are of another classification model.
     """
     if not model.keys().isdisjoint(weights):
-        return
+        return False
     if model.keys().isdisjoint(TRUNK + name for name in weights):
-        return
+        return False
     for name in list(weights):
         weights[TRUNK + name] = weights.pop(name)
     trunk = [x for x in model if x.startswith(TRUNK) and not x.endswith("num_batches_tracked")]
@@ -156,6 +169,23 @@ def prefix_trunk(weights: dict[str, Tensor], model: Mapping[str, Tensor], path: 
             f"{path} is of another classification model than MODEL.TORCHVISION.NAME: "
             f"{len(misfits)} of the trunk's {len(trunk)} weights are missing or of another shape, "
             f"such as {misfits[-1]}. Name the weights of that model"
+        )
+    return True
+
+
+def compare_images(cfg: CfgNode) -> None:
+    """Warn if a model that begins with torchvision's weights is given other images than they
+    were."""
+    given = {
+        "INPUT.FORMAT": cfg.INPUT.FORMAT,
+        "MODEL.PIXEL_MEAN": list(cfg.MODEL.PIXEL_MEAN),
+        "MODEL.PIXEL_STD": list(cfg.MODEL.PIXEL_STD),
+    }
+    others = [f"{key} {value}" for key, value in IMAGES.items() if given[key] != value]
+    if others:
+        logger.warning(
+            f"{cfg.MODEL.WEIGHTS} were trained on images of another form than this config makes: "
+            f"set {', '.join(others)}"
         )
 
 

@@ -10,6 +10,7 @@ from torch import nn
 from comining.errors import InputError
 
 from .retinanet import RetinaNet
+from .teacher import Taught, settings_of
 
 #: Height and width of an image of which every level has at least one place.
 PROBE_SIZE = 128
@@ -30,8 +31,9 @@ def build_detector(cfg: CfgNode) -> nn.Module:
         )
     try:
         if name == "RetinaNet":
-            return RetinaNet(cfg).to(torch.device(cfg.MODEL.DEVICE))
-        return build_model(cfg)
+            model = RetinaNet(cfg).to(torch.device(cfg.MODEL.DEVICE))
+        else:
+            model = build_model(cfg)
     except InputError:
         raise
     # How detectron2 and torch refuse settings.
@@ -41,6 +43,11 @@ def build_detector(cfg: CfgNode) -> nn.Module:
             if isinstance(error, KeyError) and text in cfg.MODEL[node].IN_FEATURES:
                 text = f"MODEL.{node}.IN_FEATURES has {text}, which the backbone does not make"
         raise InputError(f"the settings of MODEL can't be used: {text}") from error
+    if settings_of(cfg).TEACHER.EVALUATE and not isinstance(model, Taught):
+        raise InputError(
+            f"MODEL.COMINING.TEACHER.EVALUATE is True, but {name} has no teacher: set it to False"
+        )
+    return model
 
 
 def leaves_parameters_out(model: nn.Module) -> bool:

@@ -3,6 +3,8 @@
 import json
 
 import pytest
+import torch
+import torchvision
 from click.testing import CliRunner
 from PIL import Image
 
@@ -43,6 +45,24 @@ def test_train_tells_the_metrics_and_where_the_log_is(trained):
     assert done.stdout.splitlines()[-1] == f"all that was logged: {folder / 'training/log.txt'}"
     assert "SEED: 1" in (folder / "training" / "config.yaml").read_text()
     assert not (folder / "unused").exists()
+
+
+def test_training_warns_of_images_that_the_weights_do_not_know(trained, command_line, tmp_path):
+    weights = tmp_path / "shufflenet.pth"
+    torch.save(torchvision.models.shufflenet_v2_x0_5().state_dict(), weights)
+    trunk = ("MODEL.BACKBONE.NAME", "build_torchvision_fpn_backbone", "MODEL.WEIGHTS", weights,
+             "MODEL.TORCHVISION.NAME", "shufflenet_v2_x0_5", "DATASETS.TEST", ())  # fmt: skip
+    mean, std = ("MODEL.PIXEL_MEAN", [123.675, 116.28, 103.53]), [58.395, 57.12, 57.375]
+    words = ("train", "--config", trained[0] / "my.yaml", "--output", tmp_path / "out", *trunk)
+    done = command_line(*words, *mean)
+    assert (
+        f"warning: {weights} were trained on images of another form than this config makes: set "
+        f"INPUT.FORMAT RGB, MODEL.PIXEL_STD {std}\n"
+    ) in done.stderr
+    done = command_line(*words, *mean, "MODEL.PIXEL_STD", std, "INPUT.FORMAT", "RGB")
+    assert done.exit_code == 0
+    assert "trained on images" not in done.stderr
+    assert "holds the checkpoints of another training, which this one will" in done.stderr
 
 
 def test_no_training_overwrites_that_of_a_completion(trained, command_line, tmp_path):

@@ -57,6 +57,10 @@ def test_plain_retinanet_is_detectron2s(norm):
         (["MODEL.RETINANET.NORM", "GN", "MODEL.FPN.OUT_CHANNELS", 16], r"can't be used: .*32"),
         (["MODEL.BACKBONE.NAME", "build_resnet"], r"settings of MODEL can't be used: .*build_resn"),
         (["MODEL.META_ARCHITECTURE", "Retina"], r"'Retina', which is not registered"),
+        (
+            [*plain("RetinaNet"), "MODEL.COMINING.TEACHER.EVALUATE", True],
+            r"EVALUATE is True, but RetinaNet has no teacher: set it to False",
+        ),
     ],
 )
 def test_settings_that_make_no_detector(settings, message):

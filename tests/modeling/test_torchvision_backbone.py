@@ -132,6 +132,20 @@ def test_weights_of_another_classification_model(name, other, tmp_path):
     assert torch.equal(model.backbone.bottom_up.body.get_submodule("conv1").weight, before)
 
 
+def test_a_detector_of_another_trunk(tmp_path):
+    """Its head and pyramid would fit."""
+    path = str(tmp_path / "detector.pth")
+    model = build_detector(tiny_config(*TRUNK, "resnet34"))
+    torch.save({"model": model.state_dict()}, path)
+    Checkpointer(model).load(path)
+    shallow = build_detector(tiny_config(*TRUNK, "resnet18"))
+    torch.save({"model": shallow.state_dict()}, path)
+    # resnet34 has 36 convolutions in front of its classifier, 20 of which resnet18 has, too.
+    message = r"detector\.pth is of a detector with another trunk: 16 of the trunk's 36 parameters"
+    with pytest.raises(InputError, match=message):
+        Checkpointer(model).load(path)
+
+
 @pytest.mark.parametrize("norm", ["BN", "GN"])
 def test_weights_of_a_whole_model_fit_a_part_of_it(norm, tmp_path):
     path, weights = tmp_path / "resnet18.pth", torchvision.models.resnet18().state_dict()
