@@ -83,7 +83,7 @@ def command(
         number = reviewing.serve(review, shown, port, _tell_address, not no_browser)
         click.echo(f"\ndecisions in {review.decisions}: {number}; `comining accept` applies them")
         if sample is not None and review.proposals is not None and review.proposals.exists():
-            click.echo("the same `comining complete` chooses by them what is added")
+            click.echo("`comining complete`, as you gave it before, chooses by them what is added")
 
 
 def _tell_address(url: str) -> None:

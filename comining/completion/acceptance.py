@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from comining.annotations.accepted import apply_decisions
-from comining.annotations.decisions import read_decisions
+from comining.annotations.decisions import Decisions, read_decisions
 from comining.annotations.formats import read_annotations, write_annotations
 from comining.annotations.sparse import encode
 from comining.errors import InputError
@@ -37,18 +37,20 @@ def accept(
         What was written, and how many boxes became what.
 
     Raises:
-        InputError: there are no decisions, they are not about this data set, or a file can't be
-            read or written.
+        InputError: there are no decisions, but for boxes that are all kept, they are not about
+            this data set, or a file can't be read or written.
     """
     dataset = read_completed(review.completed, review.images)
     proposals = read_proposals(review.proposals)
-    decisions = decisions or review.decisions
-    if not decisions.is_file():
+    path, made = decisions or review.decisions, Decisions(with_proposals(dataset, proposals))
+    if path.is_file():
+        made = read_decisions(path, with_proposals(dataset, proposals))
+    elif decisions is not None or not keep_unreviewed:
         raise InputError(
-            f"there are no decisions in {decisions}: make them with `comining review` first, or "
-            "name the file that its page saved with --decisions"
+            f"there are no decisions in {path}: make them with `comining review` first, name the "
+            "file that its page saved with --decisions, or keep all that was mined with "
+            "--unreviewed keep"
         )
-    made = read_decisions(decisions, with_proposals(dataset, proposals))
     dataset = with_proposals(dataset, proposals, made.outcomes())
     result = apply_decisions(dataset, made, keep_unreviewed=keep_unreviewed)
     return write_accepted(review, result, output), result["info"]["reviewed"]

@@ -50,7 +50,8 @@ class Folder:
         self.training_settings = self.training / "settings.json"
         self.best_weights = self.training / "best.pth"
         self.final_weights = self.training / "model_final.pth"
-        self.mined = self.path / "mined.json"
+        #: All that the detector has found, from which what is added can be chosen anew.
+        self.mined = self.path / "mined"
         #: All that may be added, and what it is judged by.
         self.proposals = self.path / "proposals.json"
         self.evidence = self.path / "evidence.npz"

@@ -168,7 +168,8 @@ def _mine(
     lowest = None if are_learnt else min([LOWEST_SCORE, *(x * x for x in given)])
     if comm.is_main_process():
         before = job.read_dataset()  # better refused now than after mining
-    with PartialResults(job.output, job.settings(lowest, model.asks_mirror_image)) as results:
+    partial = job.output.with_name(f"{job.output.name}.partial")
+    with PartialResults(partial, job.settings(lowest, model.asks_mirror_image)) as results:
         unreadable = job.mine(model, results, lowest, batch_size, quiet)
         if not comm.is_main_process():
             return None

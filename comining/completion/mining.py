@@ -15,7 +15,7 @@ from comining.modeling.adaptive import FLOOR
 
 
 def mine(
-    cfg: CfgNode, name: str, weights: Path, output: Path, tell: Callable[[float], None]
+    cfg: CfgNode, name: str, weights: Path, folder: Path, tell: Callable[[float], None]
 ) -> tuple[dict[int, Mined], dict[int, str]]:
     """Detections of all scores of interest on every image of a data set, in all processes.
 
@@ -23,7 +23,7 @@ def mine(
         cfg: of the training.
         name: the registered data set.
         weights: what to mine with.
-        output: named after this, a folder keeps what was found until the end.
+        folder: keeps what is found, so that the same call finds it at once.
         tell: is told the share that is done.
 
     Returns:
@@ -36,7 +36,7 @@ def mine(
     cfg.MODEL.WEIGHTS = str(weights)
     model = build_miner(cfg)
     # Nobody can give the settings of another version again.
-    with PartialResults(output, settings, forget=True) as results:
+    with PartialResults(folder, settings, forget=True) as results:
         unreadable = mine_dataset(
             model,
             DatasetMapper(cfg, is_train=False),

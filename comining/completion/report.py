@@ -66,18 +66,26 @@ def write_report(
     write_atomically(folder.report, lambda file: file.write(text.encode()))
 
 
-def _table(rows: Iterable[Mapping[str, Any]]) -> str:
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     def cell(value: float | None, form: str) -> str:
         return "" if value is None else format(value, form)
 
-    return "\n".join(
-        f"<tr><td>{html.escape(row['name'])}</td><td>{row['annotated']}</td>"
-        f"<td>{row['finished']:.0%}</td>"
-        f"<td>{row['added']}</td><td>{cell(row['precision'], '.0%')}</td>"
-        f"<td>{interval_text(row)}</td>"
-        f"<td>{cell(row['recall'], '.0%')}</td><td>{cell(row['threshold'], '.2f')}</td></tr>"
-        for row in rows
-    )
+    columns = {
+        "category": [html.escape(x["name"]) for x in rows],
+        "annotated": [str(x["annotated"]) for x in rows],
+        "images finished": [f"{x['finished']:.0%}" for x in rows],
+        "added": [str(x["added"]) for x in rows],
+        "expected right": [cell(x["precision"], ".0%") for x in rows],
+        "90 % interval": [interval_text(x) for x in rows],
+        "found of those withheld": [cell(x["recall"], ".0%") for x in rows],
+        "from score": [cell(x["threshold"], ".2f") for x in rows],
+    }
+    if not any(x["finished"] for x in rows):
+        del columns["images finished"]
+    head = "".join(f"<th>{name}</th>" for name in columns)
+    lines = zip(*columns.values(), strict=True)
+    cells = ("".join(f"<td>{value}</td>" for value in line) for line in lines)
+    return "\n".join(f"<tr>{x}</tr>" for x in (head, *cells))
 
 
 def _pictures(

@@ -141,7 +141,7 @@ def measure(model: TwoViewDetector, cfg: CfgNode, records: Sequence[dict[str, An
 def begin_anew(folder: Folder) -> None:
     """Forget a training, and what was mined by it."""
     shutil.rmtree(folder.training)
-    shutil.rmtree(folder.mined.with_name(f"{folder.mined.name}.partial"), ignore_errors=True)
+    shutil.rmtree(folder.mined, ignore_errors=True)
 
 
 def _unwrapped(model: nn.Module) -> Any:

@@ -24,19 +24,19 @@ from .waiting import report_progress, wait_for_all
 
 
 class PartialResults:
-    """What a run has found so far: a folder beside its output, which is removed at the end.
+    """What a run has found so far, in a folder.
 
     All processes of a run enter it together, and no other run can until they have left.
     """
 
-    def __init__(self, output: Path, settings: dict[str, Any], *, forget: bool = False) -> None:
+    def __init__(self, folder: Path, settings: dict[str, Any], *, forget: bool = False) -> None:
         """
         Args:
-            output: the file that the run will write.
+            folder: is made if it isn't there.
             settings: JSON values by name; what the results depend on.
             forget: whether the results of other settings are removed, rather than refused.
         """
-        self.folder = output.with_name(f"{output.name}.partial")
+        self.folder = folder
         self.settings = settings
         self.forget = forget
         self._lock: IO[str] | None = None
@@ -115,7 +115,7 @@ class PartialResults:
         return sorted(self.folder.glob(f"{dataset}-*-*.jsonl"))
 
     def remove(self) -> None:
-        """In the main process, at the end."""
+        """In the main process, when they are needed no more."""
         shutil.rmtree(self.folder)
 
 
@@ -151,11 +151,12 @@ def mine_dataset(
     """
     batches = _batches_left(records, batch_size, results.read(name))
     total, number = sum(map(len, batches)), 0
+    path = results.new_file(name)
     unreadable: dict[int, str] = {}
     hidden = None if comm.is_main_process() and tell is None else True  # None: if no terminal
     of_process = f" (process 1 of {comm.get_world_size()})" if comm.get_world_size() > 1 else ""
     with (
-        results.new_file(name).open("w") as file,
+        path.open("w") as file,
         tqdm(total=total, desc=f"mining {name}{of_process}", unit=" images", disable=hidden) as bar,
     ):
         for batch, items in _read(batches, mapper, num_workers):
@@ -173,6 +174,8 @@ def mine_dataset(
             number += len(batch)
             if tell is not None and comm.is_main_process():
                 tell(number / total)
+    if not path.stat().st_size:
+        path.unlink()
     wait_for_all()
     return dict(ChainMap(*comm.all_gather(unreadable)))
 

@@ -82,6 +82,20 @@ def test_evaluate_gives_the_metrics_as_json(trained, run, tmp_path):
     assert "bbox" in training
 
 
+def test_evaluate_on_other_data(trained, run, command_line, own_data, tmp_path):
+    """As with the config of a completion, which names no test data."""
+    data = ("--annotations", own_data / "annotations.json", "--images", own_data / "images")
+    without = ("DATASETS.TEST", ())
+    done = run("evaluate", "--output", tmp_path / "evaluated", "--json", *data, *without)
+    training = json.loads((trained[0] / "training" / "results.json").read_text())
+    assert json.loads(done.stdout) == training
+    words = ("evaluate", "--config", trained[0] / "my.yaml", "--weights", "model.pth")
+    done = command_line(*words, *without)
+    assert done.exit_code == 2
+    assert f"error: {trained[0] / 'my.yaml'} names no test data: give --annotations" in done.stderr
+    assert "belong together" in command_line(*words, *data[:2]).stderr
+
+
 def test_evaluate_quietly(run, tmp_path):
     assert run("evaluate", "--output", tmp_path / "evaluated", "--quiet").output == ""
 

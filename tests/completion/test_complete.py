@@ -170,10 +170,10 @@ def test_interrupted_training_goes_on_and_finished_work_is_not_done_again(planne
     assert "Starting training from iteration 1" in log or "from iteration 2" in log
     weights = (output / "training" / "model_final.pth").stat().st_mtime_ns
     # What another version has mined is mined again.
-    (output / "mined.json.partial" / "settings.json").write_text('{"config": "of another"}')
-    (output / "mined.json.partial" / "images-1-0.jsonl").write_text("[[1, [], [], [], []]]\n")
+    (output / "mined" / "settings.json").write_text('{"config": "of another"}')
+    (output / "mined" / "images-1-0.jsonl").write_text("[[1, [], [], [], []]]\n")
     assert complete(*arguments, device="cpu").dataset == done.dataset
-    (mined,) = (output / "mined.json.partial").glob("*.jsonl")
+    (mined,) = (output / "mined").glob("*.jsonl")
     assert len(mined.read_text().splitlines()) == 3  # batches of 4 of 12 images
     assert (output / "training" / "model_final.pth").stat().st_mtime_ns == weights
     shrink(output, MAX_ITER=1)

@@ -311,22 +311,23 @@ def test_a_run_does_not_go_on_with_other_settings(trained, killed, changed):
 
 @pytest.mark.parametrize("text", ['{"wei', "[]"])
 def test_a_run_that_was_killed_while_it_began_is_told_what_to_remove(tmp_path, text):
-    with mining_run.PartialResults(tmp_path / "out.json", {"weights": "a"}):
+    with mining_run.PartialResults(tmp_path / "out.json.partial", {"weights": "a"}):
         pass
     path = tmp_path / "out.json.partial" / "settings.json"
     path.write_text(text)
     with pytest.raises(InputError, match=rf"{path} can't be used .*: remove {path.parent}$"):
-        mining_run.PartialResults(tmp_path / "out.json", {"weights": "a"}).__enter__()
+        mining_run.PartialResults(tmp_path / "out.json.partial", {"weights": "a"}).__enter__()
 
 
 def test_images_that_another_process_could_not_read_are_told(tmp_path, monkeypatch):
     """Else the run would take itself for complete."""
     monkeypatch.setattr(mining_run.comm, "all_gather", lambda mine: [mine, {12: "cut off"}])
-    with mining_run.PartialResults(tmp_path / "out.json", {}) as results:
+    with mining_run.PartialResults(tmp_path / "out.json.partial", {}) as results:
         unreadable = mining_run.mine_dataset(
             None, None, [], results, "data", batch_size=1, num_workers=0
         )
     assert unreadable == {12: "cut off"}
+    assert [x.name for x in results.folder.glob("*.jsonl")] == []  # nothing was found
 
 
 def test_score_threshold(trained, completed, tmp_path):

@@ -66,6 +66,16 @@ def test_accept_keeps_what_nobody_decided_about_if_asked(folder):
     assert [(x["id"], x.get("origin")) for x in annotations] == [(1, None), (3, "mined")]
 
 
+def test_accept_needs_no_decisions_to_keep_all(folder):
+    result = comining("accept", folder, "--unreviewed", "keep")
+    assert result.exit_code == 0, result.output
+    assert "mined, not reviewed: kept as mined           2\n" in result.output
+    annotations = json.loads((folder / "accepted.json").read_text())["annotations"]
+    assert [x.get("origin") for x in annotations] == [None, "mined", "mined"]
+    words = ("--unreviewed", "keep", "--decisions", folder / "gone.jsonl")
+    assert f"no decisions in {folder / 'gone.jsonl'}: make" in failing("accept", folder, *words)
+
+
 def test_bare_file_has_its_decisions_beside_it(folder, tmp_path):
     (folder / "completed.json").rename(tmp_path / "mine.json")
     decide(tmp_path / "mine.decisions.jsonl", (1, "reject"), (2, "accept"))
@@ -89,7 +99,9 @@ def failing(*arguments):
 
 
 def test_what_is_missing_is_named(folder, tmp_path):
-    assert "make them with `comining review` first" in failing("accept", folder)
+    refused = failing("accept", folder)
+    assert "make them with `comining review` first" in refused
+    assert "or keep all that was mined with --unreviewed keep" in refused
     assert "name the folder of its images: --images" in failing("review", folder / "completed.json")
     assert "is not what `comining complete` wrote" in failing("review", tmp_path / "images")
     (tmp_path / "images").rename(tmp_path / "moved")

@@ -84,7 +84,7 @@ def mine_in_a_process_of_its_own(rank, folder):
 
     mining_run.mine_batch = mine_batch
     records = [{"image_id": x, "height": 1, "width": 1, "file_name": str(x)} for x in range(16)]
-    with PartialResults(folder / "out.json", {}) as results:
+    with PartialResults(folder / "out.json.partial", {}) as results:
         mine_dataset(None, dict, records, results, "images", batch_size=1, num_workers=0)
         (folder / f"seen_by_{rank}.json").write_text(json.dumps(sorted(results.read("images"))))
 
