@@ -117,7 +117,7 @@ def _note_areas(annotations: Iterable[tuple[Any, dict[str, Any]]], report: Repor
         usable.append((area, of_box))
         if area > MAX_AREA * of_box + 1:
             large.append(name)
-    report.add("note", "areas are no positive numbers up to 1e10: that of the box counts", unusable)
+    report.add("note", "areas are not between 0 and 1e10: that of the box counts", unusable)
     report.add("note", "areas are far above that of the box, and APs, APm, APl go by them", large)
     if usable and all(area == 1 < of_box for area, of_box in usable):
         report.add_whole(

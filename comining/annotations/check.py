@@ -77,9 +77,9 @@ def note_unlisted(images: Iterable[dict[str, Any]], image_root: Path, report: Re
     ]
     report.add(
         "note",
-        f"images in {image_root} are not listed: training does not see them and nothing is mined "
-        "there, unless you append them to 'images' and set DATALOADER.FILTER_EMPTY_ANNOTATIONS "
-        "False",
+        f"images are not listed, but lie in {image_root}: training does not see them and nothing "
+        "is mined there, unless you append them to 'images' and set "
+        "DATALOADER.FILTER_EMPTY_ANNOTATIONS False",
         map(str, sorted(unlisted)),
     )
 

@@ -189,7 +189,7 @@ def _check_images(
     leftovers = {name for name in names if is_leftover(name)}
     report.add(
         "error",
-        "image files are what macOS leaves beside images, and are none: remove their entries",
+        "image files are none, but what macOS leaves beside images: remove their entries",
         sorted(leftovers),
     )
     if image_root is not None:

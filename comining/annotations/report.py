@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from comining.counted import counted
+
 #: How many offenders of a kind a report names.
 NUM_NAMED = 5
 
@@ -16,7 +18,7 @@ class Finding:
 
     Attributes:
         severity: "error" (the file can't be used), "repaired" or "note".
-        text: what is wrong and, if repaired, by which rule.
+        text: what is wrong and, if repaired, by which rule; of offenders, as `counted` takes it.
         offenders: ids or names; none where the file as a whole is meant.
     """
 
@@ -29,7 +31,7 @@ class Finding:
             return f"{self.severity}: {self.text}"
         named = ", ".join(str(x) for x in self.offenders[:NUM_NAMED])
         more = ", ..." if len(self.offenders) > NUM_NAMED else ""
-        text = f"{self.severity}: {len(self.offenders)} {self.text} ({named}{more})"
+        text = f"{self.severity}: {counted(len(self.offenders), self.text)} ({named}{more})"
         # Names of files may hold bytes that are no text.
         return text.encode(errors="backslashreplace").decode()
 
@@ -70,7 +72,7 @@ class Report:
             "categories": self.num_categories,
             **self.known,
         }
-        numbers = ", ".join(f"{number} {what}" for what, number in counts.items())
+        numbers = ", ".join(counted(number, what) for what, number in counts.items())
         return "\n  ".join([f"{self.json_file}: {numbers}", *map(str, self.findings)])
 
 

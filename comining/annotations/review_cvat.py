@@ -211,5 +211,5 @@ def _exported_boxes(
         )
     report.add("error", "annotations belong to no image of the export: export again", lost)
     report.add("note", "boxes are outside of the image, as CVAT's tracks tell: left out", outside)
-    report.add("note", "annotations are polygons or masks: their boxes come back", outlined)
+    report.add("note", "annotations have outlines: the boxes around these come back", outlined)
     return boxes

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from math import inf
 from typing import Any
 
+from comining.counted import counted
 from comining.errors import InputError
 
 from .known import check_known, repair_known
@@ -84,7 +85,7 @@ def check_dataset(dataset: Any, file_name: str) -> None:
         lines = [f"{file_name}: correct or remove these records first"]
         for error, labels in errors.items():
             more = ", ..." if len(labels) > 5 else ""
-            lines.append(f"  {len(labels)} {error}: {', '.join(labels[:5])}{more}")
+            lines.append(f"  {counted(len(labels), error)}: {', '.join(labels[:5])}{more}")
         raise InputError("\n".join(lines))
 
 
@@ -101,7 +102,7 @@ def _check_ids(records: list[Any], kind: str, errors: defaultdict[str, list[str]
     count: Counter[int] = Counter()
     for position, record in enumerate(records):
         if not isinstance(record, dict):
-            errors[f"{kind} that are not objects"].append(f"#{position}")
+            errors[f"{kind} in another form than an object"].append(f"#{position}")
         elif type(record.get("id")) is not int:
             errors[f"{kind} without an 'id' (integer)"].append(f"#{position}")
         else:
@@ -132,7 +133,7 @@ def _annotation_errors(
     if not (isinstance(box, list) and len(box) == 4 and all(type(x) in (int, float) for x in box)):
         yield "annotations without 'bbox' (four numbers: x, y, width, height)"
     elif not all(-inf < x < inf for x in box):
-        yield "boxes that are not finite"
+        yield "boxes without finite numbers"
     elif min(box[2:]) < 0 or max(box[2:]) == 0:
         yield "boxes without an extent (negative width or height, or both zero)"
 

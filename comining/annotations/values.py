@@ -69,7 +69,7 @@ def repair_records(
     everything, usable = [], []
     for position, record in enumerate(records):
         if not isinstance(record, dict):
-            faults["of the list are no objects"].append(f"entry {position}: {short(record)}")
+            faults["have another form than an object"].append(f"entry {position}: {short(record)}")
             everything.append(record)
             continue
         changed, is_usable = record, True

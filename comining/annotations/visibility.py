@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from comining.counted import counted
 from comining.errors import InputError
 
 Images = Sequence[Mapping[str, Any]]
@@ -125,8 +126,8 @@ def _check_sizes(images: Images) -> None:
     if bad:
         more = ", ..." if len(bad) > 5 else ""
         raise InputError(
-            f"{len(bad)} images without 'width' and 'height', which 'hard-to-see' needs: "
-            f"{', '.join(bad[:5])}{more}"
+            f"{counted(len(bad), 'images')} without 'width' and 'height', which 'hard-to-see' "
+            f"needs: {', '.join(bad[:5])}{more}"
         )
 
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from comining.counted import counted
 from comining.errors import InputError
 
 from .coco_file import read_coco
@@ -58,8 +59,8 @@ def withheld_annotations(
         number = sum("id" not in x for x in data["annotations"])
         if number:
             raise InputError(
-                f"{number} annotations of {name} have no 'id', so that what was withheld can't be "
-                "told: give each the same id in both files"
+                f"{name}: {counted(number, 'annotations have')} no 'id', so that what was withheld "
+                "can't be told: give each the same id in both files"
             )
     known = {annotation["id"]: _what(annotation) for annotation in dataset["annotations"]}
     for annotation in original["annotations"]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from comining.counted import counted
+
 from . import options
 from .running import restart_with_every_gpu
 
@@ -54,7 +56,8 @@ def command(images: Path, annotations: Path, output: Path, quiet: bool, **how: A
         _tell(done, output)
     if done.unreadable:
         named = "\n  ".join(list(done.unreadable.values())[:5])
-        raise PartialError(f"{len(done.unreadable)} images could not be read:\n  {named}")
+        number = counted(len(done.unreadable), "images")
+        raise PartialError(f"{number} could not be read:\n  {named}")
 
 
 def _tell(done: Completion, output: Path) -> None:

@@ -15,6 +15,7 @@ from comining.annotations.review_cvat import cvat_dataset, read_cvat
 from comining.annotations.review_label_studio import label_studio_config, label_studio_tasks
 from comining.annotations.review_label_studio_export import read_label_studio
 from comining.annotations.sparse import encode
+from comining.counted import counted
 from comining.errors import InputError
 from comining.output_file import check_output, write_atomically
 
@@ -43,7 +44,8 @@ def to_label_studio(review: ReviewFiles, output: Path, image_url: str) -> str:
     tasks = label_studio_tasks(dataset, image_url)
     write_atomically(output, lambda file: file.write(json.dumps(tasks).encode()))
     return (
-        f"{output}: {len(tasks)} tasks. The labelling interface of the project must be\n\n"
+        f"{output}: {counted(len(tasks), 'tasks')}. The labelling interface of the project must "
+        "be\n\n"
         f"{label_studio_config(dataset)}"
     )
 

@@ -20,6 +20,8 @@ from comining.errors import InputError
 from comining.folder_lock import lock_folder
 from comining.output_file import write_atomically
 
+#: What a run leaves that ended before it began.
+TRACES = {".lock", "log.txt"}
 #: Where what replaces a file or folder is written first.
 WRITING = ".writing"
 
@@ -67,10 +69,19 @@ class Folder:
         """Make the folder and keep other runs out of it until the returned file is closed.
 
         Raises:
-            InputError: it can't be made or written to, or another run is using it.
+            InputError: it can't be made or written to, holds something else, or another run is
+                using it.
         """
+        if self.path.is_file():
+            raise InputError(f"--output {self.path} is a file: name a folder")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            others = sorted({x.name for x in self.path.iterdir()} - TRACES)
+            if others and not self.source.exists():
+                raise InputError(
+                    f"--output {self.path} holds other things, such as {others[0]}: name a new "
+                    "folder"
+                )
             return lock_folder(self.path)
         except BlockingIOError as error:
             raise InputError(

@@ -20,6 +20,7 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from comining.annotations.image_files import refuse_deep_image
+from comining.counted import counted
 from comining.errors import InputError
 from comining.output_file import write_atomically
 
@@ -190,5 +191,7 @@ def write_gallery(
 
     write_atomically(output, lambda file: file.writelines(pieces()))
     if unreadable:
-        head = f"{len(unreadable)} images are grey in the page: repair them and make it again"
+        head = counted(
+            len(unreadable), "images are grey in the page: repair them and make it again"
+        )
         logger.warning("\n  ".join([head, *sorted(unreadable)]))

@@ -62,9 +62,15 @@ class Machine(NamedTuple):
 
 
 def this_machine(device: str | None = None) -> Machine:
-    """The GPUs of this machine if it has any, else its CPU; or the device that is asked for."""
+    """The GPUs of this machine if it has any, else its CPU; or the device that is asked for.
+
+    Raises:
+        InputError: that is not there.
+    """
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    elif device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"--device {device}: torch finds no GPU here; leave it out for the CPU")
     every_gpu = device == "cuda"
     return Machine(device, torch.cuda.device_count() if every_gpu else 1)
 

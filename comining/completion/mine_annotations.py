@@ -29,6 +29,7 @@ from tabulate import tabulate
 from comining.annotations.completion import complete
 from comining.annotations.known import known_of
 from comining.annotations.sparse import encode
+from comining.counted import counted
 from comining.data import register_from_config
 from comining.engine.miner import SCORE_DIGITS, build_miner, why_nothing_is_mined
 from comining.engine.mining_run import PartialResults
@@ -84,11 +85,12 @@ class MinedAnnotations(NamedTuple):
 
     def what_to_repair(self, output: Path) -> str:
         """Tells of the images that can't be read."""
-        head = (
-            f"{output} is complete but for {len(self.unreadable)} images that can't be read. "
-            "Repair them and give the same command again: it mines these alone. To leave it so, "
-            f"remove {self.partial}"
+        left = counted(
+            len(self.unreadable),
+            "images can't be read: repair them and give the same command again, which mines them "
+            "alone",
         )
+        head = f"{output} is complete, but {left}. To leave it so, remove {self.partial}"
         return "\n  ".join([head, *self.unreadable])
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from comining.counted import counted
+
 from .training import MEASURED, MEASURED_IMAGES
 
 #: Of the time for training, what is left for the unforeseen.
@@ -66,5 +68,5 @@ def choose_pace(
         number, why = MIN_ITERATIONS, "fewer would learn nothing"
     training = number * per_iteration + watching
     if by_time < number:
-        why += f"; they take about {(training + mining + ELSE) / 60:.0f} minutes"
+        why += f"; they take about {counted(round((training + mining + ELSE) / 60), 'minutes')}"
     return Pace(number, training, mining, why)

@@ -9,6 +9,7 @@ from typing import Any
 
 from comining.annotations.coco_file import read_json
 from comining.annotations.known import Known, known_of
+from comining.counted import counted
 
 from .evidence import Evidence
 from .folder import Folder
@@ -71,7 +72,10 @@ def summary(
         finished: the share of the images that were finished before, in 0..1.
     """
     added = sum(row["added"] for row in rows)
-    text = f"{num_images} images had {annotated} annotated boxes; {added} were added"
+    text = (
+        f"{counted(num_images, 'images')} had {counted(annotated, 'annotated boxes')}; "
+        f"{counted(added, 'were added')}"
+    )
     right = sum(row["added"] * row["precision"] for row in rows if row["precision"] is not None)
     if added:
         text += f", of which about {right / added:.0%} are expected to be right"

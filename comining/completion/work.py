@@ -19,6 +19,7 @@ from comining.annotations.completion import complete as add_mined
 from comining.annotations.known import known_of
 from comining.annotations.sparse import encode
 from comining.config_files import config_folder
+from comining.counted import counted
 from comining.data.datasets import known_fields
 from comining.data.loader import that_teach
 from comining.engine import setup
@@ -107,7 +108,8 @@ class Work:
             raise InputError(f"{args.annotations} has no box: annotate some objects first")
         folder.claim(source, args.images, args.listed_only)
         self.progress.note(
-            f"{len(dataset['images'])} images, {number} boxes ({FORMATS[source.format]})"
+            f"{counted(len(dataset['images']), 'images')}, {counted(number, 'boxes')} "
+            f"({FORMATS[source.format]})"
         )
         for number_of_note, note in enumerate(source.notes):
             logger.info(note)
@@ -178,7 +180,7 @@ class Work:
             pace = read_json(self.folder.pace)
             for stage in ("training", "mining"):
                 self.progress.expect(stage, pace[stage])
-            self.progress.note(f"{cfg.SOLVER.MAX_ITER} iterations: {pace['why']}")
+            self.progress.note(f"{counted(cfg.SOLVER.MAX_ITER, 'iterations')}: {pace['why']}")
         self.progress.at("training", 0)
         train_detector(cfg, records, lambda share: self.progress.at("training", share))
         comm.synchronize()

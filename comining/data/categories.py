@@ -10,6 +10,7 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from comining.annotations.coco_file import read_categories
+from comining.counted import counted
 from comining.errors import InputError
 
 
@@ -31,9 +32,10 @@ def find_categories(cfg: CfgNode, num_classes: int | None = None) -> list[dict[s
         if categories is None:
             continue
         if categories and num_classes is not None and len(categories) != num_classes:
+            found, wanted = counted(len(categories), "categories"), counted(num_classes, "classes")
             raise InputError(
-                f"the data sets of the config have {len(categories)} categories, but its model has "
-                f"{num_classes} classes: name the config that the model was trained with"
+                f"the data sets of the config have {found}, but its model has {wanted}: name the "
+                "config that the model was trained with"
             )
         return categories
     return []

@@ -20,6 +20,7 @@ from comining.annotations.coco_file import read_categories, read_coco
 from comining.annotations.image_files import report_deep_images
 from comining.annotations.known import Known, known_of
 from comining.annotations.withheld import full_original, withheld_annotations
+from comining.counted import counted
 from comining.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -221,9 +222,10 @@ def check_num_classes(names: Iterable[str], num_classes: int, key: str) -> None:
             DatasetCatalog.get(name)
         categories = metadata.get("thing_classes")
         if categories is not None and len(categories) != num_classes:
+            found = counted(len(categories), "categories")
             raise InputError(
-                f"{name} ({metadata.get('json_file')}) has {len(categories)} categories but {key} "
-                f"is {num_classes}: set {key} {len(categories)}"
+                f"{name} ({metadata.get('json_file')}) has {found} but {key} is "
+                f"{num_classes}: set {key} {len(categories)}"
             )
 
 

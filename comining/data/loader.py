@@ -19,6 +19,7 @@ from detectron2.data.samplers import RepeatFactorTrainingSampler, TrainingSample
 from detectron2.utils import comm
 from torch.utils.data import DataLoader
 
+from comining.counted import counted
 from comining.errors import InputError
 
 from .datasets import check_same_categories
@@ -181,7 +182,7 @@ def that_teach(images: list[dict[str, Any]], names: str | Sequence[str]) -> list
             f"DATASETS.TRAIN can't be used: no image of {', '.join(names)} has an annotated object"
         )
     if len(chosen) < len(images):
-        logger.info(f"{len(images) - len(chosen)} images without annotations are left out.")
+        logger.info(counted(len(images) - len(chosen), "images have no annotation: left out"))
     return chosen
 
 

@@ -20,6 +20,7 @@ from detectron2.evaluation import (
 from detectron2.utils import comm
 from torch import nn
 
+from comining.counted import counted
 from comining.errors import PartialError
 from comining.output_file import write_atomically
 
@@ -118,9 +119,9 @@ def evaluate(
         raise IncompleteEvaluationError(
             "\n  ".join(
                 [
-                    f"{len(unreadable)} images can't be read. The metrics in the log are those of "
-                    f"the other images, {path} was not written. Repair or remove these and "
-                    "evaluate again, by --eval-only with MODEL.WEIGHTS:",
+                    f"{counted(len(unreadable), 'images')} can't be read. The metrics in the log "
+                    f"are those of the other images, {path} was not written. Repair or remove "
+                    "these and evaluate again, by --eval-only with MODEL.WEIGHTS:",
                     *unreadable,
                 ]
             ),

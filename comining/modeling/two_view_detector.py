@@ -11,6 +11,7 @@ from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
+from comining.counted import counted
 from comining.errors import InputError
 
 from .agreement import seen_in_both
@@ -66,8 +67,8 @@ class TwoViewDetector(Detector):
         super().__init__(**detector)
         if len(self.pixel_mean) != 3:
             raise InputError(
-                f"MODEL.PIXEL_MEAN has {len(self.pixel_mean)} channels; Co-mining's colour jitter "
-                "needs three"
+                f"MODEL.PIXEL_MEAN has {counted(len(self.pixel_mean), 'channels')}; Co-mining's "
+                "colour jitter needs three"
             )
         self.view = view
         self.method = method

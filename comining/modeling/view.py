@@ -12,6 +12,7 @@ from detectron2.config import CfgNode, configurable
 from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
+from comining.counted import counted
 from comining.errors import InputError
 
 
@@ -158,7 +159,8 @@ class SecondView:
             name = item.get("file_name", f"image {index} of the batch")
             if len(image) != 3:
                 raise InputError(
-                    f"{name} has {len(image)} channels; Co-mining needs three: convert it to RGB"
+                    f"{name} has {counted(len(image), 'channels')}; Co-mining needs three: "
+                    "convert it to RGB"
                 )
             if "image_aug" in item:
                 view, flip = item["image_aug"], False

@@ -42,7 +42,7 @@ def test_sound_file_is_left_alone(tmp_path):
     dataset, report = read(original, tmp_path)
     assert dataset == original
     assert not report.findings
-    assert str(report).endswith("a.json: 1 images, 2 annotations, 1 categories")
+    assert str(report).endswith("a.json: 1 image, 2 annotations, 1 category")
 
 
 @pytest.mark.parametrize(
@@ -52,9 +52,9 @@ def test_sound_file_is_left_alone(tmp_path):
         ([0, 0, math.inf, 1], "not finite: dropped"),
         ([5, 5, 0, 3], "no area: dropped"),
         ([5, 5, 3, -2], "no area: dropped"),
-        ([40, 5, 3, 3], "outside their image: dropped"),
-        ([5, -9, 3, 9], "outside their image: dropped"),
-        ([1e300, 0, 1e300, 5], "outside their image: dropped"),
+        ([40, 5, 3, 3], "outside its image: dropped"),
+        ([5, -9, 3, 9], "outside its image: dropped"),
+        ([1e300, 0, 1e300, 5], "outside its image: dropped"),
     ],
 )
 def test_boxes_without_meaning_are_dropped_and_counted(box, rule, tmp_path):
@@ -84,14 +84,14 @@ def test_annotations_without_id_are_named_by_their_entry(tmp_path):
     broken = make_dataset([[1, 2, 3, 4], [5, 5, 0, 3]])
     del broken["annotations"][1]["id"]
     _, report = read(broken, tmp_path)
-    assert "1 boxes have no area: dropped (entry 1)" in str(report)
+    assert "1 box has no area: dropped (entry 1)" in str(report)
 
 
 def test_repeated_annotation_ids_are_told_and_left_alone(tmp_path):
     broken = make_dataset([[1, 2, 3, 4], [5, 5, 2, 3]])
     broken["annotations"][1]["id"] = 1
     dataset, report = read(broken, tmp_path)
-    assert "note: 1 annotation ids occur twice" in str(report)
+    assert "note: 1 annotation id occurs twice" in str(report)
     assert not report.is_fatal
     assert dataset == broken
 
@@ -110,18 +110,18 @@ def test_annotations_of_unlisted_images_are_dropped(tmp_path):
         (lambda d: d["annotations"][0].update(category_id=6), "category that is not listed (1)"),
         (
             lambda d: d["images"].append({**d["images"][0], "file_name": "b.png"}),
-            "image ids occur twice (1)",
+            "1 image id occurs twice (1)",
         ),
         (
             lambda d: d["categories"].append({"id": 5, "name": "dog"}),
-            "category ids occur twice (5)",
+            "1 category id occurs twice (5)",
         ),
         (
             lambda d: d["categories"].extend([{"id": 9, "name": "dog"}, {"id": 7, "name": "cat"}]),
-            "1 category names occur twice: rename or merge these categories ('cat': ids 5, 7)",
+            "1 category name occurs twice: rename or merge this category ('cat': ids 5, 7)",
         ),
-        (lambda d: d["images"][0].update(width=0), "images have no area (1)"),
-        (lambda d: d["images"][0].update(width=10**6, height=10**6), "cut them into tiles (1)"),
+        (lambda d: d["images"][0].update(width=0), "1 image has no area (1)"),
+        (lambda d: d["images"][0].update(width=10**6, height=10**6), "cut it into tiles (1)"),
         (lambda d: d["images"][0].update(file_name="../x.png"), "outside the image folder (../x"),
     ],
 )
@@ -140,7 +140,7 @@ def test_errors(change, message, tmp_path):
         (lambda d: d.update(categories=[]), "error: the file lists no categories"),
         (lambda d: d.update(annotations={}), "needs a list 'annotations'"),
         (lambda d: d.pop("images"), "needs a list 'images'"),
-        (lambda d: d["images"].append(3), "1 images of the list are no objects (entry 1: 3)"),
+        (lambda d: d["images"].append(3), "1 image has another form than an object (entry 1: 3)"),
     ],
 )
 def test_wrong_lists_are_told(change, message, tmp_path):
@@ -159,19 +159,19 @@ def test_all_kinds_of_faults_are_told_at_once(tmp_path):
     dataset["annotations"][3].update(image_id="1", iscrowd=False)
     _, report = read(dataset, tmp_path)
     assert str(report).splitlines()[1:] == [
-        "  error: 1 images have no usable 'id': it must be a whole number of at most 2^53 (x: 'x')",
-        "  error: 1 images have no usable 'width': it must be a whole number of at most 2^53 "
+        "  error: 1 image has no usable 'id': it must be a whole number of at most 2^53 (x: 'x')",
+        "  error: 1 image has no usable 'width': it must be a whole number of at most 2^53 "
         "(x: 4.5)",
-        "  error: 1 annotations have no usable 'iscrowd': it must be 0 or 1 (1: 2)",
-        "  error: 1 annotations have no usable 'bbox': it must be a list of four numbers: x, y, "
+        "  error: 1 annotation has no usable 'iscrowd': it must be 0 or 1 (1: 2)",
+        "  error: 1 annotation has no usable 'bbox': it must be a list of four numbers: x, y, "
         "width and height (2: [1, 2, 3])",
-        "  repaired: 1 annotations have 'image_id' in another form: read as what it stands for "
+        "  repaired: 1 annotation has 'image_id' in another form: read as what it stands for "
         "(4: '1')",
-        "  repaired: 1 annotations have 'iscrowd' in another form: read as what it stands for "
+        "  repaired: 1 annotation has 'iscrowd' in another form: read as what it stands for "
         "(4: False)",
-        "  error: 1 categories have no usable 'name': it must be a text (6: None)",
-        "  repaired: 1 boxes have no area: dropped (3)",
-        "  repaired: 1 boxes reach beyond their image: clipped (4)",
+        "  error: 1 category has no usable 'name': it must be a text (6: None)",
+        "  repaired: 1 box has no area: dropped (3)",
+        "  repaired: 1 box reaches beyond its image: clipped (4)",
     ]
 
 
@@ -314,8 +314,8 @@ class TestCommand:
         done = run(folder / "a.json", "--images", folder)
         assert done.exit_code == 1
         out = done.stdout
-        assert "1 image files are damaged (cut.png: " in out
-        assert "1 images have another size than the file says (size.png: 5x3, not 4x3)" in out
+        assert "1 image file is damaged (cut.png: " in out
+        assert "1 image has another size than the file says (size.png: 5x3, not 4x3)" in out
 
     def test_missing_image_is_told_once(self, folder, run):
         (folder / "cut.png").unlink()
@@ -339,7 +339,7 @@ class TestCommand:
             (folder / name).touch()
         done = run(folder / "a.json", "--images", folder, "--no-decode")
         out = done.stdout
-        assert f"note: 1 images in {folder} are not listed: " in out
+        assert f"note: 1 image is not listed, but lies in {folder}: " in out
         assert "(more.JPG)\n" in out
         assert "training can use it" in out
 
@@ -357,8 +357,8 @@ class TestCommand:
         done = run(folder / "a.json", "--images", folder, "--no-decode")
         assert done.exit_code == 1
         assert done.stdout.splitlines()[1:] == [
-            "  error: 1 image files are what macOS leaves beside images, and are none: remove "
-            "their entries (._good.png)",
+            "  error: 1 image file is none, but what macOS leaves beside images: remove its "
+            "entries (._good.png)",
             f"  error: 2 image files are not in {folder} (dangling.png, folder.png)",
         ]
 
@@ -371,7 +371,7 @@ class TestCommand:
         done = run(folder / "a.json", "--images", folder, *options)
         assert done.exit_code == 1
         (finding,) = [x for x in done.stdout.splitlines() if "  error: 1 image" in x]
-        assert finding.startswith("  error: 1 image files have more than 8 bits a pixel")
+        assert finding.startswith("  error: 1 image file has more than 8 bits a pixel")
         assert finding.endswith("(good.png)")
 
     def test_mined_boxes_without_a_score(self, folder, run):
@@ -380,7 +380,7 @@ class TestCommand:
         (folder / "a.json").write_text(json.dumps(data))
         done = run(folder / "a.json")
         assert done.exit_code == 1
-        assert "1 mined annotations have no 'score' from 0 to 1 (1)" in done.stdout
+        assert "1 mined annotation has no 'score' from 0 to 1 (1)" in done.stdout
 
     def test_nothing_outside_the_image_folder_is_looked_at(self, folder, run):
         """Neither the damaged image that the file names, nor those beside it."""
@@ -390,7 +390,7 @@ class TestCommand:
         done = run(folder / "a.json", "--images", folder / "images")
         assert done.exit_code == 1
         (finding,) = done.stdout.splitlines()[1:]
-        assert finding == "  error: 1 file names lead outside the image folder (../cut.png)"
+        assert finding == "  error: 1 file name leads outside the image folder (../cut.png)"
 
     @pytest.mark.parametrize("crowds", [0, 1])
     def test_nothing_to_train_on(self, crowds, folder, run):

@@ -87,11 +87,11 @@ class TestMeaning:
         del named["file_name"]
         data, report = read(dataset([named, image(1, coco_url="http://x.org/a/b.jpg")]))
         assert [x["file_name"] for x in data["images"]] == ["val2017/000000000009.jpg", "1.jpg"]
-        assert "repaired: 1 images have no 'file_name': that of their 'coco_url' taken (9)" in str(
+        assert "repaired: 1 image has no 'file_name': that of its 'coco_url' taken (9)" in str(
             report
         )
         report = read(dataset([{**named, "coco_url": "http://x.org/../a.jpg"}]))[1]
-        assert "error: 1 file names lead outside the image folder (../a.jpg)" in str(report)
+        assert "error: 1 file name leads outside the image folder (../a.jpg)" in str(report)
 
     @pytest.mark.parametrize("default", ["all", [3, 5, 8]])
     def test_default_of_the_file(self, known, default):
@@ -142,18 +142,18 @@ class TestRegions:
         ]
         data, report = read(dataset(None, annotations))
         assert known_of(data).regions == {1: [Region([90, 40, 10, 10], None)]}
-        assert "repaired: 1 boxes lie outside their image: dropped (2)" in str(report)
-        assert "repaired: 1 boxes reach beyond their image: clipped (1)" in str(report)
+        assert "repaired: 1 box lies outside its image: dropped (2)" in str(report)
+        assert "repaired: 1 box reaches beyond its image: clipped (1)" in str(report)
 
     def test_only_regions_may_lack_a_category(self, read):
         _, report = read(dataset(None, [annotation(category_id=None)]))
         assert report.is_fatal
-        assert "have no usable 'category_id'" in str(report)
+        assert "has no usable 'category_id'" in str(report)
 
     @pytest.mark.parametrize("value", [2, "maybe", [1]])
     def test_no_flag(self, read, value):
         _, report = read(dataset(None, [annotation(ignore=value)]))
-        assert "error: 1 annotations have no usable 'ignore': it must be 0 or 1 (1: " in str(report)
+        assert "error: 1 annotation has no usable 'ignore': it must be 0 or 1 (1: " in str(report)
 
     def test_a_polygon_is_taken_by_its_box(self, known):
         region = annotation(
@@ -165,7 +165,7 @@ class TestRegions:
     def test_neither_box_nor_outline(self, read):
         region = annotation(ignore=1, segmentation=[[]])
         del region["bbox"]
-        assert "have no usable 'bbox'" in str(read(dataset(None, [region]))[1])
+        assert "has no usable 'bbox'" in str(read(dataset(None, [region]))[1])
 
     @pytest.mark.parametrize("seed", range(20))
     def test_rle_as_pycocotools_reads_it(self, seed):
@@ -198,15 +198,15 @@ class TestRefusal:
         ("fields", "message"),
         [
             ({"exhaustive_category_ids": [3, 5], "not_exhaustive_category_ids": [5]},
-             "error: 1 categories are in both exhaustive_category_ids and "
-             "not_exhaustive_category_ids: remove them from one (image 7: category 5)"),
+             "error: 1 category is in both exhaustive_category_ids and "
+             "not_exhaustive_category_ids: remove it from one (image 7: category 5)"),
             ({"exhaustive_category_ids": "all", "not_exhaustive_category_ids": [5]},
              "(image 7: category 5)"),
             ({"exhaustive_category_ids": [3, 4], "neg_category_ids": [9]},
              "error: 2 categories are said to be known of that the file does not list "
              "(image 7: 4, image 7: 9)"),
             ({"neg_category_ids": [3]},
-             "error: 1 annotations are of a category that neg_category_ids says is not in the "
+             "error: 1 annotation is of a category that neg_category_ids says is not in the "
              "image: remove one or the other (11: category 3 in image 7)"),
             ({"exhaustive_category_ids": 3}, "exhaustive_category_ids of image 7: 3"),
             ({"neg_category_ids": "all"}, "neg_category_ids of image 7: 'all'"),
@@ -248,7 +248,7 @@ def test_check_counts_what_is_known(command_line, tmp_path):
     assert done.exit_code == 0
     assert done.stdout.splitlines()[0] == (
         f"{tmp_path / 'a.json'}: 2 images, 3 annotations, 3 categories, "
-        "1 images with exhaustive categories, 1 images with absent categories, 2 regions to ignore"
+        "1 image with exhaustive categories, 1 image with absent categories, 2 regions to ignore"
     )
     found = json.loads(command_line("check", tmp_path / "a.json", "--json").stdout)
     assert found["known"] == {

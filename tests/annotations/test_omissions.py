@@ -214,7 +214,7 @@ class TestHardToSee:
     def test_images_without_size(self, width):
         dataset = data_set(2, 2)
         dataset["images"][1]["width"] = width
-        with pytest.raises(InputError, match=r"1 images without 'width' and 'height'.*: 2"):
+        with pytest.raises(InputError, match=r"1 image without 'width' and 'height'.*: 2"):
             make(dataset, "hard-to-see")
 
 

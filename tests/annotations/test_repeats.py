@@ -44,7 +44,7 @@ def test_entries_of_one_file_become_one_image_with_all_annotations(read):
         (1, 1), (2, 1), (3, 1), (4, 4)
     ]  # fmt: skip
     (finding,) = report.findings
-    assert str(finding).startswith("repaired: 1 image files are listed several times")
+    assert str(finding).startswith("repaired: 1 image file is listed several times")
     assert "(a.png: ids 1, 2, 3, 7)" in str(finding)
 
 
@@ -78,7 +78,7 @@ def test_entries_of_different_sizes_are_an_error(read):
 def test_an_id_of_two_files_is_an_error(read):
     _, report = read(make_dataset([image(1), image(2), image(2, "b.png")], []))
     assert report.is_fatal
-    assert "image ids occur twice (2)" in str(report)
+    assert "1 image id occurs twice (2)" in str(report)
 
 
 def test_files_of_one_name_in_different_folders_are_different(read):
@@ -97,7 +97,7 @@ def test_categories_of_the_same_id_and_name_are_one(read):
     assert dataset["categories"] == [cat, dog]
     (finding,) = report.findings
     assert str(finding) == (
-        "repaired: 1 categories are listed several times with the same id and name: taken for one "
+        "repaired: 1 category is listed several times with the same id and name: taken for one "
         "(5: 'cat')"
     )
 

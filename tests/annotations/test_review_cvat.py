@@ -80,7 +80,7 @@ CAT = ("cat", (20, 10, 30, 40))
 def test_image_that_cvat_made_up(completed):
     export = export_of(images=[{"id": 1, "file_name": "c.jpg"}])
     (told,) = errors(export, completed)
-    assert "images are missing in the data set" in told
+    assert "image is missing in the data set" in told
     assert "(c.jpg)" in told
 
 
@@ -99,7 +99,7 @@ def test_images_of_one_name_in_two_folders(completed):
 def test_two_images_of_cvat_that_are_the_same_one(completed):
     images = [{"id": 1, "file_name": "b.jpg"}, {"id": 2, "file_name": "other/b.jpg"}]
     (told,) = errors(export_of(images=images), completed)
-    assert "images are the same image of the data set" in told
+    assert "image is the same image of the data set" in told
     assert "(b.jpg and other/b.jpg)" in told
 
 
@@ -181,7 +181,7 @@ def test_turned_boxes(completed, bbox, degrees, upright):
     boxes, told = read(export, completed)
     assert boxes[4][0].bbox == pytest.approx(upright, abs=0.001)
     assert told == [
-        "repaired: 1 boxes are turned: replaced by the upright ones around them "
+        "repaired: 1 box is turned: replaced by the upright ones around it "
         "(annotation 1 of a/cat 1.jpg)"
     ]
 
@@ -200,7 +200,7 @@ def test_outline_of_a_turned_box(completed):
     outline = {"segmentation": [[35, 10, 50, 30, 35, 50, 20, 30]], "attributes": {"rotation": 45}}
     boxes, told = read(export_of(outline), completed)
     assert boxes[4] == [CAT]
-    assert told == ["note: 1 annotations are polygons or masks: their boxes come back "
+    assert told == ["note: 1 annotation has outlines: the boxes around these come back "
                     "(annotation 1 of a/cat 1.jpg)"]  # fmt: skip
 
 
@@ -214,18 +214,18 @@ def test_box_of_a_track_that_has_left_the_image(completed):
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"bbox": None}, "lack a number"),
-        ({"bbox": []}, "lack a number"),
-        ({"bbox": [1, 2, 3]}, "lack a number"),
-        ({"bbox": [1, 2, 3, 4, 5]}, "lack a number"),
-        ({"bbox": [1, 2, float("nan"), 4]}, "lack a number"),
-        ({"bbox": [1, 2, None, 4]}, "lack a number"),
-        ({"attributes": {"rotation": float("inf")}}, "lack a number"),
-        ({"bbox": [1, 2, 0, 4]}, "have no area"),
-        ({"bbox": [200, 2, 5, 4]}, "lie outside their image"),
-        ({"category_id": None}, "have no label"),
-        ({"category_id": 0}, "have no label"),
-        ({"category_id": 9}, "have no label"),
+        ({"bbox": None}, "lacks a number"),
+        ({"bbox": []}, "lacks a number"),
+        ({"bbox": [1, 2, 3]}, "lacks a number"),
+        ({"bbox": [1, 2, 3, 4, 5]}, "lacks a number"),
+        ({"bbox": [1, 2, float("nan"), 4]}, "lacks a number"),
+        ({"bbox": [1, 2, None, 4]}, "lacks a number"),
+        ({"attributes": {"rotation": float("inf")}}, "lacks a number"),
+        ({"bbox": [1, 2, 0, 4]}, "has no area"),
+        ({"bbox": [200, 2, 5, 4]}, "lies outside its image"),
+        ({"category_id": None}, "has no label"),
+        ({"category_id": 0}, "has no label"),
+        ({"category_id": 9}, "has no label"),
     ],
 )
 def test_boxes_that_can_not_be_used(completed, fields, text):

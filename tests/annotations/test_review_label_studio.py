@@ -183,7 +183,7 @@ def changed(completed, fields=(), value=(), missing=()):
 )
 def test_rectangles_without_a_number(completed, value, missing):
     assert errors([changed(completed, (), value, missing)], completed) == [
-        "error: 1 boxes lack a number as x, y, width, height or rotation: draw them again or "
+        "error: 1 box lacks a number as x, y, width, height or rotation: draw it again or "
         "remove them (task 1, region 9)"
     ]
 
@@ -206,25 +206,25 @@ def test_mirrored_rectangle(completed):
     boxes, told = read([task], completed)
     assert boxes[4] == [("cat", (20, 10, 30, 40))]
     assert told == [
-        "repaired: 1 boxes have a negative width or height: turned over (task 1, region 9)"
+        "repaired: 1 box has a negative width or height: turned over (task 1, region 9)"
     ]
 
 
 def test_rectangle_beyond_the_image_is_clipped(completed):
     boxes, told = read([changed(completed, value={"x": 90, "y": -20})], completed)
     assert boxes[4] == [("cat", (180, 0, 20, 20))]
-    assert told == ["repaired: 1 boxes reach beyond their image: clipped (task 1, region 9)"]
+    assert told == ["repaired: 1 box reaches beyond its image: clipped (task 1, region 9)"]
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        ({"width": 0}, "boxes have no area"),
-        ({"x": 150}, "boxes lie outside their image"),  # pixels rather than per cent
-        ({"rectanglelabels": []}, "boxes have no label"),
-        ({"rectanglelabels": None}, "boxes have no label"),
-        ({"rectanglelabels": [""]}, "boxes have no label"),
-        ({"rectanglelabels": ["cat", 'a "dog"']}, "boxes have several labels"),
+        ({"width": 0}, "box has no area"),
+        ({"x": 150}, "box lies outside its image"),  # pixels rather than per cent
+        ({"rectanglelabels": []}, "box has no label"),
+        ({"rectanglelabels": None}, "box has no label"),
+        ({"rectanglelabels": [""]}, "box has no label"),
+        ({"rectanglelabels": ["cat", 'a "dog"']}, "box has several labels"),
         ({"rectanglelabels": ["kitten"]}, 'none of the data set\'s (cat, a "dog")'),
     ],
 )
@@ -284,14 +284,14 @@ def test_rectangle_and_its_labels_are_one_region(completed):
     ]
     assert read([task], completed)[0] == {4: [("cat", (20, 10, 30, 40))]}
     del task["annotations"][0]["result"][1]
-    assert "1 boxes have no label" in errors([task], completed)[0]
+    assert "1 box has no label" in errors([task], completed)[0]
 
 
 @pytest.mark.parametrize("result", [None, "", 7, [None], {}])
 def test_annotations_without_results(completed, result):
     task = exported(label_studio_tasks(completed, "x"), 0, result=result)
     assert errors([task], completed) == [
-        "error: 1 tasks have an annotation without a list of results: export again (task 1)"
+        "error: 1 task has an annotation without a list of results: export again (task 1)"
     ]
 
 

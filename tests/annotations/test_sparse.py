@@ -323,9 +323,9 @@ class TestCheckDataset:
     @pytest.mark.parametrize(
         ("kind", "index", "change", "message"),
         [
-            ("images", 1, {"id": 10}, "1 ids that several images share: 10"),
+            ("images", 1, {"id": 10}, "1 id that several images share: 10"),
             ("images", 1, {"id": "11"}, "images without an 'id' (integer): #1"),
-            ("annotations", 1, {"id": 100}, "1 ids that several annotations share: 100"),
+            ("annotations", 1, {"id": 100}, "1 id that several annotations share: 100"),
             ("annotations", 1, {"id": None}, "annotations without an 'id' (integer): #1"),
             ("annotations", 1, {"image_id": 12}, "annotations of an image that is missing: 101"),
             ("annotations", 1, {"image_id": [10]}, "without 'image_id' (integer): 101"),
@@ -337,11 +337,11 @@ class TestCheckDataset:
             ("annotations", 0, {"bbox": None}, "without 'bbox' (four numbers"),
             ("annotations", 0, {"bbox": [0, 0, 1]}, "without 'bbox' (four numbers"),
             ("annotations", 0, {"bbox": [0, 0, "1", 1]}, "without 'bbox' (four numbers"),
-            ("annotations", 0, {"bbox": [0, 0, math.nan, 1]}, "boxes that are not finite: 100"),
-            ("annotations", 0, {"bbox": [math.inf, 0, 1, 1]}, "boxes that are not finite: 100"),
+            ("annotations", 0, {"bbox": [0, 0, math.nan, 1]}, "1 box without finite numbers: 100"),
+            ("annotations", 0, {"bbox": [math.inf, 0, 1, 1]}, "1 box without finite numbers: 100"),
             ("annotations", 0, {"bbox": [0, 0, -1, 1]}, "boxes without an extent"),
             ("annotations", 0, {"bbox": [4, 4, 0, 0]}, "boxes without an extent"),
-            ("categories", 0, {"name": 5}, "1 categories without a 'name' (text): 1"),
+            ("categories", 0, {"name": 5}, "1 category without a 'name' (text): 1"),
         ],
     )
     def test_names_the_offenders(self, kind, index, change, message):
@@ -356,7 +356,7 @@ class TestCheckDataset:
     def test_missing_keys(self, key):
         dataset = valid()
         del dataset["annotations"][1][key]
-        with pytest.raises(InputError, match=f"1 annotations without .*'{key}'.*: (101|#1)"):
+        with pytest.raises(InputError, match=f"1 annotation without .*'{key}'.*: (101|#1)"):
             check_dataset(dataset, "a.json")
 
     def test_lists_each_kind_with_count_and_first_ids(self):
@@ -368,7 +368,7 @@ class TestCheckDataset:
         with pytest.raises(InputError) as caught:
             check_dataset(dataset, "a.json")
         assert str(caught.value).splitlines()[1:] == [
-            "  1 images that are not objects: #2",
+            "  1 image in another form than an object: #2",
             "  7 annotations of an image that is missing: 0, 1, 2, 3, 4, ...",
             "  7 annotations of a category that is missing: 0, 1, 2, 3, 4, ...",
         ]

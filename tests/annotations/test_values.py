@@ -149,7 +149,7 @@ def test_an_id_in_two_types_is_no_id(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({**DATASET, "images": images}))
     _, report = read_coco(tmp_path / "a.json")
     assert report.is_fatal
-    assert "image ids occur twice (1)" in str(report)
+    assert "1 image id occurs twice (1)" in str(report)
 
 
 @pytest.mark.parametrize(
@@ -183,16 +183,16 @@ def test_categories_are_repaired_where_they_are_read_alone(tmp_path):
 @pytest.mark.parametrize(
     ("area", "text"),
     [
-        (None, "1 areas are no positive numbers up to 1e10: that of the box counts (4)"),
-        ("60000", "1 areas are no positive numbers"),
-        (0, "1 areas are no positive numbers"),
-        (-5.0, "1 areas are no positive numbers"),
-        (math.nan, "1 areas are no positive numbers"),
-        (2e10, "1 areas are no positive numbers"),
-        (math.inf, "1 areas are no positive numbers"),
-        (10**400, "1 areas are no positive numbers"),
-        (True, "1 areas are no positive numbers"),
-        (600_000, "1 areas are far above that of the box, and APs, APm, APl go by them (4)"),
+        (None, "1 area is not between 0 and 1e10: that of the box counts (4)"),
+        ("60000", "1 area is not between 0 and 1e10"),
+        (0, "1 area is not between 0 and 1e10"),
+        (-5.0, "1 area is not between 0 and 1e10"),
+        (math.nan, "1 area is not between 0 and 1e10"),
+        (2e10, "1 area is not between 0 and 1e10"),
+        (math.inf, "1 area is not between 0 and 1e10"),
+        (10**400, "1 area is not between 0 and 1e10"),
+        (True, "1 area is not between 0 and 1e10"),
+        (600_000, "1 area is far above that of the box, and APs, APm, APl go by it (4)"),
         (1.0, "all areas are 1, so that all objects count as small"),
     ],
 )

@@ -115,7 +115,7 @@ def test_not_exhaustive_is_not_made_exhaustive(run, file):
             "line 2 names the image 'c.jpg', which the annotations don't",
         ),
         ("image,absent\n1,bus\n2,lorry\n", "line 3: no category is called lorry"),
-        ("image,absent\n1\n", "line 2 has 1 columns"),
+        ("image,absent\n1\n", "line 2 has 1 column"),
     ],
 )
 def test_refusal_of_a_table(run, tmp_path, table, message):

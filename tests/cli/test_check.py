@@ -36,7 +36,7 @@ def test_what_is_wrong_is_the_exit_code(command_line, reported):
     assert command_line("check", "a.json", "--quiet").output == ""
     reported.add("error", "images are broken", [7])
     done = command_line("check", "a.json", "--quiet")
-    assert "error: 1 images are broken (7)" in done.stdout
+    assert "error: 1 image is broken (7)" in done.stdout
     assert done.exit_code == 1
 
 

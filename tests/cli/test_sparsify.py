@@ -153,7 +153,7 @@ def test_refuses_broken_records_by_id(full, dataset, tmp_path, refusal):
     full.write_text(json.dumps(dataset))
     error = refusal(full, tmp_path / "out.json")
     assert "full.json" in error
-    assert "1 annotations of an image that is missing: 7" in error
+    assert "1 annotation of an image that is missing: 7" in error
     assert not (tmp_path / "out.json").exists()
 
 

@@ -147,6 +147,20 @@ def test_after_a_review_the_same_command_goes_by_it(planned, monkeypatch):
 
 
 @pytest.mark.usefixtures("without_curves")
+@pytest.mark.parametrize("name", ["annotations.json", "thesis.tex"])
+def test_a_folder_of_something_else_stays_as_it_is(tmp_path, name):
+    write_dataset(tmp_path)
+    data, output = (tmp_path / "photos", tmp_path / "half.json"), tmp_path / "theirs"
+    output.mkdir()
+    (output / name).write_text("theirs")
+    with pytest.raises(InputError, match=f"theirs holds other things, such as {name}: name a new"):
+        complete(*data, output, device="cpu", dry_run=True)
+    assert [x.name for x in output.iterdir()] == [name]
+    with pytest.raises(InputError, match=f"{name} is a file: name a folder"):
+        complete(*data, output / name, device="cpu", dry_run=True)
+    assert (output / name).read_text() == "theirs"
+
+
 def test_interrupted_training_goes_on_and_finished_work_is_not_done_again(planned, monkeypatch):
     arguments, _ = planned
     shrink(arguments[2], CHECKPOINT_PERIOD=1)
@@ -243,7 +257,7 @@ def test_images_that_cannot_be_read_are_named_at_the_end(planned, command_line, 
     path.write_bytes(path.read_bytes()[:200])
     done = command_line("complete", images, annotations, "--output", output, "--device", "cpu")
     assert done.exit_code == 1
-    assert "1 images could not be read" in done.stderr
+    assert "1 image could not be read" in done.stderr
     assert str(path) in done.stderr
     assert (output / "completed.json").exists()
 

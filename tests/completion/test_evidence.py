@@ -303,7 +303,7 @@ def test_summary_weighs_the_precision_of_categories_by_what_was_added():
         "right. Of the annotated boxes that were withheld to measure by, 75% were found."
     )
     assert summary(1, 3, [row(3, 0, None)], None) == (
-        "1 images had 3 annotated boxes; 0 were added."
+        "1 image had 3 annotated boxes; 0 were added."
     )
 
 

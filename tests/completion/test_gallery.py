@@ -146,8 +146,8 @@ def test_original_of_another_data_set(folder):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("mined.json", r"1 annotations of the sparse version of .*full\.json have no 'id'"),
-        ("full.json", r"1 annotations of \S*full\.json have no 'id'"),
+        ("mined.json", r"the sparse version of .*full\.json: 1 annotation has no 'id'"),
+        ("full.json", r"\S*full\.json: 1 annotation has no 'id'"),
     ],
 )
 def test_annotations_without_ids_beside_an_original(folder, name, message):
@@ -196,7 +196,7 @@ def test_damaged_image_is_grey_and_named(folder, caplog):
     page = folder / "page.html"
     gallery.write_gallery(page, "title", read(folder), folder / "images", 64)
     head, line = caplog.messages[-1].splitlines()
-    assert head == "1 images are grey in the page: repair them and make it again"
+    assert head == "1 image is grey in the page: repair it and make it again"
     assert "2.png can't be read as an image" in line
     # The image of the lowest score comes first.
     assert thumbnail_sizes(page) == [(1, 1), (64, 51)]

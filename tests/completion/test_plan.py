@@ -160,6 +160,8 @@ def test_weights_that_are_given_are_a_mobilenet_wherever_they_are_used(tmp_path,
 
 def test_all_gpus_or_the_one_that_is_asked_for(monkeypatch):
     assert this_machine() == CPU
+    with pytest.raises(InputError, match="--device cuda:1: torch finds no GPU here"):
+        this_machine("cuda:1")
     monkeypatch.setattr(machines.torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(machines.torch.cuda, "device_count", lambda: 8)
     assert this_machine() == Machine("cuda", 8)

@@ -141,7 +141,7 @@ def test_repairs_are_told(own_data, tmp_path, caplog):
     register("own", changed(own_data, tmp_path, flatten))
     assert [len(x["annotations"]) for x in DatasetCatalog.get("own")] == [2, 1, 2, 2]
     assert f"own: {tmp_path / 'annotations.json'}: 4 images, 8 annotations" in caplog.text
-    assert "1 boxes have no area: dropped (3)" in caplog.text
+    assert "1 box has no area: dropped (3)" in caplog.text
 
 
 def test_same_registration_again_is_fine(own_data):
@@ -212,7 +212,7 @@ def test_missing_coco_is_told_with_the_folder_variable():
         (lambda d: d["images"][0].pop("file_name"), "file_name"),
         (
             lambda d: d["annotations"][0].update(category_id=5),
-            r"1 annotations have a category that is not listed \(1\)",
+            r"1 annotation has a category that is not listed \(1\)",
         ),
     ],
 )

@@ -67,7 +67,7 @@ def test_the_other_images_are_evaluated(damage, num_workers, cfg, broken, own_da
     with pytest.raises(IncompleteEvaluationError) as error:
         Trainer.test(cfg, model)
     message = str(error.value)
-    assert message.startswith("1 images can't be read. The metrics in the log are those of the ")
+    assert message.startswith("1 image can't be read. The metrics in the log are those of the ")
     assert str(broken) in message
     assert "Traceback" not in message
     output = tmp_path / "output"
@@ -104,7 +104,7 @@ def test_training_goes_on_and_tells_it_at_the_end(cfg, broken, tmp_path, caplog)
     assert load_iteration(tmp_path) == 1
     lines = (tmp_path / "output" / "metrics.json").read_text().splitlines()
     assert "bbox/AP" in json.loads(lines[-1])
-    assert caplog.text.count("1 images can't be read") == 2
+    assert caplog.text.count("1 image can't be read") == 2
 
 
 def test_image_that_is_gone_after_the_beginning(cfg, broken, tmp_path):

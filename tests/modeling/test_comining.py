@@ -425,7 +425,7 @@ class TestSettings:
         if own_view:
             for item in batch:
                 item["image_aug"] = item["image"]
-        with pytest.raises(InputError, match=r"grey\.png has 1 channels"):
+        with pytest.raises(InputError, match=r"grey\.png has 1 channel"):
             step(tiny_model(), batch)
 
     def test_unknown_box_loss(self):

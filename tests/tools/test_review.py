@@ -96,8 +96,8 @@ def test_boxes_that_are_left_out_are_told(completed, tmp_path, capsys):
     dataset["annotations"][0]["bbox"][2] = 0
     completed.write_text(json.dumps(dataset))
     run("to-cvat", completed, "--output", tmp_path / "instances.json")
-    assert f"{completed}: 1 images, 3 annotations" in (told := capsys.readouterr().err)
-    assert "1 boxes have no area: dropped (1)" in told
+    assert f"{completed}: 1 image, 3 annotations" in (told := capsys.readouterr().err)
+    assert "1 box has no area: dropped (1)" in told
 
 
 def test_export_that_has_no_tasks(completed, tmp_path):
@@ -112,7 +112,7 @@ def test_export_that_has_no_tasks(completed, tmp_path):
     [
         (
             '{"images": [{"id": 1}], "annotations": [], "categories": []}',
-            r"images lack .* \(1: None",
+            r"image lacks .* \(1: None",
         ),
         ('{"images": [], "categories": []}', r"exported\.json .* needs a list 'annotations'"),
         ('"text"', r"exported\.json is neither Label Studio's JSON nor CVAT's COCO 1.0"),
@@ -137,7 +137,7 @@ def test_turned_box_of_cvat_is_told(completed, tmp_path, capsys):
     assert [(x["id"], x["bbox"]) for x in back["annotations"]] == [
         (1, [0, 0, 5, 5]), (3, [20, 30, 10, 9.5]), (4, [23, 7, 4, 10]),
     ]  # fmt: skip
-    assert "1 boxes are turned" in capsys.readouterr().err
+    assert "1 box is turned" in capsys.readouterr().err
 
 
 def test_single_task_of_label_studio(completed, tmp_path):

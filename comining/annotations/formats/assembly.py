@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from comining.annotations.known import EXHAUSTIVE, default_of
+from comining.counted import counted
 from comining.errors import InputError
 
 from .document import Document, Entry, Ref, Shape
@@ -177,9 +178,11 @@ class _Assembly:
         return categories
 
     def _notes(self, unlisted: int) -> Iterator[str]:
-        yield from (f"{number} {text}" for text, number in self.document.notes.items())
+        yield from (counted(number, text) for text, number in self.document.notes.items())
         if unlisted:
-            yield f"{unlisted} images of {self.folder.root} are not listed: added, with no box yet"
+            yield counted(
+                unlisted, f"images are not listed: added from {self.folder.root}, with no box yet"
+            )
 
 
 def _annotation(shape: Shape, box: Box) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from PIL import Image
 
 from comining.annotations.image_files import IMAGE_SUFFIXES, has_image_name, is_image
+from comining.counted import counted
 from comining.errors import InputError
 
 from .geometry import Size
@@ -107,9 +108,9 @@ class ImageFolder:
         missing = [x for x, found in zip(names, candidates, strict=True) if not found]
         if missing:
             raise InputError(
-                f"{len(missing)} images of {described_by} are not in {self.root}: "
-                f"{_named(missing)}. Give the folder that they are in, or take them out of the "
-                "annotations"
+                f"{counted(len(missing), f'images are not in {self.root}')}, but in "
+                f"{described_by}: {_named(missing)}. Give the folder of all images, or take these "
+                "out of the annotations"
             )
         for name, found in zip(names, candidates, strict=True):
             if len(found) > 1:

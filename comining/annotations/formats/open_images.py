@@ -54,7 +54,7 @@ class OpenImagesDocument(Document):
             ]
         if self._names is None and any(x.startswith("/m/") for x in codes):
             self.notes[
-                "labels have no names, only codes: put class-descriptions.csv beside the file"
+                "labels have no name, only a code: put class-descriptions.csv beside the file"
             ] = len(codes)
 
     def entries(self) -> Iterator[Entry]:
@@ -73,7 +73,9 @@ class OpenImagesDocument(Document):
         ids = {self._codes[x["name"]]: x["id"] for x in self.categories}
         contradicted = sum(not present and code in boxed for code, present in labels.items())
         if contradicted:
-            self.notes["labels verified as absent have boxes: taken as present"] += contradicted
+            self.notes["labels have boxes, though verified as absent: taken as present"] += (
+                contradicted
+            )
         return {
             EXHAUSTIVE: sorted(ids[x] for x, present in labels.items() if present and x in boxed),
             ABSENT: sorted(

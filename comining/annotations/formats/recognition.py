@@ -120,7 +120,7 @@ def _open_yolo(
     document = YoloDocument(path, root, files, names)
     others = [x for x in texts if x not in files and Path(x).name not in LISTS]
     if others:
-        document.notes["text files that describe no image: left out"] = len(others)
+        document.notes["text files without an image: left out"] = len(others)
     return document
 
 

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
+from comining.counted import counted
 from comining.errors import InputError
 
 from .parsing import read_text
@@ -34,8 +35,8 @@ class Table:
         for line, values in lines:
             if len(values) != len(self.columns):
                 raise InputError(
-                    f"{path}: line {line} has {len(values)} columns, but the header has "
-                    f"{len(self.columns)}: export it again"
+                    f"{path}: line {line} has {counted(len(values), 'columns')}, but the header "
+                    f"has {len(self.columns)}: export it again"
                 )
             self.rows.append(dict(zip(self.columns, values, strict=True)))
             self.lines.append(line)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from comining.counted import counted
 from comining.errors import InputError
 
 from .document import Entry, ImageEdits, NewBox, Shape
@@ -50,9 +51,9 @@ class YoloDocument(FilesPerImage):
                 highest = max(highest, _class(text.split()[0], where))
         self.declare([str(x) for x in range(highest + 1)])
         if highest >= 0:
-            self.notes["classes have no names, only numbers: put a classes.txt beside them"] = (
-                highest + 1
-            )
+            self.notes[
+                "classes have no name, only a number: put a classes.txt beside the labels"
+            ] = highest + 1
 
     def parse(self, data: bytes, path: Path) -> str:
         try:
@@ -86,8 +87,8 @@ class YoloDocument(FilesPerImage):
             values = values[:4]
         if len(values) < 4 or len(values) % 2:
             raise InputError(
-                f"{where} has {len(values) + 1} columns: {_FORM!r} is needed, or a class and the "
-                "corners of an outline"
+                f"{where} has {counted(len(values) + 1, 'columns')}: {_FORM!r} is needed, or a "
+                "class and the corners of an outline"
             )
         if not all(-_TOLERANCE <= x <= 1 + _TOLERANCE for x in values):
             raise InputError(

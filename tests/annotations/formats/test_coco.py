@@ -57,9 +57,9 @@ def test_ids_fields_and_order_are_the_files(write, images, helpers):
     assert source.dataset["annotations"][0] == COCO["annotations"][0]
     assert helpers.boxes(source)["sub dir/b ü.png"] == [("zebra", [90, 70, 10, 10])]
     assert source.notes == [
-        "1 boxes have no area: dropped",
-        "1 boxes reach beyond their image: clipped",
-        f"1 images of {images} are not listed: added, with no box yet",
+        "1 box has no area: dropped",
+        "1 box reaches beyond its image: clipped",
+        f"1 image is not listed: added from {images}, with no box yet",
     ]
 
 
@@ -103,7 +103,7 @@ def test_annotations_without_ids_get_some(write, images, tmp_path, helpers):
     ("change", "message"),
     [
         ({"categories": []}, r"lists no categories"),
-        ({"categories": COCO["categories"][:1]}, r"annotations have a category that is not listed"),
+        ({"categories": COCO["categories"][:1]}, r"1 annotation has a category that is not listed"),
         ({"annotations": {}}, r"needs a list 'annotations'"),
         (
             {"images": [{**COCO["images"][0], "width": 300}]},

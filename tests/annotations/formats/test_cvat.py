@@ -89,13 +89,13 @@ def test_shapes_are_read_and_declared_labels_keep_their_order(file, images, help
     }
     assert [x["name"] for x in source.dataset["categories"]] == ["zebra", "ant"]
     assert source.notes == [
-        "1 boxes are rotated: taken by the upright boxes around them",
-        "1 shapes of the kind <polygon>: taken by their boxes",
-        "1 shapes of the kind <ellipse>: taken by their boxes",
-        "1 shapes of the kind <mask>: taken by their boxes",
-        "1 shapes of the kind <polyline>: left out",
-        "1 shapes of the kind <tag>: left out",
-        f"1 images of {images} are not listed: added, with no box yet",
+        "1 box is rotated: taken by the upright boxes around it",
+        "1 shape of the kind <polygon>: taken by its box",
+        "1 shape of the kind <ellipse>: taken by its box",
+        "1 shape of the kind <mask>: taken by its box",
+        "1 shape of the kind <polyline>: left out",
+        "1 shape of the kind <tag>: left out",
+        f"1 image is not listed: added from {images}, with no box yet",
     ]
 
 
@@ -153,7 +153,11 @@ def test_edits_change_elements_and_leave_the_others(file, images, tmp_path, help
         ("1.0,2.0;31.0", "1.0;31.0", r"image a\.jpg: <polygon> 4 has the points '1\.0;31\.0,"),
         ('<box label="ant"', "<box", r"image a\.jpg: <box> 1 has no label"),
         ('name="a.jpg"', 'name="a.gif"', None),
-        ('name="a.jpg"', 'name="d.jpg"', r"1 images of .*annotations\.xml are not in .*: d\.jpg"),
+        (
+            'name="a.jpg"',
+            'name="d.jpg"',
+            r"1 image is not in .*, but in .*annotations\.xml: d\.jpg",
+        ),
         ('name="a.jpg"', 'name="c.jpg"', r"c\.jpg is said to be 200x100, but .*c\.jpg is 50x40"),
         ("sub dir/b ü.png", "A.JPG", r"are annotations of the same image a\.jpg: remove one"),
         ("<image", "<track/><image", r"export as CVAT for video"),

@@ -93,14 +93,14 @@ def test_the_latest_annotations_of_tasks_are_read(write, images, helpers):
     assert source.format == "label_studio"
     assert helpers.boxes(source) == BOXES
     assert source.notes == [
-        "1 tasks have several annotations: the latest taken",
-        "1 predictions: left out",
-        "1 regions are rotated: taken by the upright boxes around them",
-        "1 regions of the kind 'polygonlabels': taken by their boxes",
-        "1 regions of the kind 'ellipselabels': taken by their boxes",
-        "1 regions of the kind 'brushlabels': left out",
-        "1 tasks have no annotation that was submitted: without boxes",
-        f"1 images of {images} are not listed: added, with no box yet",
+        "1 task has several annotations: the latest taken",
+        "1 prediction: left out",
+        "1 region is rotated: taken by the upright boxes around it",
+        "1 region of the kind 'polygonlabels': taken by its box",
+        "1 region of the kind 'ellipselabels': taken by its box",
+        "1 region of the kind 'brushlabels': left out",
+        "1 task has no annotation that was submitted: without boxes",
+        f"1 image is not listed: added from {images}, with no box yet",
     ]
 
 
@@ -247,7 +247,7 @@ def test_json_min_is_read(write, images, helpers):
     source = read_annotations(write(MIN), images)
     assert source.format == "label_studio"
     assert helpers.boxes(source) == BOXES
-    assert "1 annotations of tasks that have a later one: left out" in source.notes
+    assert "1 annotation of tasks that have a later one: left out" in source.notes
 
 
 def test_json_min_is_edited_in_its_lists(write, images, tmp_path, helpers):

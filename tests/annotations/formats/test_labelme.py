@@ -60,10 +60,10 @@ def test_shapes_are_read(folder, images, helpers):
         "c.jpg": [],
     }
     assert source.notes[:4] == [
-        "1 shapes of the kind 'polygon': taken by their boxes",
-        "1 shapes of the kind 'circle': taken by their boxes",
-        "1 shapes of the kind 'point': left out",
-        "1 shapes of the kind 'mask': taken by their boxes",
+        "1 shape of the kind 'polygon': taken by its box",
+        "1 shape of the kind 'circle': taken by its box",
+        "1 shape of the kind 'point': left out",
+        "1 shape of the kind 'mask': taken by its box",
     ]
 
 

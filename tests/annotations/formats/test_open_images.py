@@ -51,7 +51,7 @@ def test_labels_of_whole_images_tell_what_is_known(file, images):
     a, b, c = (x["id"] for x in source.dataset["images"])
     assert known.exhaustive == {a: {2}, b: set(), c: set()}
     assert known.absent == {a: set(), b: {1}, c: set()}
-    assert "1 labels verified as absent have boxes: taken as present" in source.notes
+    assert "1 label has boxes, though verified as absent: taken as present" in source.notes
 
 
 def test_labels_with_too_few_columns(file, images):
@@ -83,7 +83,7 @@ def test_without_names_codes_are_the_names_and_a_note_says_so(file, images):
     (file.parent / "classes.csv").unlink()
     source = read_annotations(file, images)
     assert [x["name"] for x in source.dataset["categories"]] == ["/m/01g317", "/m/0dzct"]
-    assert source.notes[0].startswith("2 labels have no names, only codes: put class-descr")
+    assert source.notes[0].startswith("2 labels have no name, only a code: put class-descr")
 
 
 def test_edits_change_rows_and_leave_the_others(file, images, tmp_path, helpers):

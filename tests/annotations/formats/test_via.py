@@ -91,11 +91,11 @@ def test_a_project_is_read_with_its_declared_labels(write, images, helpers):
     assert helpers.boxes(source) == BOXES
     assert [x["name"] for x in source.dataset["categories"]] == ["zebra", "ant", "unused"]
     assert source.notes[:5] == [
-        "1 regions of the kind 'polygon': taken by their boxes",
-        "1 regions of the kind 'circle': taken by their boxes",
-        "1 regions of the kind 'ellipse': taken by their boxes",
-        "1 regions of the kind 'point': left out",
-        "1 regions have no 'label', or several: left out",
+        "1 region of the kind 'polygon': taken by its box",
+        "1 region of the kind 'circle': taken by its box",
+        "1 region of the kind 'ellipse': taken by its box",
+        "1 region of the kind 'point': left out",
+        "1 region has no 'label', or several: left out",
     ]
 
 
@@ -188,7 +188,7 @@ def test_an_image_whose_last_region_is_removed_stays_in_the_csv(images, tmp_path
         ([region({**RECT, "x": None}, label="a")], r"a\.jpg1234: region 1: x is None, not a num"),
         ([region({"name": "polygon"}, label="a")], r"region 1 is a polygon without points"),
         ([{"shape_attributes": RECT}], r"'regions' must hold objects"),
-        ([region(RECT)], r"no box with a label \(1 regions have no 'label', or several: left out"),
+        ([region(RECT)], r"no box with a label \(1 region has no 'label', or several: left out"),
     ],
 )
 def test_a_fault_is_named(regions, message, write, images):

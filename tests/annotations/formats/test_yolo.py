@@ -32,7 +32,7 @@ def test_names_come_from_the_data_yaml_above_and_keep_their_order(
         assert helpers.boxes(source) == expected
         assert [x["name"] for x in source.dataset["categories"]] == ["zebra", "ant", "unused"]
         assert source.unlisted == 1
-    assert "1 text files that describe no image: left out" in source.notes
+    assert "1 text file without an image: left out" in source.notes
 
 
 @pytest.mark.parametrize("name", ["classes.txt", "names.txt", "obj.names"])
@@ -45,7 +45,7 @@ def test_without_names_numbers_are_the_names_and_a_note_says_so(labels, images):
     source = read_annotations(labels, images)
     assert [x["name"] for x in source.dataset["categories"]] == ["0", "1"]
     assert source.notes[0] == (
-        "2 classes have no names, only numbers: put a classes.txt beside them"
+        "2 classes have no name, only a number: put a classes.txt beside the labels"
     )
 
 
@@ -56,8 +56,8 @@ def test_outlines_are_taken_by_their_boxes_and_confidences_left_out(labels, imag
     source = read_annotations(labels, images)
     assert helpers.boxes(source)["a.jpg"] == [("0", [20, 10, 40, 40]), ("1", [20, 10, 40, 20])]
     assert source.notes[1:3] == [
-        "1 outlines: taken by their boxes",
-        "1 boxes have a confidence: left out",
+        "1 outline: taken by its box",
+        "1 box has a confidence: left out",
     ]
 
 
@@ -128,7 +128,7 @@ def test_a_faulty_data_yaml_is_named(text, message, labels, images, tmp_path, he
 
 def test_labels_of_other_images_are_refused(images, tmp_path, helpers):
     helpers.write_files(tmp_path / "labels", {"x.txt": BOX, "y.txt": BOX})
-    with pytest.raises(InputError, match=r"2 images of .*labels are not in .*images: x, y"):
+    with pytest.raises(InputError, match=r"2 images are not in .*images, but in .*labels: x, y"):
         read_annotations(tmp_path / "labels", images)
 
 
