@@ -37,6 +37,7 @@ _GOES_ON = "the same command goes on from here"
 #: By command, how to go on after an interruption.
 _AFTER_INTERRUPTION = {
     "complete": _GOES_ON,
+    "demo": _GOES_ON,
     "mine": _GOES_ON,
     "study": _GOES_ON,
     "train": "--resume goes on from the last checkpoint",

@@ -16,7 +16,10 @@ from . import options
 @options.output("Folder for all that is written.")
 @options.quiet
 def command(output: Path, quiet: bool) -> None:
-    """Make scenes, train on half of their annotations, evaluate, and show what was mined."""
+    """Make scenes, train on half of their annotations, evaluate, and show what was mined.
+
+    The same command goes on where it was interrupted.
+    """
     from comining.config_files import find_config
 
     # The config's data lie below the current folder.
@@ -25,7 +28,7 @@ def command(output: Path, quiet: bool) -> None:
     config, weights = find_config("demo"), training / "model_final.pth"
     steps = (
         ["prepare", "scenes", "--output", scenes],
-        ["train", "--config", config, "--output", training],
+        ["train", "--config", config, "--output", training, "--resume"],
         ["show", "--config", config, "--weights", weights, "--output", "mined.png"],
         ["plot", training],
     )

@@ -339,7 +339,7 @@ class TestCommand:
             (folder / name).touch()
         done = run(folder / "a.json", "--images", folder, "--no-decode")
         out = done.stdout
-        assert f"note: 1 image is not listed, but lies in {folder}: " in out
+        assert f"note: 1 image is not listed, though in {folder}: " in out
         assert "(more.JPG)\n" in out
         assert "training can use it" in out
 

@@ -9,6 +9,7 @@ from comining.annotations.coco_file import read_categories, read_coco
 from comining.annotations.sparse import make_sparse
 from comining.errors import InputError
 
+SINGULAR = {"images": "image", "annotations": "annotation", "categories": "category"}
 DATASET = {
     "images": [{"id": 1, "file_name": "a.png", "width": 640, "height": 480}],
     "annotations": [
@@ -71,7 +72,7 @@ def test_what_has_one_meaning_is_repaired_and_counted(key, field, written, meant
         k: v for k, v in DATASET[key][0].items() if k != field
     }
     (finding,) = report.findings
-    assert str(finding).startswith(f"repaired: 1 {key} have {field!r} in another form")
+    assert str(finding).startswith(f"repaired: 1 {SINGULAR[key]} has {field!r} in another form")
     assert repr(written) in str(finding)
     # Whatever refers to it is still found.
     assert len(dataset["annotations"]) == 1
@@ -140,7 +141,7 @@ def test_fields_that_nobody_reads_may_hold_anything(field, value, read):
 def test_what_has_no_clear_meaning_is_an_error_that_names_it(key, field, value, read):
     _, report = read(key, **{field: value})
     errors = [x for x in report.findings if x.severity == "error"]
-    assert any(f"1 {key} have no usable {field!r}: it must be " in str(x) for x in errors)
+    assert any(f"1 {SINGULAR[key]} has no usable {field!r}: it must be " in str(x) for x in errors)
     str(report).encode()  # can be printed
 
 

@@ -1,5 +1,7 @@
 """What ``comining`` tells about itself."""
 
+import subprocess
+
 import click
 import pytest
 from click.testing import CliRunner
@@ -75,6 +77,24 @@ def test_a_setting_may_be_negative():
     group = click.Context(main, **main.context_settings)
     context = main.get_command(group, "show").make_context("show", words, group)
     assert context.params["settings"] == ("SEED", "-1")
+
+
+def test_demo_goes_on_after_an_interruption(command_line, monkeypatch, tmp_path):
+    done = []
+
+    def run(words, cwd):
+        done.append(words[3:])
+        if words[3] == "train" and len(done) == 2:
+            raise KeyboardInterrupt
+        return subprocess.CompletedProcess(words, 0)
+
+    monkeypatch.setattr("comining.cli.demo.subprocess.run", run)
+    interrupted = command_line("demo", "--output", tmp_path)
+    assert interrupted.exit_code == 130
+    assert "the same command goes on" in interrupted.stderr
+    assert command_line("demo", "--output", tmp_path, "--quiet").exit_code == 0
+    assert [x[0] for x in done] == ["prepare", "train", "prepare", "train", "show", "plot"]
+    assert all("--resume" in x for x in done if x[0] == "train")
 
 
 def test_interruption_tells_how_to_go_on(command_line, monkeypatch, tmp_path):
