@@ -19,6 +19,7 @@ from .known import Known
 from .labels import Labels, annotated_labels
 from .methods import Method, Step, build_method
 from .mining_log import MiningLog
+from .origin import Origin
 from .predictions import Predictions
 from .teacher import evaluated_weights, settings_of
 from .two_views import TwoViews
@@ -203,7 +204,8 @@ class TwoViewDetector(Detector):
         images = super().preprocess_image(both)
         withheld = [item.get("withheld") for item in batched_inputs]
         known = Known.of_batch(batched_inputs, self.num_classes, self.device)
-        return TwoViews(images.tensor, images.image_sizes, flipped, withheld, known)
+        origins = [Origin.of_item(item) for item in batched_inputs]
+        return TwoViews(images.tensor, images.image_sizes, flipped, withheld, known, origins)
 
     def _next_batch(self) -> tuple[int, int]:
         """The iteration, and how many batches it has had before.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from comining.errors import InputError
 from comining.modeling.background import Background, Level
-from comining.modeling.labels import Labels, overlap_any, overlaps, pairwise_iou
+from comining.modeling.labels import Labels, box_areas, overlap_any, overlaps, pairwise_iou
 from comining.modeling.logistic import LogisticCalibration
 
 from .method import METHOD_REGISTRY, Method, Step, Supervision
@@ -185,8 +185,7 @@ def _contain(labels: Labels, others: Labels) -> Tensor:
     low = torch.maximum(labels.boxes[:, None, :2], others.boxes[:, :2])
     high = torch.minimum(labels.boxes[:, None, 2:], others.boxes[:, 2:])
     shared = (high - low).clamp(min=0).prod(2)
-    areas = [(x.boxes[:, 2:] - x.boxes[:, :2]).prod(1) for x in (labels, others)]
-    smaller = torch.minimum(areas[0][:, None], areas[1])
+    smaller = torch.minimum(box_areas(labels.boxes)[:, None], box_areas(others.boxes))
     same = labels.images[:, None] == others.images
     same &= labels.classes[:, None] == others.classes
     return (shared > INSIDE * smaller) & same
