@@ -11,7 +11,6 @@ import torch
 from detectron2.utils.registry import Registry
 from torch import Tensor, nn
 
-from comining.errors import InputError
 from comining.modeling.background import BackgroundWeights
 from comining.modeling.known import Known
 from comining.modeling.labels import Labels, overlap_any
@@ -30,21 +29,6 @@ KNOWN_IOU = 0.4
 def to_uint8(pixels: Tensor) -> Tensor:
     """Pictures of what was not normalised."""
     return pixels.clamp(0, 255).to(torch.uint8)
-
-
-def check_shares(node: str, **values: float) -> None:
-    """Check settings that lie between 0 and 1.
-
-    Args:
-        node: of the config, such as ``MODEL.COMINING``.
-        values: by the names of a method's arguments.
-
-    Raises:
-        InputError: one does not.
-    """
-    for name, value in values.items():
-        if not 0 <= value <= 1:
-            raise InputError(f"{node}.{name.upper()} is {value}; it must be between 0 and 1")
 
 
 class Step(NamedTuple):

@@ -13,8 +13,9 @@ from comining.modeling.clusters import cluster
 from comining.modeling.entropy import UsualEntropy
 from comining.modeling.freezing import LabelMemory
 from comining.modeling.labels import HIT_IOU, Labels, overlap_any
+from comining.modeling.ranges import check_range
 
-from .method import METHOD_REGISTRY, Method, Step, Supervision, check_shares
+from .method import METHOD_REGISTRY, Method, Step, Supervision
 
 #: The teacher's best proposals of an image that count.
 MOST = 30
@@ -75,7 +76,7 @@ class S2Teacher(Method):
         Raises:
             InputError: a value is outside its range.
         """
-        check_shares(
+        check_range(
             "MODEL.COMINING.S2TEACHER",
             score_thresh=score_thresh,
             hard_iou=hard_iou,
