@@ -241,6 +241,7 @@ class TwoViewDetector(Detector):
                 detections=found.detections,
                 annotated=annotated,
                 iteration=get_event_storage().iter,
+                batch=self._last_batch[1],
                 max_iter=self.max_iter,
                 is_learning=is_step,
                 pictures=self._to_rgb,
@@ -264,5 +265,5 @@ class TwoViewDetector(Detector):
 
     def _to_rgb(self, views: Tensor) -> Tensor:
         """The model's input (N, 3, H, W) as pictures, uint8."""
-        pixels = (views * self.pixel_std + self.pixel_mean).clamp(0, 255).to(torch.uint8)
+        pixels = (views * self.pixel_std + self.pixel_mean).round().clamp(0, 255).to(torch.uint8)
         return pixels.flip(1) if self.view.is_bgr else pixels

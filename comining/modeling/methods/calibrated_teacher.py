@@ -105,9 +105,9 @@ class CalibratedTeacher(Method):
         )
 
     def _calibrate(self, step: Step, found: Labels) -> None:
-        if step.iteration == 0:
+        if step.begins_training:
             self.calibration.reset()
-        elif step.iteration % self.period == 0:
+        elif step.iteration > 0 and step.iteration % self.period == step.batch == 0:
             self.calibration.fit()
         seen = found.select(
             (found.images < len(step.images) // 2) & overlap_any(found, step.annotated, ON_IOU)

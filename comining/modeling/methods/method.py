@@ -49,6 +49,7 @@ class Step(NamedTuple):
         teacher: the same of the teacher; None if the method does not ask for one.
         known: what else is known of each of the 2N images; None if nothing is. A method may look
             at it, but needs not: see `Supervision.within`.
+        batch: of the iteration, from 0 on: it has several where gradients are accumulated.
     """
 
     images: TwoViews
@@ -61,6 +62,12 @@ class Step(NamedTuple):
     predictions: Predictions | None = None
     teacher: Predictions | None = None
     known: Known | None = None
+    batch: int = 0
+
+    @property
+    def begins_training(self) -> bool:
+        """Whether what an earlier training has taught a method does not hold any more."""
+        return self.is_learning and self.iteration == self.batch == 0
 
 
 class Supervision(NamedTuple):

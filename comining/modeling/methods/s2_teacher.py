@@ -92,11 +92,11 @@ class S2Teacher(Method):
         num_images = len(step.images) // 2
         pictures = step.pictures(step.images.tensor[:num_images])
         annotated = step.annotated.select(step.annotated.images < num_images)
+        if step.begins_training:
+            self.entropy.reset()
+            if self.memory is not None:
+                self.memory.reset()
         if step.is_learning:
-            if step.iteration == 0:  # of weights that only begin this training
-                self.entropy.reset()
-                if self.memory is not None:
-                    self.memory.reset()
             self.entropy.observe(pictures, annotated)
         frozen = annotated.none() if self.memory is None else self.memory.frozen(step.images)
         found = step.teacher.candidates(self.floor)
