@@ -146,7 +146,7 @@ def _origins(images: TwoViews) -> list[Origin]:
         raise InputError(
             "labels can't be frozen, as items of the batch lack their 'image_id' or 'frame': take "
             "comining.data.FrameMapper for detectron2's DatasetMapper, or set "
-            "MODEL.COMINING.S2TEACHER.FREEZE_STEP to 0"
+            "MODEL.COMINING.S2TEACHER.FREEZE_STEP to 0.0"
         )
     return origins
 
