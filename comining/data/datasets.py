@@ -89,7 +89,8 @@ def _load_coco(json_file: str, image_root: str, name: str) -> list[dict[str, Any
 
     def record_of(annotation: dict[str, Any]) -> dict[str, Any]:
         return {
-            "bbox": annotation["bbox"],
+            # detectron2 would round whole numbers down after it has scaled them.
+            "bbox": [float(x) for x in annotation["bbox"]],
             "bbox_mode": BoxMode.XYWH_ABS,
             "category_id": contiguous_ids[annotation["category_id"]],
             "iscrowd": annotation.get("iscrowd", 0),
