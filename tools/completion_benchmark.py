@@ -3,7 +3,8 @@
 
 python tools/completion_benchmark.py run datasets/nuclei/train.json datasets/nuclei/images \\
     --protocol hard --seed 0 --iterations 300 --weights datasets/mobilenet_v2.pth --output bench/
-python tools/completion_benchmark.py table bench/*/*/*
+cat bench/*/*/*/row.json > docs/studies/completion/rows.jsonl
+python tools/completion_benchmark.py table docs/studies/completion/rows.jsonl
 
 `run` drops annotations by a protocol of `comining sparsify`, completes what is left, and judges
 what was added by what had been dropped. It goes on where it was interrupted. `table` prints what
@@ -78,7 +79,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         **measures(proposals, added, sparse["annotations"], dropped),
         **counted(audit_folder(folder.path), full["categories"], dropped),
     }
-    (folder.path / ROW).write_text(json.dumps(row, indent=1) + "\n")
+    (folder.path / ROW).write_text(json.dumps(row) + "\n")
     return row
 
 
@@ -187,6 +188,11 @@ def counted(
     return {"told": total.missing, "low": total.low, "high": total.high, "truth": truth}
 
 
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """What was found, of one run a line."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows in Markdown."""
     lines = []
@@ -232,12 +238,12 @@ def main() -> None:
     one.add_argument("--weights", help="as of comining complete")
     one.add_argument("--output", type=Path, required=True)
     every = commands.add_parser("table")
-    every.add_argument("folders", type=Path, nargs="+")
+    every.add_argument("rows", type=Path, help="the row.json of all runs in one file")
     args = parser.parse_args()
     if args.command == "run":
         print(json.dumps(run(args)))
     else:
-        print(table([read_json(folder / ROW) for folder in args.folders]))
+        print(table(read_rows(args.rows)))
 
 
 if __name__ == "__main__":
