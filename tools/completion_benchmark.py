@@ -65,6 +65,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         settings = yaml.safe_load(folder.config.read_text())
         settings["SOLVER"]["MAX_ITER"] = args.iterations
         folder.config.write_text(yaml.safe_dump(settings))
+    settings = yaml.safe_load(folder.config.read_text())["SOLVER"]
     done = complete(args.images, given, folder.path, **how)
     assert done is not None
     dropped = _without(full["annotations"], sparse["annotations"])
@@ -74,7 +75,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "data": args.annotations.parent.name,
         "protocol": args.protocol,
         "seed": args.seed,
-        "iterations": args.iterations,
+        "iterations": settings["MAX_ITER"],
+        "batch": settings["IMS_PER_BATCH"],
         "annotated": len(sparse["annotations"]),
         **measures(proposals, added, sparse["annotations"], dropped),
         **counted(audit_folder(folder.path), full["categories"], dropped),
@@ -204,6 +206,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
             {
                 "data": x["data"],
                 "protocol": x["protocol"],
+                "images seen": x["iterations"] * x["batch"],
                 "annotated": x["annotated"],
                 "missing": x["missing"],
                 "added": x["added"],

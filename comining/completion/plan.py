@@ -17,8 +17,8 @@ from .machine import Machine
 WANTED_EDGE = {"cpu": 40.0, "cuda": 24.0}
 #: Network pixels of an image, at most: on a CPU and on a GPU.
 MAX_PIXELS = {"cpu": 230_000, "cuda": 1_066_400}
-#: Network pixels of a batch on a CPU, about, and of one of its crops.
-BATCH_PIXELS, CROP_PIXELS = 200_000, 57_000
+#: Network pixels of a crop on a CPU, about.
+CROP_PIXELS = 57_000
 #: Training sees crops of at most and at least these shares of both edges of an image, in these
 #: scales.
 CROPS, CROP_SCALES = (0.7, 0.4), (0.9, 1.0, 1.2)
@@ -68,7 +68,7 @@ def make_plan(
         *_crop_choices(scale, crop),
         *_anchor_choices(anchors, machine),
         *_machine_choices(machine),
-        *_batch_choices(scale, sizes, crop, machine),
+        *_batch_choices(machine),
     ]
 
 
@@ -189,9 +189,7 @@ def _machine_choices(machine: Machine) -> list[Choice]:
     ]
 
 
-def _batch_choices(
-    scale: Scale, sizes: Mapping[int, tuple[int, int]], crop: float, machine: Machine
-) -> list[Choice]:
+def _batch_choices(machine: Machine) -> list[Choice]:
     number = machine.num_processes
     if machine.weights:
         return [
@@ -200,6 +198,4 @@ def _batch_choices(
         ]
     if machine.is_gpu:
         return [Choice("SOLVER.IMS_PER_BATCH", 8 * number, f"8 images on each of {number} GPUs")]
-    pixels = np.median([w * h * (crop * _factor((w, h), scale)) ** 2 for w, h in sizes.values()])
-    batch = int(np.clip(BATCH_PIXELS // pixels, 4, 8))
-    return [Choice("SOLVER.IMS_PER_BATCH", batch, "images, for the memory and pace of a CPU")]
+    return [Choice("SOLVER.IMS_PER_BATCH", 4, "images: twice as many iterations teach more")]
