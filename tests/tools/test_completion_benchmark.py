@@ -39,7 +39,8 @@ def test_the_truth_is_that_of_the_categories_that_are_told():
 
 def test_table_has_a_line_for_each_run():
     row = {
-        "data": "cells", "protocol": "hard", "iterations": 30, "batch": 4, "annotated": 2, "told": None,
+        "data": "cells", "protocol": "hard", "iterations": 30, "batch": 4,
+        "annotated": 2, "told": None,
         **measures(PROPOSALS, {10, 11, 12}, ANNOTATED, DROPPED),
     }  # fmt: skip
     assert (
