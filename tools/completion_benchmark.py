@@ -2,7 +2,7 @@
 """What `comining complete` finds in data of which somebody knows what they lack.
 
 python tools/completion_benchmark.py run datasets/nuclei/train.json datasets/nuclei/images \\
-    --protocol hard --seed 0 --iterations 300 --weights datasets/mobilenet_v2.pth --output bench/
+    --protocol hard --seed 0 --weights datasets/mobilenet_v2.pth --output bench/
 cat bench/*/*/*/row.json > docs/studies/completion/rows.jsonl
 python tools/completion_benchmark.py table docs/studies/completion/rows.jsonl
 
@@ -55,19 +55,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     given = folder.path.with_suffix(".json")
     given.write_bytes(b"".join(encode(sparse)))
     how: dict[str, Any] = {
+        "minutes": args.minutes,
         "precision": PRECISION,
         "weights": args.weights,
         "listed_only": True,
         "quiet": False,
     }
-    if not folder.config.exists():
-        complete(args.images, given, folder.path, dry_run=True, **how)
-        settings = yaml.safe_load(folder.config.read_text())
-        settings["SOLVER"]["MAX_ITER"] = args.iterations
-        folder.config.write_text(yaml.safe_dump(settings))
-    settings = yaml.safe_load(folder.config.read_text())["SOLVER"]
     done = complete(args.images, given, folder.path, **how)
     assert done is not None
+    settings = yaml.safe_load(folder.config.read_text())["SOLVER"]
     dropped = _without(full["annotations"], sparse["annotations"])
     proposals = read_proposals(folder.proposals)
     added = {x["id"] for x in done.dataset["annotations"] if x.get("origin") == "mined"}
@@ -237,7 +233,7 @@ def main() -> None:
     one.add_argument("images", type=Path)
     one.add_argument("--protocol", required=True)
     one.add_argument("--seed", type=int, default=0)
-    one.add_argument("--iterations", type=int, required=True)
+    one.add_argument("--minutes", type=float, help="as of comining complete")
     one.add_argument("--weights", help="as of comining complete")
     one.add_argument("--output", type=Path, required=True)
     every = commands.add_parser("table")
