@@ -30,14 +30,29 @@ def full_original(dataset: dict[str, Any], json_file: str | Path) -> Path | None
     return Path(json_file).with_name(name) if name else None
 
 
+def read_original(original_file: str | Path) -> dict[str, Any]:
+    """A full original, checked.
+
+    Raises:
+        InputError: it can't be read.
+    """
+    original, report = read_coco(original_file)
+    if report.is_fatal:
+        raise InputError(
+            f"what was withheld can't be told: correct the original or move it away. {report}"
+        )
+    return original
+
+
 def withheld_annotations(
-    dataset: dict[str, Any], original_file: str | Path
+    dataset: dict[str, Any], original_file: str | Path, original: dict[str, Any] | None = None
 ) -> dict[int, list[dict[str, Any]]]:
     """The annotations that a data set made by `comining.annotations.sparse.make_sparse` lacks.
 
     Args:
         dataset: the sparse data set.
         original_file: its full original.
+        original: what `read_original` makes of that, if it was read before.
 
     Returns:
         By image id, the COCO annotations that only the original has, without crowds.
@@ -47,11 +62,8 @@ def withheld_annotations(
             for annotations of different images or categories.
     """
     withheld: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
-    original, report = read_coco(original_file)
-    if report.is_fatal:
-        raise InputError(
-            f"what was withheld can't be told: correct the original or move it away. {report}"
-        )
+    if original is None:
+        original = read_original(original_file)
     for data, name in (
         (dataset, f"the sparse version of {original_file}"),
         (original, original_file),

@@ -12,14 +12,16 @@ from .anchors import Anchors, choose_anchors
 from .config_text import Choice
 from .machine import Machine
 
-#: The median object is to have an edge of this many network pixels, if the budget allows.
-WANTED_EDGE = 24.0
+#: The median object is to have an edge of this many network pixels, if the budget allows: on a CPU
+#: and on a GPU. In a short training, features of stride 8 don't tell how large smaller ones are.
+WANTED_EDGE = {"cpu": 40.0, "cuda": 24.0}
 #: Network pixels of an image, at most: on a CPU and on a GPU.
-MAX_PIXELS = {"cpu": 56_000, "cuda": 1_066_400}
-#: Network pixels of a batch on a CPU, about.
-BATCH_PIXELS = 160_000
-#: Training sees crops of this share of both edges of an image, in these scales.
-CROP, CROP_SCALES = 0.7, (0.9, 1.0, 1.2)
+MAX_PIXELS = {"cpu": 230_000, "cuda": 1_066_400}
+#: Network pixels of a crop on a CPU, about.
+CROP_PIXELS = 57_000
+#: Training sees crops of at most and at least these shares of both edges of an image, in these
+#: scales.
+CROPS, CROP_SCALES = (0.7, 0.4), (0.9, 1.0, 1.2)
 #: Images are enlarged at most by this factor.
 MAX_ENLARGED = 2.0
 
@@ -31,12 +33,14 @@ class Scale(NamedTuple):
         short_edge, long_edge: in network pixels; the longer edge is limited by the second.
         factor: network pixels per pixel of the median image.
         object_edge: of the median object, in network pixels.
+        pixels: of the median image, as the network sees it.
     """
 
     short_edge: int
     long_edge: int
     factor: float
     object_edge: float
+    pixels: float
 
 
 def make_plan(
@@ -57,14 +61,14 @@ def make_plan(
     factors = np.array([_factor(sizes[x["image_id"]], scale) for x in objects])
     network_boxes = boxes * factors[:, None]
     anchors = choose_anchors(network_boxes, np.array([x["category_id"] for x in objects]))
-    crops = _crop_choices(scale, network_boxes, machine)
+    crop = _choose_crop(scale, network_boxes, machine)
     return [
         *_class_choices(dataset),
-        *_size_choices(scale),
-        *crops,
+        *_size_choices(scale, machine),
+        *_crop_choices(scale, crop),
         *_anchor_choices(anchors, machine),
         *_machine_choices(machine),
-        *_batch_choices(scale, sizes, CROP if crops else 1.0, machine),
+        *_batch_choices(machine),
     ]
 
 
@@ -78,14 +82,16 @@ def choose_scale(images: np.ndarray, boxes: np.ndarray, machine: Machine) -> Sca
     """
     width, height = np.median(images, axis=0)
     edge = float(np.median(np.sqrt(boxes.prod(1))))
-    wanted = min(WANTED_EDGE / edge, MAX_ENLARGED)
+    wanted = min(WANTED_EDGE[machine.kind] / edge, MAX_ENLARGED)
     if machine.weights:  # they know objects at the size that COCO's images were seen at
         wanted = max(wanted, 800 / min(width, height))
     affordable = (MAX_PIXELS[machine.kind] / (width * height)) ** 0.5
     factor = min(wanted, affordable, MAX_ENLARGED)
     short = max(64, round(min(width, height) * factor / 8) * 8)
     factor = short / min(width, height)
-    return Scale(short, round(short * 5 / 3), factor, edge * factor)
+    long = round(short * 5 / 3)
+    pixels = short * min(max(width, height) * factor, long)
+    return Scale(short, long, factor, edge * factor, float(pixels))
 
 
 def _factor(size: tuple[int, int], scale: Scale) -> float:
@@ -100,9 +106,9 @@ def _class_choices(dataset: Mapping[str, Any]) -> list[Choice]:
     return [Choice("MODEL.RETINANET.NUM_CLASSES", len(dataset["categories"]), why)]
 
 
-def _size_choices(scale: Scale) -> list[Choice]:
+def _size_choices(scale: Scale, machine: Machine) -> list[Choice]:
     seen = f"the median object is then {scale.object_edge:.0f} pixels wide"
-    if scale.object_edge < WANTED_EDGE / 2:
+    if scale.object_edge < WANTED_EDGE[machine.kind] / 2:
         seen += ", which is small: larger images find more and take longer"
     why = f"the shorter edge of the images, in pixels, as the network sees them: {seen}"
     return [
@@ -113,11 +119,28 @@ def _size_choices(scale: Scale) -> list[Choice]:
     ]
 
 
-def _crop_choices(scale: Scale, boxes: np.ndarray, machine: Machine) -> list[Choice]:
-    """Crops, unless objects are too large for them; ``boxes`` are in network pixels."""
-    edge = CROP * scale.short_edge
-    if machine.weights or np.percentile(boxes.max(1), 98) > edge / 2:
+def _choose_crop(scale: Scale, boxes: np.ndarray, machine: Machine) -> float:
+    """The share of both edges of an image that a crop has; 1 if objects are too large for crops.
+
+    Args:
+        scale: of the images.
+        boxes: (M, 2) width and height in network pixels.
+        machine: whether it has a detector's weights, which know whole images.
+    """
+    most, least = CROPS
+    # That large objects are whole in most crops.
+    needed = 2 * float(np.percentile(boxes.max(1), 98)) / scale.short_edge
+    if machine.weights or needed > most:
+        return 1.0
+    pixels = scale.pixels if machine.is_gpu else CROP_PIXELS
+    share = float(np.clip((pixels / scale.pixels) ** 0.5, max(needed, least), most))
+    return round(share, 2)
+
+
+def _crop_choices(scale: Scale, crop: float) -> list[Choice]:
+    if crop == 1:
         return []
+    edge = crop * scale.short_edge
     sizes = sorted({round(edge * x / 8) * 8 for x in CROP_SCALES})
     why = "crops in several scales: whole images of always the same look are learnt by heart"
     return [
@@ -127,7 +150,7 @@ def _crop_choices(scale: Scale, boxes: np.ndarray, machine: Machine) -> list[Cho
         Choice("INPUT.MIN_SIZE_TRAIN_SAMPLING", "choice"),
         Choice("INPUT.CROP.ENABLED", True, why),
         Choice("INPUT.CROP.TYPE", "relative"),
-        Choice("INPUT.CROP.SIZE", [CROP, CROP], "of both edges"),
+        Choice("INPUT.CROP.SIZE", [crop, crop], "of both edges"),
     ]
 
 
@@ -166,9 +189,7 @@ def _machine_choices(machine: Machine) -> list[Choice]:
     ]
 
 
-def _batch_choices(
-    scale: Scale, sizes: Mapping[int, tuple[int, int]], crop: float, machine: Machine
-) -> list[Choice]:
+def _batch_choices(machine: Machine) -> list[Choice]:
     number = machine.num_processes
     if machine.weights:
         return [
@@ -177,6 +198,4 @@ def _batch_choices(
         ]
     if machine.is_gpu:
         return [Choice("SOLVER.IMS_PER_BATCH", 8 * number, f"8 images on each of {number} GPUs")]
-    pixels = np.median([w * h * (crop * _factor((w, h), scale)) ** 2 for w, h in sizes.values()])
-    batch = int(np.clip(BATCH_PIXELS // pixels, 4, 8))
-    return [Choice("SOLVER.IMS_PER_BATCH", batch, "images, for the memory and pace of a CPU")]
+    return [Choice("SOLVER.IMS_PER_BATCH", 4, "images: twice as many iterations teach more")]

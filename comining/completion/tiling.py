@@ -72,7 +72,7 @@ def plan_tiles(images: np.ndarray, boxes: np.ndarray, machine: Machine) -> Tilin
     longest = boxes.max(1)
     needed = float(np.quantile(longest, WHOLE, method="higher"))
     pixels = MAX_PIXELS[machine.kind]
-    wanted = min(WANTED_EDGE / object_edge, MAX_ENLARGED)
+    wanted = min(WANTED_EDGE[machine.kind] / object_edge, MAX_ENLARGED)
     in_time = (MAX_TILES[machine.kind] * pixels / images.prod(1).sum()) ** 0.5
     # Beyond the last, neighbours would share more than half.
     factor = min(wanted, max(in_time, wanted / 2), pixels**0.5 * (0.5 - 2 * MARGIN) / needed)

@@ -13,10 +13,12 @@ from .datasets import (
     register_from_config,
 )
 from .datasets import register_sparse_coco as _register_sparse_coco
+from .frame_mapper import FrameMapper
 from .known_mapper import KnownMapper
 from .loader import TrainLoader, build_train_loader, load_datasets
 
 __all__ = [
+    "FrameMapper",
     "KnownMapper",
     "TrainLoader",
     "build_train_loader",

@@ -19,7 +19,7 @@ from detectron2.structures import BoxMode
 from comining.annotations.coco_file import read_categories, read_coco
 from comining.annotations.image_files import report_deep_images
 from comining.annotations.known import Known, known_of
-from comining.annotations.withheld import full_original, withheld_annotations
+from comining.annotations.withheld import full_original, read_original, withheld_annotations
 from comining.counted import counted
 from comining.errors import InputError
 
@@ -50,7 +50,8 @@ def register_coco(name: str, json_file: str | Path, image_root: str | Path) -> N
     None for all. Of these, regions of one class are among the ``annotations``, too, as crowds.
 
     If the file names the original that it is a sparse version of, and that lies beside it, records
-    also have ``withheld_annotations``, to judge mined labels by.
+    also have ``withheld_annotations``, to judge mined labels by; and if the original says what is
+    known of its images, ``judged``, the classes that are complete there.
 
     Args:
         name: of the data set.
@@ -89,7 +90,8 @@ def _load_coco(json_file: str, image_root: str, name: str) -> list[dict[str, Any
 
     def record_of(annotation: dict[str, Any]) -> dict[str, Any]:
         return {
-            "bbox": annotation["bbox"],
+            # detectron2 would round whole numbers down after it has scaled them.
+            "bbox": [float(x) for x in annotation["bbox"]],
             "bbox_mode": BoxMode.XYWH_ABS,
             "category_id": contiguous_ids[annotation["category_id"]],
             "iscrowd": annotation.get("iscrowd", 0),
@@ -116,13 +118,17 @@ def _load_coco(json_file: str, image_root: str, name: str) -> list[dict[str, Any
     has_others = isinstance(info, dict) and not info.keys().isdisjoint(("mined", "reviewed"))
     original = None if has_others else full_original(dataset, json_file)
     if original is not None and original.is_file():
-        withheld = withheld_annotations(dataset, original)
+        full = read_original(original)
+        withheld, known = withheld_annotations(dataset, original, full), known_of(full)
         for record in records:
             record["withheld_annotations"] = [
                 record_of(x)
                 for x in withheld.get(record["image_id"], [])
                 if x["category_id"] in contiguous_ids
             ]
+            if known.is_stated:
+                fields = known_fields(known, record["image_id"], contiguous_ids)
+                record["judged"] = sorted({*fields["exhaustive"], *fields["absent"]})
     elif original is not None:
         logger.info(f"{name}: mined labels can't be judged, as {original} is not there")
     return records

@@ -11,7 +11,6 @@ import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.data import (
     DatasetFromList,
-    DatasetMapper,
     MetadataCatalog,
     get_detection_dataset_dicts,
 )
@@ -23,6 +22,7 @@ from comining.counted import counted
 from comining.errors import InputError
 
 from .datasets import check_same_categories
+from .frame_mapper import FrameMapper
 from .samples import Samples
 
 logger = logging.getLogger(__name__)
@@ -202,7 +202,7 @@ def _from_config(
         "dataset": load_datasets(
             cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
         ),
-        "mapper": mapper or DatasetMapper(cfg, is_train=True),
+        "mapper": mapper or FrameMapper(cfg, is_train=True),
         "total_batch_size": cfg.SOLVER.IMS_PER_BATCH,
         "seed": cfg.SEED,
         "repeat_thresh": repeat_thresh[cfg.DATALOADER.SAMPLER_TRAIN],
@@ -230,7 +230,7 @@ def build_train_loader(
 
     As with detectron2's ``build_detection_train_loader``, a config with the keys of
     `comining.add_comining_config` may stand for the arguments:
-    ``build_train_loader(cfg, mapper=None)``, with detectron2's ``DatasetMapper`` by default.
+    ``build_train_loader(cfg, mapper=None)``, with a `FrameMapper` by default.
 
     Args:
         dataset: images in detectron2's data set format.

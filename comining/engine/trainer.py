@@ -21,6 +21,7 @@ from detectron2.utils.events import CommonMetricPrinter, EventWriter
 from torch import distributed, nn
 
 from comining.data import (
+    FrameMapper,
     KnownMapper,
     build_train_loader,
     check_num_classes,
@@ -211,10 +212,10 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Iterable[list[dict[str, Any]]]:
-        mapper = DatasetMapper.from_config(cfg, is_train=True)
+        mapper = FrameMapper.from_config(cfg, is_train=True)
         if cfg.INPUT.VERTICAL_FLIP:
             mapper["augmentations"].append(RandomFlip(horizontal=False, vertical=True))
-        return build_train_loader(cfg, KnownMapper(DatasetMapper(**mapper)))
+        return build_train_loader(cfg, KnownMapper(FrameMapper(**mapper)))
 
     @classmethod
     def check_categories(cls, cfg: CfgNode, datasets: Iterable[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any
 
@@ -16,11 +16,13 @@ from detectron2.utils import comm
 from numpy.typing import NDArray
 
 from comining.errors import InputError
+from comining.modeling.known import lies_in
 from comining.modeling.labels import HIT_IOU, pairwise_iou
 
 #: The share of the boxes found that are to be right.
 PRECISION = 0.9
-WRONG, RIGHT, ANNOTATED = 0, 1, -1
+#: What a box found is; the last two don't count.
+WRONG, RIGHT, ANNOTATED, UNKNOWN = range(4)
 
 
 class FoundEvaluator(DatasetEvaluator):
@@ -29,6 +31,10 @@ class FoundEvaluator(DatasetEvaluator):
 
     It says what mining with the trained detector could give at best, had somebody set the
     threshold who knows the truth. One threshold is for all classes.
+
+    A box that is on no object does not count where it isn't known what is there: in a region to
+    ignore and, if the full original says what is known of its images, of a class that is neither
+    exhaustive nor absent in the image.
     """
 
     def __init__(self, dataset_name: str) -> None:
@@ -58,12 +64,12 @@ class FoundEvaluator(DatasetEvaluator):
             order = found.scores.argsort(descending=True, stable=True).numpy()
             self.seen.append(item["image_id"])
             self.scores += found.scores.numpy()[order].tolist()
-            self.kinds += judge(
-                found.pred_boxes.tensor.numpy()[order],
-                found.pred_classes.numpy()[order],
-                *_objects(record["annotations"]),
-                *_objects(record["withheld_annotations"]),
-            ).tolist()
+            boxes = found.pred_boxes.tensor.numpy()[order]
+            classes = found.pred_classes.numpy()[order]
+            objects = (_objects(record[x]) for x in ("annotations", "withheld_annotations"))
+            kinds = judge(boxes, classes, *chain(*objects))
+            kinds[(kinds == WRONG) & ~are_known(boxes, classes, record)] = UNKNOWN
+            self.kinds += kinds.tolist()
 
     def evaluate(self) -> OrderedDict[str, dict[str, float]] | None:
         """Gather what all processes have found.
@@ -78,7 +84,7 @@ class FoundEvaluator(DatasetEvaluator):
         if not comm.is_main_process():
             return None
         number = sum(len(_objects(self.records[x]["withheld_annotations"])[0]) for x in seen)
-        is_new = kinds != ANNOTATED
+        is_new = (kinds == RIGHT) | (kinds == WRONG)
         found = recall_at_precision(scores[is_new], kinds[is_new] == RIGHT, number, PRECISION)
         return OrderedDict(withheld={"found": 100 * found})
 
@@ -120,6 +126,31 @@ def judge(
             kinds[row] = RIGHT
             taken.add(best)
     return kinds
+
+
+def are_known(
+    boxes: NDArray[Any], classes: NDArray[Any], record: Mapping[str, Any]
+) -> NDArray[np.bool_]:
+    """For which boxes found it is known whether an object is there.
+
+    Args:
+        boxes, classes: (M, 4) XYXY and (M,).
+        record: of their image. Its ``ignored_regions`` and ``judged`` classes are those of
+            `comining.data.register_coco`; it needs to have neither.
+
+    Returns:
+        (M,).
+    """
+    known = np.isin(classes, record["judged"]) if "judged" in record else classes >= 0
+    for region in record.get("ignored_regions", ()):
+        area = BoxMode.convert(
+            [float(x) for x in region["bbox"]], BoxMode.XYWH_ABS, BoxMode.XYXY_ABS
+        )
+        is_there = lies_in(torch.from_numpy(boxes), torch.tensor([area], dtype=torch.float32))
+        of_class = region["category_id"]
+        is_meant = (classes == of_class) | (of_class is None)
+        known &= ~(is_there[:, 0].numpy() & is_meant)
+    return known
 
 
 def recall_at_precision(

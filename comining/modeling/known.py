@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .background import Background, BackgroundWeights, Level, Partial
-from .labels import Labels, annotated_labels
+from .labels import Labels, annotated_labels, box_areas
 from .matching import IGNORED
 from .transfer import send
 
@@ -101,8 +101,7 @@ def lies_in(boxes: Tensor, regions: Tensor) -> Tensor:
     width, height = (
         (torch.minimum(boxes[:, None, 2:], regions[:, 2:]) - low).clamp_(min=0).unbind(2)
     )
-    sides = boxes[:, 2:] - boxes[:, :2]
-    return width * height > IN_REGION * sides.prod(1)[:, None]
+    return width * height > IN_REGION * box_areas(boxes)[:, None]
 
 
 def limit_to_known(

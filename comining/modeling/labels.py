@@ -110,6 +110,11 @@ def flip_boxes(boxes: Tensor, widths: Tensor) -> Tensor:
     return torch.stack((widths - x1, y0, widths - x0, y1), dim=-1)
 
 
+def box_areas(boxes: Tensor) -> Tensor:
+    """Areas (M,) of boxes (M, 4) XYXY."""
+    return (boxes[:, 2:] - boxes[:, :2]).prod(1)
+
+
 def pairwise_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     """IoU of every box of ``boxes1`` (..., M, 4) with every one of ``boxes2`` (..., G, 4), XYXY.
 

@@ -20,6 +20,7 @@ from .known import Known
 from .labels import Labels, annotated_labels
 from .methods import Method, Step, build_method
 from .mining_log import MiningLog
+from .origin import Origin
 from .predictions import Predictions
 from .teacher import evaluated_weights, settings_of
 from .two_views import TwoViews
@@ -204,7 +205,8 @@ class TwoViewDetector(Detector):
         images = super().preprocess_image(both)
         withheld = [item.get("withheld") for item in batched_inputs]
         known = Known.of_batch(batched_inputs, self.num_classes, self.device)
-        return TwoViews(images.tensor, images.image_sizes, flipped, withheld, known)
+        origins = [Origin.of_item(item) for item in batched_inputs]
+        return TwoViews(images.tensor, images.image_sizes, flipped, withheld, known, origins)
 
     def _next_batch(self) -> tuple[int, int]:
         """The iteration, and how many batches it has had before.
@@ -240,6 +242,7 @@ class TwoViewDetector(Detector):
                 detections=found.detections,
                 annotated=annotated,
                 iteration=get_event_storage().iter,
+                batch=self._last_batch[1],
                 max_iter=self.max_iter,
                 is_learning=is_step,
                 pictures=self._to_rgb,
@@ -263,5 +266,5 @@ class TwoViewDetector(Detector):
 
     def _to_rgb(self, views: Tensor) -> Tensor:
         """The model's input (N, 3, H, W) as pictures, uint8."""
-        pixels = (views * self.pixel_std + self.pixel_mean).clamp(0, 255).to(torch.uint8)
+        pixels = (views * self.pixel_std + self.pixel_mean).round().clamp(0, 255).to(torch.uint8)
         return pixels.flip(1) if self.view.is_bgr else pixels

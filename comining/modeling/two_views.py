@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .known import Known
 from .labels import Labels, annotated_labels, flip_boxes
+from .origin import Origin
 from .transfer import send
 
 
@@ -23,6 +24,7 @@ class TwoViews(ImageList):
         flipped: list[bool],
         withheld: list[Instances | None],
         known: Known | None = None,
+        origins: list[Origin | None] | None = None,
     ) -> None:
         """
         Args:
@@ -33,10 +35,12 @@ class TwoViews(ImageList):
                 where that is not known.
             known: what else is known of the N originals. As the attribute ``known`` it is of both
                 views, each in its own frame.
+            origins: where the N originals come from; None where that is not known.
         """
         super().__init__(tensor, image_sizes)
         self.flipped = flipped
         self.withheld = withheld
+        self.origins = [None] * len(withheld) if origins is None else origins
         if any(flipped):
             mirrors = [
                 width if flip else math.nan
@@ -48,6 +52,12 @@ class TwoViews(ImageList):
     def in_both_views(self, labels: Labels) -> Labels:
         """Labels on the N originals, followed by the same on their second views."""
         return Labels.cat((labels, self.to_other_view(labels)))
+
+    def clip(self, labels: Labels) -> Labels:
+        """Labels on any of the 2N images, without what reaches beyond it."""
+        sizes = send(torch.tensor(self.image_sizes), labels.boxes.device)
+        limits = sizes.flip(1).repeat(1, 2)[labels.images]
+        return labels._replace(boxes=labels.boxes.clamp(min=0).minimum(limits))
 
     def judge(self, mined: Labels) -> tuple[Labels, Labels]:
         """What is known of the objects that are not annotated.

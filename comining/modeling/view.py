@@ -15,6 +15,8 @@ from torchvision.transforms.v2 import functional as TF
 from comining.counted import counted
 from comining.errors import InputError
 
+from .ranges import check_range
+
 
 @dataclass(frozen=True)
 class ViewDraw:
@@ -69,19 +71,11 @@ class SecondView:
         Raises:
             InputError: a value is outside its range.
         """
-        for name, value, limit in (
-            ("JITTER_PROB", jitter_prob, 1.0),
-            ("FLIP_PROB", flip_prob, 1.0),
-            ("BRIGHTNESS", brightness, np.inf),
-            ("CONTRAST", contrast, np.inf),
-            ("SATURATION", saturation, np.inf),
-            ("HUE", hue, 0.5),
-        ):
-            if not 0 <= value <= limit:
-                raise InputError(
-                    f"MODEL.COMINING.VIEW.{name} is {value}; it must be "
-                    + ("at least 0" if limit == np.inf else f"between 0 and {limit:g}")
-                )
+        node = "MODEL.COMINING.VIEW"
+        check_range(node, jitter_prob=jitter_prob, flip_prob=flip_prob)
+        factors = {"brightness": brightness, "contrast": contrast, "saturation": saturation}
+        check_range(node, most=np.inf, **factors)
+        check_range(node, most=0.5, hue=hue)
         if input_format not in ("RGB", "BGR"):
             raise InputError(
                 f"INPUT.FORMAT is {input_format!r}; colour jitter needs images in 'RGB' or 'BGR'"

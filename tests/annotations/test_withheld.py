@@ -54,6 +54,19 @@ def test_records_have_what_the_sparse_file_lacks(load):
     assert second["withheld_annotations"] == []
 
 
+def test_what_the_original_knows_tells_what_can_be_judged(load, tmp_path):
+    """Not what the sparse version knows, which lacks the withheld ones."""
+    assert all("judged" not in record for record in load(record_name=True, exhaustive_share=0.5))
+    images = [
+        {**FULL["images"][0], "neg_category_ids": [3], "exhaustive_category_ids": [7]},
+        {**FULL["images"][1], "exhaustive_category_ids": [3]},
+    ]
+    annotations = [x for x in FULL["annotations"] if x["id"] != 1]
+    full = {**FULL, "images": images, "annotations": annotations}
+    (tmp_path / "full.json").write_text(json.dumps(full))
+    assert [record["judged"] for record in DatasetCatalog.get("half_annotated")] == [[0, 1], [0]]
+
+
 def test_original_not_recorded(load):
     assert all("withheld_annotations" not in record for record in load())
 

@@ -40,9 +40,9 @@ def settings(data, machine=CPU):
 @pytest.mark.parametrize(
     ("size", "edge", "short"),
     [
-        ((640, 480), 100, 112),  # objects get 24 network pixels, sides are multiples of 8
+        ((640, 480), 100, 192),  # objects get 40 network pixels, sides are multiples of 8
         ((50, 50), 10, 96),  # enlarged by 2 at most
-        ((2000, 2000), 20, 240),  # as large as a CPU can afford
+        ((2000, 2000), 20, 480),  # as large as a CPU can afford
         ((60, 60), 60, 64),  # never below 64
     ],
 )
@@ -68,9 +68,13 @@ def test_anchors_are_in_network_pixels():
 
 def test_trainings_see_crops_if_objects_fit_into_them():
     chosen = settings(dataset(640, 480, (96, 96)))
-    assert chosen["INPUT.MIN_SIZE_TEST"] == 120  # objects of 24 pixels
+    assert chosen["INPUT.MIN_SIZE_TEST"] == 200  # objects of 40 pixels
     assert chosen["INPUT.CROP.SIZE"] == [0.7, 0.7]
-    assert chosen["INPUT.MIN_SIZE_TRAIN"] == [72, 80, 104]  # 0.7 * 120 times 0.9, 1 and 1.2
+    assert chosen["INPUT.MIN_SIZE_TRAIN"] == [128, 144, 168]  # 0.7 * 200 times 0.9, 1 and 1.2
+    large_images = settings(dataset(2000, 2000, (160, 160)))
+    assert large_images["INPUT.MIN_SIZE_TEST"] == 480
+    assert large_images["INPUT.CROP.SIZE"] == [0.5, 0.5]  # of 240 x 240 pixels
+    assert large_images["SOLVER.IMS_PER_BATCH"] == 4
     large = settings(dataset(640, 480, (210, 210)))
     assert "INPUT.CROP.ENABLED" not in large
     assert large["INPUT.MIN_SIZE_TRAIN"] == [large["INPUT.MIN_SIZE_TEST"]]

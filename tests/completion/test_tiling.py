@@ -37,13 +37,13 @@ def test_images_stay_whole_where_tiles_gain_little(image, edges):
 
 def test_large_images_are_cut_so_that_objects_have_their_wanted_size():
     tiling = planned((8000, 6000), [60] * 100)
-    # The root of 56,000 network pixels is 236.6; 24 of them for 60 pixels of the image.
-    assert tiling.edge == 592
+    # The root of 230,000 network pixels is 479.6; 40 of them for 60 pixels of the image.
+    assert tiling.edge == 719
     # 60, and a hundredth of the edge on either side.
-    assert tiling.overlap == 72
+    assert tiling.overlap == 75
     assert "8000 x 6000" in tiling.why
-    # Beyond the first 592 pixels, strides of 520: 15 for the other 7408 and 11 for 5408.
-    assert "cut into 192 tiles of 592 pixels" in tiling.why
+    # Beyond the first 719 pixels, strides of 644: 12 for the other 7281 and 9 for 5281.
+    assert "cut into 130 tiles of 719 pixels" in tiling.why
 
 
 def test_gpu_takes_larger_tiles():
@@ -53,11 +53,11 @@ def test_gpu_takes_larger_tiles():
 
 def test_overlap_is_as_wide_as_objects():
     # The longest takes less than a quarter of a tile ...
-    assert planned((8000, 6000), [60] * 99 + [100]).overlap == 112
-    # ... or more, and is one in a hundred: a quarter of 592, and 11.84.
-    assert planned((8000, 6000), [60] * 99 + [400]).overlap == 160
+    assert planned((8000, 6000), [60] * 99 + [100]).overlap == 115
+    # ... or more, and is one in a hundred: a quarter of 719, and 14.38.
+    assert planned((8000, 6000), [60] * 99 + [400]).overlap == 195
     # One in ten has 200 pixels.
-    assert planned((8000, 6000), [60] * 9 + [200]).overlap == 212
+    assert planned((8000, 6000), [60] * 9 + [200]).overlap == 215
 
 
 def test_tiles_grow_where_objects_would_be_more_than_half_of_one():
@@ -69,12 +69,12 @@ def test_tiles_grow_where_objects_would_be_more_than_half_of_one():
 def test_tiles_grow_with_the_number_of_images_up_to_twice():
     # 1,000 of them, and some more for the overlap: 20 images of 48 million pixels.
     assert planned((8000, 6000), [60], number=20).edge == round((20 * 48e6 / 1000) ** 0.5)
-    assert planned((8000, 6000), [60], number=1000).edge == 1183
+    assert planned((8000, 6000), [60], number=1000).edge == 1439
 
 
 def test_elongated_images_are_cut_where_their_long_edge_makes_them_small():
     tiling = planned((4000, 200), [20] * 10)
-    assert tiling.edge == 197  # 236.6 / (24 / 20)
+    assert tiling.edge == 240  # 479.6 / (40 / 20)
 
 
 def test_small_images_are_enlarged():
@@ -243,6 +243,6 @@ def test_settings_follow_from_the_tiles_and_counts_from_the_images():
     }
     tiles = tiles_of(dataset, planned((8000, 6000), [60]))
     choices = {x.key: x for x in make_plan(dataset, CPU, tiles)}
-    assert choices["INPUT.MIN_SIZE_TEST"].value == 240  # 592 * 0.4, to eights
-    assert "24 pixels wide" in choices["INPUT.MIN_SIZE_TEST"].why
+    assert choices["INPUT.MIN_SIZE_TEST"].value == 480  # 719 * 2 / 3, to eights
+    assert "40 pixels wide" in choices["INPUT.MIN_SIZE_TEST"].why
     assert "crown 98" in choices["MODEL.RETINANET.NUM_CLASSES"].why

@@ -5,7 +5,8 @@ import os
 import shutil
 
 import pytest
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog
+from detectron2.data.transforms import ResizeTransform
 from PIL import Image
 
 from comining import register_coco
@@ -66,6 +67,23 @@ def test_own_data_in_one_call(own_data, own_config, tmp_path):
     )
     Trainer(own_config).train()
     assert (tmp_path / "output" / "model_final.pth").is_file()
+
+
+def test_boxes_of_whole_numbers_are_scaled_exactly(own_data, tmp_path):
+    """By detectron2's mapper, which keeps the type that they come in."""
+
+    def of_whole_numbers(dataset):
+        for x in dataset["annotations"]:
+            x["bbox"] = [3, 5, 7, 11]
+
+    register("whole", changed(own_data, tmp_path, of_whole_numbers))
+    record = DatasetCatalog.get("whole")[0]
+    height, width = record["height"], record["width"]
+    resize = ResizeTransform(height, width, height // 2, width // 2)
+    mapper = DatasetMapper(is_train=True, augmentations=[resize], image_format="BGR")
+    boxes = mapper(record)["instances"].gt_boxes.tensor.tolist()
+    x, y = width // 2 / width, height // 2 / height
+    assert boxes == [pytest.approx([3 * x, 5 * y, 10 * x, 16 * y])] * len(boxes)
 
 
 def test_own_data_in_one_line_of_config(own_config, own_data, tmp_path):

@@ -12,6 +12,7 @@ from comining.evaluation.found import (
     RIGHT,
     WRONG,
     FoundEvaluator,
+    are_known,
     judge,
     recall_at_precision,
 )
@@ -110,6 +111,49 @@ def test_evaluator(register):
         found.pred_classes = torch.zeros(len(boxes), dtype=torch.int64)
         evaluator.process([{"image_id": image_id}], [{"instances": found}])
     assert evaluator.evaluate()["withheld"]["found"] == pytest.approx(200 / 3)
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        ({}, [False] * 5),
+        ({"judged": [0, 1]}, [False] * 5),
+        ({"judged": [1]}, [True, True, False, True, True]),
+        # In the first region lie 100, 51, 49, 0 and 60 per cent of the boxes.
+        ({"ignored_regions": [{"bbox": [0, 0, 100, 60], "category_id": None}]}, [1, 1, 0, 0, 1]),
+        ({"ignored_regions": [{"bbox": [0, 0, 100, 60], "category_id": 1}]}, [0, 0, 0, 0, 0]),
+        ({"ignored_regions": [{"bbox": [0, 0, 100, 60], "category_id": 0}]}, [1, 1, 0, 0, 1]),
+        (
+            {"judged": [0, 1], "ignored_regions": [{"bbox": [0, 200, 9, 9], "category_id": None}]},
+            [0, 0, 0, 1, 0],
+        ),
+    ],
+)
+def test_where_nothing_is_known(known, expected):
+    boxes, classes = objects(
+        [0, 0, 50, 60], [0, 9, 50, 109], [0, 11, 50, 111], [0, 200, 9, 209], [0, 0, 9, 100],
+        classes=[0, 0, 1, 0, 0],
+    )  # fmt: skip
+    assert (~are_known(boxes, classes, known)).tolist() == [bool(x) for x in expected]
+
+
+def test_only_what_is_known_counts_as_wrong(register):
+    """Above the second withheld object score a box in a region and one of another class."""
+    name = register(
+        {
+            **record(7, annotations=[], withheld_annotations=[[0, 0, 9, 9], [30, 30, 9, 9]]),
+            "judged": [0],
+            "ignored_regions": [{"bbox": [60, 60, 30, 30], "category_id": None}],
+        }
+    )
+    boxes = [[0, 0, 9, 9], [60, 60, 70, 70], [0, 50, 9, 59], [30, 30, 39, 39]]
+    found = Instances((99, 99), pred_boxes=Boxes(torch.tensor(boxes, dtype=torch.float32)))
+    found.scores = torch.tensor([0.9, 0.8, 0.7, 0.6])
+    for classes, share in (([0, 0, 1, 0], 100), ([0, 0, 0, 0], 50), ([0, 1, 1, 1], 50)):
+        found.pred_classes = torch.tensor(classes)
+        evaluator = FoundEvaluator(name)
+        evaluator.process([{"image_id": 7}], [{"instances": found}])
+        assert evaluator.evaluate()["withheld"]["found"] == share
 
 
 def test_unknown_what_was_withheld(register):

@@ -8,7 +8,15 @@ from detectron2.utils.events import EventStorage
 
 from comining.modeling.adaptive import CLOSE, ON_OBJECT, RIGHT
 from tests.gpu.fake_device import DEVICE, STAGED_BYTES, FakeDevice
-from tests.modeling.helpers import annotations, each_detector, items, plain, tiny_model, two_items
+from tests.modeling.helpers import (
+    annotations,
+    each_detector,
+    items,
+    plain,
+    tiny_model,
+    two_items,
+    with_frames,
+)
 
 SIZE = (128, 192)
 
@@ -151,13 +159,21 @@ def test_methods_with_a_teacher_on_the_device(name, settings):
     model.teacher.head.cls_score.bias += 0.5
     if name == "S2Teacher":  # entropies of 5, give or take 5, are usual
         model.entropy.moments[:] = torch.tensor([[10.0], [50.0], [500.0]])
-    expected = losses_and_gradients(deepcopy(model), two_items()[:1], iteration=2)
+    batch = with_frames(two_items()[:1])
+    if name == "S2Teacher":  # what it found before freezes part of what it finds
+        losses_and_gradients(model, batch, iteration=1)
+        model.zero_grad()
+        for rows in model.memory.remembered.values():
+            rows[::2, 5] = 2
+    expected = losses_and_gradients(deepcopy(model), batch, iteration=2)
     with FakeDevice() as device:
-        found = losses_and_gradients(model.to(DEVICE), two_items()[:1], iteration=2)
+        found = losses_and_gradients(model.to(DEVICE), batch, iteration=2)
     assert device.refused == []
     assert_close(found, expected)
     assert found[2].latest() == expected[2].latest()
     assert found[2].latest()["comining/mined_per_image"][0] > 0
+    if name == "S2Teacher":
+        assert found[2].latest()["comining/frozen_per_image"][0] > 0
 
 
 @each_detector

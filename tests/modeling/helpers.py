@@ -128,6 +128,12 @@ def items(*per_image, seed=0):
     ]
 
 
+def with_frames(batch):
+    """As `comining.data.FrameMapper` makes items of images that are not augmented."""
+    frame = torch.eye(2, 3, dtype=torch.float64)
+    return [{**item, "image_id": id_, "frame": frame} for id_, item in enumerate(batch)]
+
+
 def two_items():
     """Two images of different sizes with three annotations."""
     return items(

@@ -478,3 +478,20 @@ def test_a_head_that_is_confident_of_everything_is_survived(detector):
         losses = model(batch)
     assert all(loss.isfinite() for loss in losses.values())
     assert 0 < storage.latest()["comining/mined_per_image"][0] <= 100
+
+
+def test_what_a_method_is_told_of_the_batch():
+    """The pixels of the file, and which batch of an iteration it is, where there are several."""
+    model, batch, given = tiny_model(*NO_JITTER), two_items(), []
+    supervise = model.method.supervise
+    model.method.supervise = lambda step: given.append(step) or supervise(step)
+    with EventStorage(3):
+        for _ in range(2):
+            model(batch)
+    step(model, batch, iteration=4)
+    assert [(x.iteration, x.batch) for x in given] == [(3, 0), (3, 1), (4, 0)]
+    pictures = given[0].pictures(given[0].images.tensor)
+    assert pictures.dtype == torch.uint8
+    for item, picture in zip(batch * 2, pictures, strict=True):
+        height, width = item["image"].shape[1:]
+        assert torch.equal(picture[:, :height, :width], item["image"].flip(0))  # BGR

@@ -10,6 +10,8 @@ from comining.errors import InputError
 from comining.modeling import Level, S2Teacher, Step
 from comining.modeling.clusters import cluster
 from comining.modeling.entropy import UsualEntropy, crop_entropy
+from comining.modeling.known import Known
+from comining.modeling.origin import Origin
 from comining.modeling.two_views import TwoViews
 from tests.modeling.helpers import (
     NUM_CLASSES,
@@ -18,6 +20,7 @@ from tests.modeling.helpers import (
     make_labels,
     tiny_config,
     tiny_model,
+    with_frames,
 )
 
 
@@ -115,11 +118,19 @@ class Teacher:
         )  # fmt: skip
 
 
+ORIGIN = Origin(1, torch.eye(2, 3, dtype=torch.float64))
+
+
+def two_views(pictures, size=(4, 8), flipped=True, origin=ORIGIN):
+    views = pictures.float().repeat(2, 1, 1, 1)
+    return TwoViews(views, [size] * 2, [flipped], [None], None, [origin])
+
+
 def step(pictures, **more):
-    images = TwoViews(pictures.float().repeat(2, 1, 1, 1), [(4, 8)] * 2, [True], [None])
+    images = two_views(pictures)
     annotated = images.in_both_views(make_labels([[0, 0, 4, 4], [4, 0, 8, 3]], classes=[0, 0]))
-    given = {"iteration": 1, "teacher": Teacher(), **more}
-    return Step(images, annotated.none(), annotated, **given)
+    given = {"annotated": annotated, "iteration": 1, "teacher": Teacher(), **more}
+    return Step(images, annotated.none(), **given)
 
 
 class TestMethod:
@@ -143,7 +154,7 @@ class TestMethod:
         method.entropy.observe(pictures, make_labels([[4, 0, 8, 2]] * 2, classes=[0, 0]))
         teacher = Teacher()
         teacher.candidates = lambda _: make_labels([[4, -1, 9, 4]], classes=[0], scores=[0.9])
-        images = TwoViews(pictures.float().repeat(2, 1, 1, 1), [(2, 8)] * 2, [False], [None])
+        images = two_views(pictures, (2, 8), flipped=False)
         nothing = make_labels([])
         given = method.supervise(Step(images, nothing, nothing, 1, teacher=teacher))
         assert given.mined.boxes.tolist() == [[4, -1, 9, 4]] * 2
@@ -151,6 +162,60 @@ class TestMethod:
     def test_nothing_where_all_is_annotated(self, pictures):
         method = S2Teacher(NUM_CLASSES)
         assert len(method.supervise(step(pictures)).mined.boxes) == 0
+
+    def seen_again(self, pictures, times, **more):
+        """What is learnt when a label of a score of 0.75 x 16 / 30 comes so many times."""
+        method = S2Teacher(NUM_CLASSES, freeze_step=0.5)
+        method.entropy.observe(pictures, make_labels([[4, 0, 8, 2]] * 2, classes=[0, 0]))
+        teacher = Teacher()
+        teacher.candidates = lambda _: make_labels(
+            [[4, 0, 8, 2]] * 16, classes=[0] * 16, scores=[0.75] * 16
+        )
+        nothing = make_labels([])
+        for _ in range(times):
+            given = method.supervise(
+                step(pictures, annotated=nothing, teacher=teacher)._replace(**more)
+            )
+        return method, given
+
+    def test_freezes_what_comes_back(self, pictures):
+        """A score of 0.4, then 0.9, then 1.4; frozen, it is no proposal any more."""
+        for times, weight, number in ((1, 0.4, 0), (2, 0.9, 0), (3, 1, 0), (4, 1, 1), (9, 1, 1)):
+            _, given = self.seen_again(pictures, times)
+            assert given.mined.boxes.tolist() == [[4, 0, 8, 2], [0, 0, 4, 2]]
+            assert given.mined.classes.tolist() == [0, 0]
+            for weights in (given.mined.scores, given.class_weight, given.box_weight):
+                assert weights.tolist() == pytest.approx([weight] * 2)
+            assert given.scalars["frozen_per_image"] == number
+
+    def test_what_is_frozen_stays_where_the_teacher_sees_nothing(self, pictures):
+        method, _ = self.seen_again(pictures, 3)
+        teacher = Teacher()
+        teacher.candidates = lambda _: make_labels([])
+        given = method.supervise(step(pictures, annotated=make_labels([]), teacher=teacher))
+        assert given.mined.boxes.tolist() == [[4, 0, 8, 2], [0, 0, 4, 2]]
+        begun = method.supervise(step(pictures, iteration=0, teacher=teacher))
+        assert len(begun.mined.boxes) == 0
+
+    def test_steps_alone_are_remembered(self, pictures):
+        method, given = self.seen_again(pictures, 4, is_learning=False)
+        assert given.class_weight.tolist() == pytest.approx([0.4] * 2)
+        assert method.memory.remembered == {}
+
+    def test_what_contradicts_the_known_is_not_remembered(self, pictures):
+        complete = torch.tensor([[True, False, False]] * 2)
+        known = Known(complete, make_labels([]))
+        method, given = self.seen_again(pictures, 4, known=known)
+        assert given.class_weight.tolist() == pytest.approx([0.4] * 2)
+        assert method.memory.remembered == {}
+
+    def test_without_freezing_nothing_is_asked_of_a_mapper(self, pictures):
+        images = two_views(pictures, origin=None)
+        method = S2Teacher(NUM_CLASSES, freeze_step=0)
+        method.supervise(step(pictures)._replace(images=images))
+        assert method.modules().keys() == {"entropy"}
+        with pytest.raises(InputError, match=r"FrameMapper for .*FREEZE_STEP to 0"):
+            S2Teacher(NUM_CLASSES).supervise(step(pictures)._replace(images=images))
 
     @pytest.mark.parametrize(("is_learning", "seen"), [(True, 2), (False, 0)])
     def test_counts_annotated_objects_in_steps_alone(self, pictures, is_learning, seen):
@@ -177,15 +242,16 @@ class TestMethod:
     def test_trains(self, detector):
         model = tiny_model("MODEL.COMINING.METHOD", "S2Teacher", detector=detector)
         with EventStorage() as storage:
-            losses = model(items(((64, 96), [[8, 10, 40, 44]], [0])))
-        assert "comining/mined_per_image" in storage.latest()
+            losses = model(with_frames(items(((64, 96), [[8, 10, 40, 44]], [0]))))
+        assert {"comining/mined_per_image", "comining/frozen_per_image"} <= storage.latest().keys()
         sum(losses.values()).backward()
         assert all(x.grad.isfinite().all() for x in model.parameters() if x.requires_grad)
         assert model.entropy.moments[0].tolist() == [1, 0, 0]
         assert "entropy.moments" in model.state_dict()
 
     def test_keys(self):
-        assert tiny_config().MODEL.COMINING.S2TEACHER == {"SCORE_THRESH": 0.6, "HARD_IOU": 0.2}
+        expected = {"SCORE_THRESH": 0.6, "HARD_IOU": 0.2, "FREEZE_STEP": 0.1}
+        assert expected == tiny_config().MODEL.COMINING.S2TEACHER
         with pytest.raises(InputError, match=r"S2TEACHER\.HARD_IOU is 2; it must be between"):
             S2Teacher(NUM_CLASSES, hard_iou=2)
 

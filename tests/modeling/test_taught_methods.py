@@ -228,6 +228,22 @@ class TestCalibratedTeacher:
         method.supervise(step(teacher=found, iteration=0))
         assert method.calibration.coefficients.tolist() == [1, 0]
 
+    def test_fits_once_in_an_iteration(self):
+        """Of several batches, where gradients are accumulated, the first one ends the period."""
+        method = CalibratedTeacher(3, period=2)
+        found = in_both_views([[0, 0, 10, 10]] * 20, [1] * 20, [0.9] * 20)
+        method.supervise(step(teacher=found))
+        method.supervise(step(teacher=found, iteration=2))
+        fit = method.calibration.coefficients.clone()
+        assert fit.tolist() != [1, 0]
+        method.supervise(step(teacher=found, iteration=2, batch=1))
+        assert torch.equal(method.calibration.coefficients, fit)
+        assert method.calibration.counts.sum() == 40
+        method.supervise(step(teacher=found, iteration=0, batch=1))
+        assert method.calibration.counts.sum() == 60
+        method.supervise(step(teacher=found, iteration=0))
+        assert method.calibration.counts.sum() == 20
+
     def test_fiou_weights(self):
         """IoU 0, 0.5 and 1 with the nearest object; nothing is near in an image without any."""
         boxes = torch.tensor([[[20.0, 0, 30, 10], [0, 0, 10, 5], [0, 0, 10, 10]]] * 2)

@@ -70,8 +70,8 @@ class Adaptive(Method):
     def _sort(self, step: Step) -> tuple[Labels, Labels, dict[str, Tensor]]:
         """What is sure enough to be mined, what of the rest is to be ignored, and the mean
         thresholds."""
-        if step.is_learning and step.iteration == 0:
-            self.adaptive.reset()  # of weights that only begin this training
+        if step.begins_training:
+            self.adaptive.reset()
         found = step.detections
         mine_above, ignore_above = self.adaptive.thresholds()
         if step.is_learning:

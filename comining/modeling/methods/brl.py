@@ -8,6 +8,7 @@ import torch
 
 from comining.errors import InputError
 from comining.modeling.background import Background, Level
+from comining.modeling.ranges import check_range
 
 from .method import METHOD_REGISTRY, Method, Step, Supervision
 
@@ -57,15 +58,9 @@ class BRL(Method):
         Raises:
             InputError: a value is outside its range.
         """
-        for name, value, most in (
-            ("THRESHOLD", threshold, 1),
-            ("CONFUSION_IOU", confusion_iou, 1),
-            ("WEIGHT", weight, math.inf),
-            ("BETA", beta, math.inf),
-        ):
-            if not 0 <= value <= most:
-                wanted = "at least 0" if most == math.inf else f"between 0 and {most}"
-                raise InputError(f"MODEL.COMINING.BRL.{name} is {value}; it must be {wanted}")
+        node = "MODEL.COMINING.BRL"
+        check_range(node, threshold=threshold, confusion_iou=confusion_iou)
+        check_range(node, most=math.inf, weight=weight, beta=beta)
         self.threshold = threshold
         self.mirrored = mirrored
         self.weight = weight

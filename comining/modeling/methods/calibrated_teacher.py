@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -9,8 +10,9 @@ from torch import Tensor, nn
 
 from comining.errors import InputError
 from comining.modeling.background import Background, Level
-from comining.modeling.labels import Labels, overlap_any, overlaps, pairwise_iou
+from comining.modeling.labels import Labels, box_areas, overlap_any, overlaps, pairwise_iou
 from comining.modeling.logistic import LogisticCalibration
+from comining.modeling.ranges import check_range
 
 from .method import METHOD_REGISTRY, Method, Step, Supervision
 
@@ -69,17 +71,13 @@ class CalibratedTeacher(Method):
         Raises:
             InputError: a value is outside its range.
         """
-        for name, value, is_legal, wanted in (
-            ("SCORE_THRESH", score_thresh, 0 <= score_thresh <= 1, "between 0 and 1"),
-            ("PRECISION", precision, 0 < precision < 1, "above 0 and below 1"),
-            ("MIN_SIDE", min_side, min_side >= 0, "at least 0"),
-            ("PERIOD", period, period >= 1, "at least 1"),
-            ("FIOU_BEGIN", fiou_begin, 0 <= fiou_begin <= 1, "between 0 and 1"),
-        ):
-            if not is_legal:
-                raise InputError(
-                    f"MODEL.COMINING.CALIBRATEDTEACHER.{name} is {value}; it must be {wanted}"
-                )
+        node = "MODEL.COMINING.CALIBRATEDTEACHER"
+        check_range(node, score_thresh=score_thresh, fiou_begin=fiou_begin)
+        check_range(node, most=math.inf, min_side=min_side)
+        if not 0 < precision < 1:
+            raise InputError(f"{node}.PRECISION is {precision}; it must be above 0 and below 1")
+        if period < 1:
+            raise InputError(f"{node}.PERIOD is {period}; it must be at least 1")
         self.num_classes = num_classes
         self.floor = score_thresh
         self.teacher_floor = 0.05  # what an evaluation looks at
@@ -107,9 +105,9 @@ class CalibratedTeacher(Method):
         )
 
     def _calibrate(self, step: Step, found: Labels) -> None:
-        if step.iteration == 0:
+        if step.begins_training:
             self.calibration.reset()
-        elif step.iteration % self.period == 0:
+        elif step.iteration > 0 and step.iteration % self.period == step.batch == 0:
             self.calibration.fit()
         seen = found.select(
             (found.images < len(step.images) // 2) & overlap_any(found, step.annotated, ON_IOU)
@@ -185,8 +183,7 @@ def _contain(labels: Labels, others: Labels) -> Tensor:
     low = torch.maximum(labels.boxes[:, None, :2], others.boxes[:, :2])
     high = torch.minimum(labels.boxes[:, None, 2:], others.boxes[:, 2:])
     shared = (high - low).clamp(min=0).prod(2)
-    areas = [(x.boxes[:, 2:] - x.boxes[:, :2]).prod(1) for x in (labels, others)]
-    smaller = torch.minimum(areas[0][:, None], areas[1])
+    smaller = torch.minimum(box_areas(labels.boxes)[:, None], box_areas(others.boxes))
     same = labels.images[:, None] == others.images
     same &= labels.classes[:, None] == others.classes
     return (shared > INSIDE * smaller) & same

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from comining.modeling.background import Background, Level
 from comining.modeling.labels import Labels, pairwise_iou
+from comining.modeling.ranges import check_range
 
-from .method import METHOD_REGISTRY, Method, Step, Supervision, check_shares
+from .method import METHOD_REGISTRY, Method, Step, Supervision
 
 #: A student's box is a teacher's, too, if their IoU is above.
 SAME_IOU = 0.5
@@ -45,7 +46,7 @@ class CoStudent(Method):
             InputError: a value is outside its range.
         """
         shares = {"score_thresh": score_thresh, "teacher_thresh": teacher_thresh}
-        check_shares("MODEL.COMINING.COSTUDENT", **shares)
+        check_range("MODEL.COMINING.COSTUDENT", **shares)
         self.floor = score_thresh
         self.teacher_floor = teacher_thresh
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from comining.modeling.labels import Labels, overlap_any
+from comining.modeling.ranges import check_range
 
-from .method import KNOWN_IOU, METHOD_REGISTRY, Method, Step, Supervision, check_shares
+from .method import KNOWN_IOU, METHOD_REGISTRY, Method, Step, Supervision
 
 
 @METHOD_REGISTRY.register()
@@ -33,7 +34,7 @@ class MeanTeacher(Method):
         Raises:
             InputError: a value is outside its range.
         """
-        check_shares("MODEL.COMINING.MEANTEACHER", score_thresh=score_thresh, iou_thresh=iou_thresh)
+        check_range("MODEL.COMINING.MEANTEACHER", score_thresh=score_thresh, iou_thresh=iou_thresh)
         self.floor = self.teacher_floor = score_thresh
         self.iou_thresh = iou_thresh
 

@@ -11,7 +11,6 @@ import torch
 from detectron2.utils.registry import Registry
 from torch import Tensor, nn
 
-from comining.errors import InputError
 from comining.modeling.background import BackgroundWeights
 from comining.modeling.known import Known
 from comining.modeling.labels import Labels, overlap_any
@@ -32,21 +31,6 @@ def to_uint8(pixels: Tensor) -> Tensor:
     return pixels.clamp(0, 255).to(torch.uint8)
 
 
-def check_shares(node: str, **values: float) -> None:
-    """Check settings that lie between 0 and 1.
-
-    Args:
-        node: of the config, such as ``MODEL.COMINING``.
-        values: by the names of a method's arguments.
-
-    Raises:
-        InputError: one does not.
-    """
-    for name, value in values.items():
-        if not 0 <= value <= 1:
-            raise InputError(f"{node}.{name.upper()} is {value}; it must be between 0 and 1")
-
-
 class Step(NamedTuple):
     """What a method knows in an iteration. The batch is N images, then their second views.
 
@@ -65,6 +49,7 @@ class Step(NamedTuple):
         teacher: the same of the teacher; None if the method does not ask for one.
         known: what else is known of each of the 2N images; None if nothing is. A method may look
             at it, but needs not: see `Supervision.within`.
+        batch: of the iteration, from 0 on: it has several where gradients are accumulated.
     """
 
     images: TwoViews
@@ -77,6 +62,12 @@ class Step(NamedTuple):
     predictions: Predictions | None = None
     teacher: Predictions | None = None
     known: Known | None = None
+    batch: int = 0
+
+    @property
+    def begins_training(self) -> bool:
+        """Whether what an earlier training has taught a method does not hold any more."""
+        return self.is_learning and self.iteration == self.batch == 0
 
 
 class Supervision(NamedTuple):

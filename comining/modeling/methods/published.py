@@ -6,8 +6,9 @@ from detectron2.config import CfgNode
 from torch import Tensor
 
 from comining.modeling.labels import Labels, overlap_any
+from comining.modeling.ranges import check_range
 
-from .method import KNOWN_IOU, METHOD_REGISTRY, Method, Step, Supervision, check_shares
+from .method import KNOWN_IOU, METHOD_REGISTRY, Method, Step, Supervision
 
 
 @METHOD_REGISTRY.register()
@@ -28,7 +29,7 @@ class Published(Method):
         Raises:
             InputError: a value is outside its range.
         """
-        check_shares("MODEL.COMINING", score_thresh=score_thresh, iou_thresh=iou_thresh)
+        check_range("MODEL.COMINING", score_thresh=score_thresh, iou_thresh=iou_thresh)
         self.floor = score_thresh
         self.iou_thresh = iou_thresh
         self.crosswise = crosswise

@@ -11,10 +11,11 @@ from comining.errors import InputError
 from comining.modeling.background import Background, Level
 from comining.modeling.clusters import cluster
 from comining.modeling.entropy import UsualEntropy
+from comining.modeling.freezing import LabelMemory
 from comining.modeling.labels import HIT_IOU, Labels, overlap_any
-from comining.modeling.transfer import send
+from comining.modeling.ranges import check_range
 
-from .method import METHOD_REGISTRY, Method, Step, Supervision, check_shares
+from .method import METHOD_REGISTRY, Method, Step, Supervision
 
 #: The teacher's best proposals of an image that count.
 MOST = 30
@@ -27,65 +28,103 @@ class S2Teacher(Method):
     Sparsely Annotated Oriented Object Detection, Lin et al., 2025; here for upright boxes).
 
     - The teacher's 30 best proposals of the original that score at least 0.6 and overlap no
-      annotated box are clustered by `cluster`; a cluster's score weighs what is learnt of it.
+      annotated or frozen box are clustered by `cluster`; a cluster's score is its confidence, which
+      weighs what is learnt of it.
     - Clusters stay whose pixels have an entropy that is usual in annotated objects of their class,
       by `UsualEntropy`.
+    - They are compared with those of the last time that the image was seen, by `LabelMemory`:
+      confidence grows by a step where a label is found again and falls by one where it is lost.
+      Above 1 it is frozen: learnt as if annotated ever after.
     - Focal-Ignore: the losses of hard background, near objects, are divided by its number, and
       those of other background, times 1 - the teacher's highest class score there, by its own.
 
-    Deviations. *Nothing is frozen*: labels that come back epoch after epoch never become
-    annotations, since a batch does not tell how an image was augmented, without which last epoch's
-    boxes have no place. What the paper leaves open: proposals overlap an annotated box from an IoU
+    Deviations. What the paper leaves open: the step; a label is found again by a cluster of its
+    class with an IoU above 0.5, whose box it takes; its confidence is no less than the score of
+    that cluster before the step; one that is lost teaches nothing until it is found, and is
+    forgotten at a confidence of 0; so far as an image is cropped, nothing is lost or found there;
+    every time an image comes counts as an epoch. Proposals overlap an annotated box from an IoU
     of 0.5, whatever its class; clusters are made from the best score down; background is hard from
     an IoU of 0.2 with an object, which a label of the teacher's is, too (of FCOS: in a box); means
     and deviations are those of all that was annotated in the training so far. Positive anchors,
     those of labels included, divide the losses of objects. The teacher's momentum, 0.9996 in the
     paper, is MODEL.COMINING.TEACHER.MOMENTUM; two views learn.
+
+    Freezing takes a mapper that tells how an image was augmented, as that of the project's trainer
+    does: `comining.data.FrameMapper`.
     """
 
     asks_teacher = True
     weighs_background = True
     teacher_sees_both_views = True
 
-    def __init__(self, num_classes: int, score_thresh: float = 0.6, hard_iou: float = 0.2) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        score_thresh: float = 0.6,
+        hard_iou: float = 0.2,
+        freeze_step: float = 0.1,
+    ) -> None:
         """
         Args:
             num_classes: K.
             score_thresh: a proposal's class score is above; in [0, 1].
             hard_iou: background whose highest IoU with an object is at least that is hard; in
                 [0, 1].
+            freeze_step: what a label's confidence gains or loses each time; in [0, 1], 0 for
+                labels that are not remembered.
 
         Raises:
             InputError: a value is outside its range.
         """
-        check_shares("MODEL.COMINING.S2TEACHER", score_thresh=score_thresh, hard_iou=hard_iou)
+        check_range(
+            "MODEL.COMINING.S2TEACHER",
+            score_thresh=score_thresh,
+            hard_iou=hard_iou,
+            freeze_step=freeze_step,
+        )
         self.floor = self.teacher_floor = score_thresh
         self.hard_iou = hard_iou
         self.entropy = UsualEntropy(num_classes)
+        self.memory = LabelMemory(freeze_step) if freeze_step > 0 else None
 
     def supervise(self, step: Step) -> Supervision:
         assert step.teacher is not None
         num_images = len(step.images) // 2
         pictures = step.pictures(step.images.tensor[:num_images])
         annotated = step.annotated.select(step.annotated.images < num_images)
+        if step.begins_training:
+            self.entropy.reset()
+            if self.memory is not None:
+                self.memory.reset()
         if step.is_learning:
-            if step.iteration == 0:
-                self.entropy.reset()  # of weights that only begin this training
             self.entropy.observe(pictures, annotated)
+        frozen = annotated.none() if self.memory is None else self.memory.frozen(step.images)
         found = step.teacher.candidates(self.floor)
-        proposals = found.select((found.images < num_images) & ~self.is_known(found, annotated))
-        labels = cluster(proposals, MOST)
+        is_known = self.is_known(found, Labels.cat((annotated, frozen)))
+        labels = cluster(found.select((found.images < num_images) & ~is_known), MOST)
         # Boxes are not clipped, and what pads a picture depends on the batch.
-        sizes = torch.tensor(step.images.image_sizes[:num_images])
-        limits = send(sizes.flip(1).repeat(1, 2), labels.boxes.device)[labels.images]
-        seen = labels._replace(boxes=labels.boxes.clamp(min=0).minimum(limits))
-        mined = step.images.in_both_views(labels.select(self.entropy.are_usual(pictures, seen)))
+        labels = labels.select(self.entropy.are_usual(pictures, step.images.clip(labels)))
+        if self.memory is not None:
+            labels = self._compare(step, labels, self.memory)
+        mined = step.images.in_both_views(Labels.cat((frozen, labels)))
+        mined = mined._replace(scores=mined.scores.clamp(max=1))
         return Supervision(
             mined,
             class_weight=mined.scores,
             box_weight=mined.scores,
             background=partial(self.focal_ignore, step.teacher.foreground),
+            scalars={"frozen_per_image": frozen.scores.sum() / num_images},
         )
+
+    def _compare(self, step: Step, labels: Labels, memory: LabelMemory) -> Labels:
+        """The labels, those that may be frozen one day with a confidence that knows the past."""
+        is_wrong = torch.zeros_like(labels.classes, dtype=torch.bool)
+        if step.known is not None:  # what contradicts that is not to be learnt in any case
+            is_wrong = step.known.is_complete(labels) | step.known.is_ignored(labels)
+        possible, compared = memory.compare(labels.select(~is_wrong), step.images)
+        if step.is_learning:
+            memory.remember(compared)
+        return Labels.cat((possible, labels.select(is_wrong)))
 
     def focal_ignore(self, foreground: Tensor, level: Level) -> Background:
         """Weights of the background of a level, which are divided by the number of objects.
@@ -122,7 +161,7 @@ class S2Teacher(Method):
         return overlap_any(mined, annotated, HIT_IOU, class_wise=False)
 
     def modules(self) -> dict[str, nn.Module]:
-        return {"entropy": self.entropy}
+        return {"entropy": self.entropy, **({} if self.memory is None else {"memory": self.memory})}
 
     def why_nothing_is_mined(self) -> str:
         return f"no score is above a MODEL.COMINING.S2TEACHER.SCORE_THRESH of {self.floor:g}"

@@ -8,7 +8,7 @@ from detectron2.data import (
 )
 from detectron2.data import transforms as T
 
-from comining.data import KnownMapper, build_train_loader, load_datasets
+from comining.data import FrameMapper, KnownMapper, build_train_loader, load_datasets
 from comining.evaluation import COCOBoxEvaluator
 
 dataloader = dict(
@@ -17,7 +17,7 @@ dataloader = dict(
     train=LazyCall(build_train_loader)(
         dataset=LazyCall(load_datasets)(names="coco_2017_train_hard", filter_empty=True),
         mapper=LazyCall(KnownMapper)(
-            mapper=LazyCall(DatasetMapper)(
+            mapper=LazyCall(FrameMapper)(
                 is_train=True,
                 augmentations=[
                     LazyCall(T.ResizeShortestEdge)(
