@@ -461,7 +461,9 @@ def test_unreadable_images_get_nothing_until_they_are_repaired(
     # The wide images are 11, 13, 14 and 16: one of each two can't be read.
     options = ("--dataset", "damaged", "--batch-size", 2, "DATASETS.REGISTER", str(entry))
     output = tmp_path / "out.json"
-    with pytest.raises(PartialError, match=r"but for 2 images .* same command again") as error:
+    with pytest.raises(
+        PartialError, match=r"but 2 images can't be read: .* same command again"
+    ) as error:
         run(trained, output, *options)
     _, *lines = str(error.value).splitlines()
     for line, name in zip(lines, ("11", "16"), strict=True):

@@ -410,11 +410,11 @@ class TestSettings:
         with pytest.raises(KeyError, match=name):
             tiny_config().merge_from_file(str(path), allow_unsafe=False)
 
-    @pytest.mark.parametrize("channels", [1, 4])
-    def test_input_of_other_than_three_channels(self, channels):
-        statistics = [100.0] * channels
+    @pytest.mark.parametrize(("number", "told"), [(1, "1 channel;"), (4, "4 channels;")])
+    def test_input_of_other_than_three_channels(self, number, told):
+        statistics = [100.0] * number
         cfg = tiny_config("MODEL.PIXEL_MEAN", statistics, "MODEL.PIXEL_STD", statistics)
-        with pytest.raises(InputError, match=f"PIXEL_MEAN has {channels} channels"):
+        with pytest.raises(InputError, match=f"PIXEL_MEAN has {told}"):
             build_model(cfg)
 
     @pytest.mark.parametrize("own_view", [False, True])

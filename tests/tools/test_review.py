@@ -78,7 +78,7 @@ def test_categories_of_one_name_can_not_be_told_apart(completed, tmp_path):
     dataset["categories"].append({"id": 7, "name": "cat"})
     completed.write_text(json.dumps(dataset))
     with pytest.raises(
-        SystemExit, match=r"(?s)completed\.json .*names occur twice.*'cat': ids 2, 7"
+        SystemExit, match=r"(?s)completed\.json .*1 category name occurs twice.*'cat': ids 2, 7"
     ):
         run("to-cvat", completed, "--output", tmp_path / "instances.json")
 
@@ -87,7 +87,7 @@ def test_mined_box_without_score(completed, tmp_path):
     dataset = json.loads(completed.read_text())
     del dataset["annotations"][1]["score"]
     completed.write_text(json.dumps(dataset))
-    with pytest.raises(SystemExit, match=r"mined annotations have no 'score' from 0 to 1 \(2\)"):
+    with pytest.raises(SystemExit, match=r"1 mined annotation has no 'score' from 0 to 1 \(2\)"):
         run("to-label-studio", completed, "--image-url", "x", "--output", tmp_path / "tasks.json")
 
 
