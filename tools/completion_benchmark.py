@@ -208,7 +208,6 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
                 "added": x["added"],
                 "right, %": _percent(x["added_right"], x["added"]),
                 "found, %": _percent(x["added_right"], x["missing"]),
-                "possible, %": f"{100 * x['possible']:.0f}",
                 "counted": told,
                 "above 0.95": f"{x['sure_right']} of {x['sure']}",
                 "ObjectLab": f"{x['object_lab_right']} of {x['object_lab']}"
