@@ -55,7 +55,7 @@ def sound_annotations(
         # Files round to some decimals; that is no mistake worth a word.
         beyond = sound & ~off & ((start < -0.5) | (end > limits + 0.5)).any(axis=1)
     inexact = sound & ~off & ((start < 0) | (end > limits)).any(axis=1)
-    report.add("repaired", "annotations of images that are not listed: dropped", name(lost))
+    report.add("repaired", "annotations of an image that is not listed: dropped", name(lost))
     report.add("repaired", "boxes are not finite: dropped", name(~finite & ~lost))
     report.add("repaired", "boxes have no area: dropped", name(flat & ~lost))
     report.add("repaired", "boxes lie outside their image: dropped", name(off))

@@ -161,7 +161,7 @@ def _check_categories(categories: list[dict[str, Any]], report: Report) -> None:
         ids[x["name"]].add(x["id"])
     report.add(
         "error",
-        "category names occur twice: rename or merge these categories",
+        "category names occur twice: rename or merge them",
         (
             f"{name!r}: ids {', '.join(map(str, sorted(same)))}"
             for name, same in ids.items()
@@ -185,7 +185,7 @@ def _check_images(
     )
     names = {x["file_name"] for x in images}
     outside = {name for name in names if leads_outside(name)}
-    report.add("error", "file names lead outside the image folder", sorted(outside))
+    report.add("error", "files are outside the image folder", sorted(outside))
     leftovers = {name for name in names if is_leftover(name)}
     report.add(
         "error",

@@ -130,7 +130,7 @@ def _upright_box(
         return None, [("error", "boxes have no area: draw them again or remove them")]
     remarks = []
     if degrees % 360:
-        remarks.append(("repaired", "boxes are turned: replaced by the upright ones around them"))
+        remarks.append(("repaired", "boxes are turned: made upright, large enough to hold them"))
     if width < 0 or height < 0:
         remarks.append(("repaired", "boxes have a negative width or height: turned over"))
     left, top, width, height = turned_box((x, y, width, height), degrees, box.pivot)
@@ -147,5 +147,5 @@ def _upright_box(
 
 
 _NO_NUMBER = (
-    "boxes lack a number as x, y, width, height or rotation: draw them again or remove them"
+    "boxes have no number as x, y, width, height or rotation: draw them again or remove them"
 )

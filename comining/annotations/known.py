@@ -143,7 +143,7 @@ def check_known(dataset: Mapping[str, Any], report: Report) -> None:
         ids = {x["id"] for x in dataset["categories"]}
         report.add(
             "error",
-            "categories are said to be known of that the file does not list",
+            "categories are said to be known, but the file does not list them",
             _unlisted(stated, default, ids),
         )
         report.add(

@@ -68,7 +68,7 @@ def merge_images(
     }
     report.add(
         "error",
-        "image files are listed several times, with different sizes: keep one entry of each",
+        "image files are listed several times, with different sizes: keep one entry per file",
         map(_named, other_size.items()),
     )
     by_file = _by_file(repeated, annotations)
@@ -83,13 +83,13 @@ def merge_images(
     elif not other_size:
         report.add(
             "repaired",
-            "image files are listed several times: taken for one image each, with the annotations "
-            "of all its entries",
+            "image files are listed several times: taken for one image per file, with the "
+            "annotations of all its entries",
             map(_named, repeated.items()),
         )
         report.add(
             "repaired",
-            "annotations recur in other entries of their file: dropped",
+            "annotations are in other entries of their file, too: dropped",
             (x.get("id", "no id") for x in annotations if id(x) in copies),
         )
         left = [x for x in annotations if id(x) not in copies]

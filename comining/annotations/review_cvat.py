@@ -122,7 +122,7 @@ def _match_images(
     for image in images:
         key, name = as_key(image.get("id")), image.get("file_name")
         if key is None or not isinstance(name, str):
-            found["images lack an id or a file name: export again"].append(f"{key}: {name}")
+            found["images have no id or no file name: export again"].append(f"{key}: {name}")
             continue
         if key in matched:
             found["images have the id of another one: export again"].append(f"{name}: id {key}")
@@ -135,7 +135,7 @@ def _match_images(
             ids = ", ".join(str(x["id"]) for x in candidates)
             found[_STRANGE.format("ambiguous in the data set")].append(f"{name}: ids {ids}")
         elif (id_ := candidates[0]["id"]) in name_of:
-            found[_STRANGE.format("the same image of the data set")].append(
+            found[_STRANGE.format("there already by another name")].append(
                 f"{name_of[id_]} and {name}"
             )
         else:
@@ -209,7 +209,7 @@ def _exported_boxes(
                 (0.5, 0.5),
             )
         )
-    report.add("error", "annotations belong to no image of the export: export again", lost)
+    report.add("error", "annotations are of no image of the export: export again", lost)
     report.add("note", "boxes are outside of the image, as CVAT's tracks tell: left out", outside)
-    report.add("note", "annotations have outlines: the boxes around these come back", outlined)
+    report.add("note", "annotations have an outline: the box around it comes back", outlined)
     return boxes

@@ -88,7 +88,7 @@ class _Reader:
     def read(self, data: Mapping[str, Any], submissions: Sequence[Any], name: str) -> None:
         """Collect the rectangles of a task's latest submission."""
         if not all(isinstance(x, Mapping) for x in submissions):
-            self._refuse("tasks list annotations without what is in them: export as JSON", name)
+            self._refuse("tasks have annotations without their content: export as JSON", name)
             return
         submitted = [
             x
@@ -100,8 +100,8 @@ class _Reader:
             return
         if image["id"] in self.reviewed:
             self._refuse(
-                "tasks with annotations are the second one of their image, and which of them holds "
-                "is not known: remove one",
+                "tasks are the second one with annotations of their image, and which one holds is "
+                "not known: remove one",
                 f"{name}: image {image['id']}, as {self.reviewed[image['id']]}",
             )
             return
@@ -142,7 +142,7 @@ class _Reader:
             )
         elif of_url and image not in of_url:
             self._refuse(
-                "tasks show another image than the one that has their image_id in the data set: "
+                "tasks have another image than the one that has their image_id in the data set: "
                 "give the completed file that the tasks were made of",
                 f"{name}: {url}, not {image['file_name']}",
             )
@@ -167,10 +167,12 @@ class _Reader:
                 _, other = of_two.get(key, (None, {}))
                 of_two[key] = region, {**other, **value}
             elif kind in _ANSWERS:
-                self.found["note", "answers are no boxes: left out"].append(f"{name}: {kind}")
+                self.found["note", "answers are not about boxes: left out"].append(
+                    f"{name}: {kind}"
+                )
             else:
                 self._refuse(
-                    "regions are not rectangles: only rectangles can come back, remove them",
+                    "regions are of another kind: only rectangles can come back, remove them",
                     f"{_region_name(region, name)}: {kind}",
                 )
         yield from of_two.values()

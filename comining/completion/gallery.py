@@ -192,6 +192,6 @@ def write_gallery(
     write_atomically(output, lambda file: file.writelines(pieces()))
     if unreadable:
         head = counted(
-            len(unreadable), "images are grey in the page: repair them and make it again"
+            len(unreadable), "images are grey in the page: repair them and make the page again"
         )
         logger.warning("\n  ".join([head, *sorted(unreadable)]))

@@ -74,7 +74,7 @@ def summary(
     added = sum(row["added"] for row in rows)
     text = (
         f"{counted(num_images, 'images')} had {counted(annotated, 'annotated boxes')}; "
-        f"{counted(added, 'were added')}"
+        f"{counted(added, 'boxes were added')}"
     )
     right = sum(row["added"] * row["precision"] for row in rows if row["precision"] is not None)
     if added:

@@ -121,7 +121,7 @@ def evaluate(
                 [
                     f"{counted(len(unreadable), 'images')} can't be read. The metrics in the log "
                     f"are those of the other images, {path} was not written. Repair or remove "
-                    "these and evaluate again, by --eval-only with MODEL.WEIGHTS:",
+                    "what is named below and evaluate again, by --eval-only with MODEL.WEIGHTS:",
                     *unreadable,
                 ]
             ),

@@ -101,7 +101,7 @@ def test_annotations_of_unlisted_images_are_dropped(tmp_path):
     broken["annotations"][1]["image_id"] = 9
     dataset, report = read(broken, tmp_path)
     assert list(kept(dataset)) == [1]
-    assert "images that are not listed: dropped (2)" in str(report)
+    assert "1 annotation of an image that is not listed: dropped (2)" in str(report)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_annotations_of_unlisted_images_are_dropped(tmp_path):
         ),
         (
             lambda d: d["categories"].extend([{"id": 9, "name": "dog"}, {"id": 7, "name": "cat"}]),
-            "1 category name occurs twice: rename or merge this category ('cat': ids 5, 7)",
+            "1 category name occurs twice: rename or merge it ('cat': ids 5, 7)",
         ),
         (lambda d: d["images"][0].update(width=0), "1 image has no area (1)"),
         (lambda d: d["images"][0].update(width=10**6, height=10**6), "cut it into tiles (1)"),
@@ -390,7 +390,7 @@ class TestCommand:
         done = run(folder / "a.json", "--images", folder / "images")
         assert done.exit_code == 1
         (finding,) = done.stdout.splitlines()[1:]
-        assert finding == "  error: 1 file name leads outside the image folder (../cut.png)"
+        assert finding == "  error: 1 file is outside the image folder (../cut.png)"
 
     @pytest.mark.parametrize("crowds", [0, 1])
     def test_nothing_to_train_on(self, crowds, folder, run):

@@ -91,7 +91,7 @@ class TestMeaning:
             report
         )
         report = read(dataset([{**named, "coco_url": "http://x.org/../a.jpg"}]))[1]
-        assert "error: 1 file name leads outside the image folder (../a.jpg)" in str(report)
+        assert "error: 1 file is outside the image folder (../a.jpg)" in str(report)
 
     @pytest.mark.parametrize("default", ["all", [3, 5, 8]])
     def test_default_of_the_file(self, known, default):
@@ -203,7 +203,7 @@ class TestRefusal:
             ({"exhaustive_category_ids": "all", "not_exhaustive_category_ids": [5]},
              "(image 7: category 5)"),
             ({"exhaustive_category_ids": [3, 4], "neg_category_ids": [9]},
-             "error: 2 categories are said to be known of that the file does not list "
+             "error: 2 categories are said to be known, but the file does not list them "
              "(image 7: 4, image 7: 9)"),
             ({"neg_category_ids": [3]},
              "error: 1 annotation is of a category that neg_category_ids says is not in the "
@@ -226,7 +226,7 @@ class TestRefusal:
 
     def test_of_the_default(self, read):
         report = read(dataset(info={"exhaustive_category_ids": [3, 12]}))[1]
-        assert "does not list ('info': 12)" in str(report)
+        assert "does not list it ('info': 12)" in str(report)
         report = read(dataset(info={"exhaustive_category_ids": "some"}))[1]
         assert "exhaustive_category_ids of 'info': 'some'" in str(report)
 

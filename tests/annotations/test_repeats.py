@@ -58,7 +58,7 @@ def test_annotations_that_the_entries_have_alike_are_kept_once(read):
     boxes = [(1, [0, 0, 10, 10]), (1, [40, 0, 9, 9]), (2, [0, 0, 10, 10]), (2, [40, 0, 9, 9])]
     dataset, report = read(make_dataset([image(1), image(2)], boxes))
     assert [x["id"] for x in dataset["annotations"]] == [1, 2]
-    assert "2 annotations recur in other entries of their file: dropped (3, 4)" in str(report)
+    assert "2 annotations are in other entries of their file, too: dropped (3, 4)" in str(report)
 
 
 def test_versions_of_several_annotators_are_an_error(read):
@@ -72,7 +72,7 @@ def test_versions_of_several_annotators_are_an_error(read):
 def test_entries_of_different_sizes_are_an_error(read):
     _, report = read(make_dataset([image(1), image(2, width=90)], []))
     assert report.is_fatal
-    assert "with different sizes: keep one entry of each (a.png: ids 1, 2)" in str(report)
+    assert "with different sizes: keep one entry per file (a.png: ids 1, 2)" in str(report)
 
 
 def test_an_id_of_two_files_is_an_error(read):

@@ -99,7 +99,7 @@ def test_images_of_one_name_in_two_folders(completed):
 def test_two_images_of_cvat_that_are_the_same_one(completed):
     images = [{"id": 1, "file_name": "b.jpg"}, {"id": 2, "file_name": "other/b.jpg"}]
     (told,) = errors(export_of(images=images), completed)
-    assert "image is the same image of the data set" in told
+    assert "1 image is there already by another name" in told
     assert "(b.jpg and other/b.jpg)" in told
 
 
@@ -181,7 +181,7 @@ def test_turned_boxes(completed, bbox, degrees, upright):
     boxes, told = read(export, completed)
     assert boxes[4][0].bbox == pytest.approx(upright, abs=0.001)
     assert told == [
-        "repaired: 1 box is turned: replaced by the upright ones around it "
+        "repaired: 1 box is turned: made upright, large enough to hold it "
         "(annotation 1 of a/cat 1.jpg)"
     ]
 
@@ -200,7 +200,7 @@ def test_outline_of_a_turned_box(completed):
     outline = {"segmentation": [[35, 10, 50, 30, 35, 50, 20, 30]], "attributes": {"rotation": 45}}
     boxes, told = read(export_of(outline), completed)
     assert boxes[4] == [CAT]
-    assert told == ["note: 1 annotation has outlines: the boxes around these come back "
+    assert told == ["note: 1 annotation has an outline: the box around it comes back "
                     "(annotation 1 of a/cat 1.jpg)"]  # fmt: skip
 
 
@@ -214,13 +214,13 @@ def test_box_of_a_track_that_has_left_the_image(completed):
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"bbox": None}, "lacks a number"),
-        ({"bbox": []}, "lacks a number"),
-        ({"bbox": [1, 2, 3]}, "lacks a number"),
-        ({"bbox": [1, 2, 3, 4, 5]}, "lacks a number"),
-        ({"bbox": [1, 2, float("nan"), 4]}, "lacks a number"),
-        ({"bbox": [1, 2, None, 4]}, "lacks a number"),
-        ({"attributes": {"rotation": float("inf")}}, "lacks a number"),
+        ({"bbox": None}, "has no number"),
+        ({"bbox": []}, "has no number"),
+        ({"bbox": [1, 2, 3]}, "has no number"),
+        ({"bbox": [1, 2, 3, 4, 5]}, "has no number"),
+        ({"bbox": [1, 2, float("nan"), 4]}, "has no number"),
+        ({"bbox": [1, 2, None, 4]}, "has no number"),
+        ({"attributes": {"rotation": float("inf")}}, "has no number"),
         ({"bbox": [1, 2, 0, 4]}, "has no area"),
         ({"bbox": [200, 2, 5, 4]}, "lies outside its image"),
         ({"category_id": None}, "has no label"),

@@ -120,7 +120,7 @@ def test_turned_rectangles_as_the_converter_of_label_studio_sees_them():
     assert len(boxes[5]) == len(converted) == 5
     for ours, theirs in zip(boxes[5], converted, strict=True):
         assert ours.bbox == pytest.approx(theirs["bbox"])
-    assert told == ["boxes are turned: replaced by the upright ones around them"]
+    assert told == ["boxes are turned: made upright, large enough to hold them"]
 
 
 def test_tasks_that_the_converter_of_label_studio_made_of_coco():

@@ -98,7 +98,8 @@ def test_annotations_without_ids(load, tmp_path):
     for x in sparse["annotations"]:
         del x["id"]
     (tmp_path / "sparse.json").write_text(json.dumps(sparse))
-    with pytest.raises(InputError, match=r"3 annotations of the sparse version of .*full\.json"):
+    message = r"the sparse version of .*full\.json: 3 annotations have no 'id'"
+    with pytest.raises(InputError, match=message):
         DatasetCatalog.get("half_annotated")
 
 

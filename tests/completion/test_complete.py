@@ -117,7 +117,7 @@ def test_missing_boxes_are_added_and_what_was_there_stays(planned, monkeypatch):
     assert arrays["class_id"].tolist() == [7]
     page = (output / "report.html").read_text()
     assert page.count("data:image/svg+xml;base64,") == 1
-    assert "12 images had 24 annotated boxes; 12 were added" in page
+    assert "12 images had 24 annotated boxes; 12 boxes were added" in page
     assert page.count("data:image/jpeg;base64,") == 12
     assert "bild \\u00fc 1.png" in (output / "review.html").read_text()
     assert (output / "log.txt").stat().st_size > 1000

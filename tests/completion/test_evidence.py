@@ -299,11 +299,11 @@ def row(annotated, added, precision):
 def test_summary_weighs_the_precision_of_categories_by_what_was_added():
     rows = [row(30, 30, 0.9), row(10, 10, 0.5), row(5, 0, None)]
     assert summary(12, 45, rows, 0.75) == (
-        "12 images had 45 annotated boxes; 40 were added, of which about 80% are expected to be "
-        "right. Of the annotated boxes that were withheld to measure by, 75% were found."
+        "12 images had 45 annotated boxes; 40 boxes were added, of which about 80% are expected to "
+        "be right. Of the annotated boxes that were withheld to measure by, 75% were found."
     )
     assert summary(1, 3, [row(3, 0, None)], None) == (
-        "1 image had 3 annotated boxes; 0 were added."
+        "1 image had 3 annotated boxes; 0 boxes were added."
     )
 
 
@@ -312,7 +312,7 @@ def test_summary_weighs_the_precision_of_categories_by_what_was_added():
     [
         (0.25, (0.25, 0.25), " 25% of the images were finished before, to which nothing was added"),
         (0.25, (0.25, 0.5), ", to which nothing was added, nor to others the categories that were"),
-        (0.0, (0.0, 0.0), "0 were added"),
+        (0.0, (0.0, 0.0), "0 boxes were added"),
     ],
 )
 def test_summary_tells_what_was_finished(finished, of_categories, words):

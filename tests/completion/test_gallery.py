@@ -196,7 +196,7 @@ def test_damaged_image_is_grey_and_named(folder, caplog):
     page = folder / "page.html"
     gallery.write_gallery(page, "title", read(folder), folder / "images", 64)
     head, line = caplog.messages[-1].splitlines()
-    assert head == "1 image is grey in the page: repair it and make it again"
+    assert head == "1 image is grey in the page: repair it and make the page again"
     assert "2.png can't be read as an image" in line
     # The image of the lowest score comes first.
     assert thumbnail_sizes(page) == [(1, 1), (64, 51)]

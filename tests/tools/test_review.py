@@ -112,7 +112,7 @@ def test_export_that_has_no_tasks(completed, tmp_path):
     [
         (
             '{"images": [{"id": 1}], "annotations": [], "categories": []}',
-            r"image lacks .* \(1: None",
+            r"image has no id or no file name.* \(1: None",
         ),
         ('{"images": [], "categories": []}', r"exported\.json .* needs a list 'annotations'"),
         ('"text"', r"exported\.json is neither Label Studio's JSON nor CVAT's COCO 1.0"),

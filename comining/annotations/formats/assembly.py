@@ -108,7 +108,7 @@ class _Assembly:
             return size.upright
         if entry.size == size.stored:
             self.document.notes[
-                "images are described as they are stored, not as the camera was held: boxes turned"
+                "images are described as stored, not as the camera was held: boxes turned"
             ] += 1
             return size.stored
         stated, real = ("x".join(map(str, x)) for x in (entry.size, size.upright))

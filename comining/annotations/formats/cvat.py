@@ -83,7 +83,7 @@ class CvatDocument(Document):
             degrees = number(element.get("rotation", 0), "rotation", where)
             if not degrees:
                 return left, top, right, bottom
-            self.notes["boxes are rotated: taken by the upright boxes around them"] += 1
+            self.notes["boxes are rotated: taken upright, large enough to hold them"] += 1
             center = (left + right) / 2, (top + bottom) / 2
             return around_rotated((left, top, right, bottom), degrees, center)
         box = None

@@ -84,7 +84,7 @@ class LabelStudioDocument(Document):
                     self.notes[f"regions of the kind {kind!r}: left out"] += 1
                     continue
                 if _value(region).get("rotation"):
-                    self.notes["regions are rotated: taken by the upright boxes around them"] += 1
+                    self.notes["regions are rotated: taken upright, large enough to hold them"] += 1
                 elif "x" not in _value(region) or "radiusX" in _value(region):
                     self.notes[f"regions of the kind {kind!r}: taken by their boxes"] += 1
                 record = mined(region.get("score")) if list_name == "predictions" else {}

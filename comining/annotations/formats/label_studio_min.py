@@ -55,7 +55,7 @@ class LabelStudioMinDocument(Document):
                 latest[task] = place
         self._places = sorted(latest.values())
         if len(self._places) < len(self._items):
-            self.notes["annotations of tasks that have a later one: left out"] = len(
+            self.notes["annotations of a task that has a later one: left out"] = len(
                 self._items
             ) - len(self._places)
 
@@ -76,7 +76,7 @@ class LabelStudioMinDocument(Document):
                     self.notes[f"regions of the kind {kind!r}: left out"] += 1
                     continue
                 if region.get("rotation"):
-                    self.notes["regions are rotated: taken by the upright boxes around them"] += 1
+                    self.notes["regions are rotated: taken upright, large enough to hold them"] += 1
                 elif kind != RECTANGLE:
                     self.notes[f"regions of the kind {kind!r}: taken by their boxes"] += 1
                 is_mined = region.get("origin") == "mined"

@@ -89,7 +89,7 @@ def test_shapes_are_read_and_declared_labels_keep_their_order(file, images, help
     }
     assert [x["name"] for x in source.dataset["categories"]] == ["zebra", "ant"]
     assert source.notes == [
-        "1 box is rotated: taken by the upright boxes around it",
+        "1 box is rotated: taken upright, large enough to hold it",
         "1 shape of the kind <polygon>: taken by its box",
         "1 shape of the kind <ellipse>: taken by its box",
         "1 shape of the kind <mask>: taken by its box",

@@ -95,7 +95,7 @@ def test_the_latest_annotations_of_tasks_are_read(write, images, helpers):
     assert source.notes == [
         "1 task has several annotations: the latest taken",
         "1 prediction: left out",
-        "1 region is rotated: taken by the upright boxes around it",
+        "1 region is rotated: taken upright, large enough to hold it",
         "1 region of the kind 'polygonlabels': taken by its box",
         "1 region of the kind 'ellipselabels': taken by its box",
         "1 region of the kind 'brushlabels': left out",
@@ -247,7 +247,7 @@ def test_json_min_is_read(write, images, helpers):
     source = read_annotations(write(MIN), images)
     assert source.format == "label_studio"
     assert helpers.boxes(source) == BOXES
-    assert "1 annotation of tasks that have a later one: left out" in source.notes
+    assert "1 annotation of a task that has a later one: left out" in source.notes
 
 
 def test_json_min_is_edited_in_its_lists(write, images, tmp_path, helpers):

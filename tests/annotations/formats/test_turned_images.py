@@ -54,7 +54,7 @@ def test_boxes_in_the_picture_as_it_is_stored_are_turned_and_turned_back(
         expected = white(ImageOps.exif_transpose(opened))
     assert source.dataset["annotations"][0]["bbox"] == expected
     assert source.notes == [
-        "1 image is described as it is stored, not as the camera was held: boxes turned"
+        "1 image is described as stored, not as the camera was held: boxes turned"
     ]
     dataset = helpers.changed(source, add=[("a.png", "cat", expected, 0.5)])
     content = json.loads(write_annotations(source, dataset, tmp_path / "out").read_text())
