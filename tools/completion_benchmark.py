@@ -25,12 +25,14 @@ import numpy as np
 import yaml
 from tabulate import tabulate
 
+from comining import Completion
 from comining.annotations.coco_file import read_json
 from comining.annotations.sparse import encode, make_sparse
 from comining.completion import complete
 from comining.completion.audit import audit_folder
 from comining.completion.folder import Folder
 from comining.completion.proposals import read_proposals
+from comining.completion.sample import draw_sample, note_sample
 from comining.evaluation.found import RIGHT, judge, recall_at_precision
 
 #: From this score on, FiftyOne takes a detection for a missing object.
@@ -66,7 +68,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     settings = yaml.safe_load(folder.config.read_text())["SOLVER"]
     dropped = _without(full["annotations"], sparse["annotations"])
     proposals = read_proposals(folder.proposals)
-    added = {x["id"] for x in done.dataset["annotations"] if x.get("origin") == "mined"}
     row = {
         "data": args.annotations.parent.name,
         "protocol": args.protocol,
@@ -74,11 +75,48 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "iterations": settings["MAX_ITER"],
         "batch": settings["IMS_PER_BATCH"],
         "annotated": len(sparse["annotations"]),
-        **measures(proposals, added, sparse["annotations"], dropped),
+        **measures(proposals, _added(done), sparse["annotations"], dropped),
         **counted(audit_folder(folder.path), full["categories"], dropped),
     }
+    if args.judged:
+        _review(folder, proposals, dropped, args.judged)
+        done = complete(args.images, given, folder.path, **how)
+        assert done is not None
+        after = measures(proposals, _added(done), sparse["annotations"], dropped)
+        after |= counted(audit_folder(folder.path), full["categories"], dropped)
+        row["judged"] = {"number": args.judged, **after}
+        # So that the same command finds what it found before.
+        folder.sample.unlink()
+        folder.decisions.unlink()
     (folder.path / ROW).write_text(json.dumps(row) + "\n")
     return row
+
+
+def _added(done: Completion) -> set[int]:
+    return {x["id"] for x in done.dataset["annotations"] if x.get("origin") == "mined"}
+
+
+def _review(
+    folder: Folder, proposals: Sequence[Annotation], dropped: Sequence[Annotation], number: int
+) -> None:
+    """Judge a sample of the proposals as somebody would who knows the truth."""
+    order = sorted(proposals, key=lambda x: -x["score"])
+    is_right = dict(zip((x["id"] for x in order), _judge(order, dropped), strict=True))
+    by_id = {x["id"]: x for x in order}
+    drawn = draw_sample({x["id"]: x["score"] for x in order}, number, seed=0)
+    note_sample(folder.sample, drawn)
+    lines = [
+        {
+            "key": str(id_),
+            "action": "accept" if is_right[id_] else "reject",
+            "image_id": by_id[id_]["image_id"],
+            "id": id_,
+            "was": by_id[id_]["bbox"],
+            "time": "2000-01-01T00:00:00Z",
+        }
+        for id_ in drawn
+    ]
+    folder.decisions.write_text("".join(json.dumps(x) + "\n" for x in lines))
 
 
 def _without(every: Sequence[Annotation], some: Sequence[Annotation]) -> list[Annotation]:
@@ -208,7 +246,6 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
                 "added": x["added"],
                 "right, %": _percent(x["added_right"], x["added"]),
                 "found, %": _percent(x["added_right"], x["missing"]),
-                "possible, %": f"{100 * x['possible']:.0f}",
                 "counted": told,
                 "above 0.95": f"{x['sure_right']} of {x['sure']}",
                 "ObjectLab": f"{x['object_lab_right']} of {x['object_lab']}"
@@ -235,6 +272,7 @@ def main() -> None:
     one.add_argument("--seed", type=int, default=0)
     one.add_argument("--minutes", type=float, help="as of comining complete")
     one.add_argument("--weights", help="as of comining complete")
+    one.add_argument("--judged", type=int, default=0, help="how many proposals a review judges")
     one.add_argument("--output", type=Path, required=True)
     every = commands.add_parser("table")
     every.add_argument("rows", type=Path, help="the row.json of all runs in one file")

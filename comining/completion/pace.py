@@ -41,6 +41,7 @@ def choose_pace(
     num_trained: int,
     num_mined: int,
     has_weights: bool = False,
+    larger: float = 1.0,
 ) -> Pace:
     """A schedule that ends in time, if it can be that short.
 
@@ -52,8 +53,9 @@ def choose_pace(
         num_trained: images that are trained on.
         num_mined: images in all, of which mining sees two views, forward.
         has_weights: whether it begins with trained weights.
+        larger: how many times as many pixels as in training an image has where it is mined.
     """
-    of_view = per_iteration / (2 * batch) / 3  # backward takes twice as long as forward
+    of_view = larger * per_iteration / (2 * batch) / 3  # backward takes twice as long as forward
     mining = 2 * num_mined * of_view
     watching = 2 * (MEASURED + 1) * min(num_trained, MEASURED_IMAGES) * of_view
     left = (1 - RESERVE) * (seconds - mining - watching - ELSE)

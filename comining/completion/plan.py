@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -17,6 +18,9 @@ from .machine import Machine
 WANTED_EDGE = {"cpu": 40.0, "cuda": 24.0}
 #: Network pixels of an image, at most: on a CPU and on a GPU.
 MAX_PIXELS = {"cpu": 230_000, "cuda": 1_066_400}
+#: Of all images, a CPU has time for so many network pixels a minute that a completion takes, which
+#: leaves most of it for training; but an image has at least the second number.
+PIXELS_A_MINUTE, MIN_PIXELS = 1e7, 56_000
 #: Network pixels of a crop on a CPU, about.
 CROP_PIXELS = 57_000
 #: Training sees crops of at most and at least these shares of both edges of an image, in these
@@ -44,20 +48,27 @@ class Scale(NamedTuple):
 
 
 def make_plan(
-    dataset: Mapping[str, Any], machine: Machine, tiles: Mapping[str, Any] | None = None
+    dataset: Mapping[str, Any],
+    machine: Machine,
+    tiles: Mapping[str, Any] | None = None,
+    minutes: float = 10.0,
 ) -> list[Choice]:
     """The settings that follow from a data set and a machine, beside those of the base config.
 
     Args:
         dataset: in COCO format and sound, with at least one annotation.
         machine: what is trained on.
-        tiles: what `comining.completion.tiling` makes of the data set, if its images are cut.
+        tiles: what `comining.completion.tiling` makes of the data set, if its images are cut: to a
+            number of tiles that there is time for.
+        minutes: how long the completion may take.
     """
     seen = dataset if tiles is None else tiles
     sizes = {x["id"]: (x["width"], x["height"]) for x in seen["images"]}
     objects = [x for x in seen["annotations"] if not x.get("iscrowd")]
     boxes = np.array([x["bbox"][2:] for x in objects], dtype=float)
-    scale = choose_scale(np.array(list(sizes.values()), dtype=float), boxes, machine)
+    in_time = PIXELS_A_MINUTE * minutes / len(sizes)
+    pixels = max(MIN_PIXELS, in_time) if tiles is None and not machine.is_gpu else math.inf
+    scale = choose_scale(np.array(list(sizes.values()), dtype=float), boxes, machine, pixels)
     factors = np.array([_factor(sizes[x["image_id"]], scale) for x in objects])
     network_boxes = boxes * factors[:, None]
     anchors = choose_anchors(network_boxes, np.array([x["category_id"] for x in objects]))
@@ -72,20 +83,23 @@ def make_plan(
     ]
 
 
-def choose_scale(images: np.ndarray, boxes: np.ndarray, machine: Machine) -> Scale:
+def choose_scale(
+    images: np.ndarray, boxes: np.ndarray, machine: Machine, pixels: float = math.inf
+) -> Scale:
     """The input size: objects large enough to be found, images small enough for the machine.
 
     Args:
         images: (N, 2) width and height in pixels.
         boxes: (M, 2) width and height in pixels.
         machine: sets how many network pixels an image may have.
+        pixels: that an image may have at most, beside.
     """
     width, height = np.median(images, axis=0)
     edge = float(np.median(np.sqrt(boxes.prod(1))))
     wanted = min(WANTED_EDGE[machine.kind] / edge, MAX_ENLARGED)
     if machine.weights:  # they know objects at the size that COCO's images were seen at
         wanted = max(wanted, 800 / min(width, height))
-    affordable = (MAX_PIXELS[machine.kind] / (width * height)) ** 0.5
+    affordable = (min(pixels, MAX_PIXELS[machine.kind]) / (width * height)) ** 0.5
     factor = min(wanted, affordable, MAX_ENLARGED)
     short = max(64, round(min(width, height) * factor / 8) * 8)
     factor = short / min(width, height)

@@ -134,7 +134,7 @@ class Work:
             base = config_folder() / f"{machine.base}.yaml"
             text = config_text(
                 CfgNode.load_yaml_with_base(str(base)),
-                [*make_plan(dataset, machine, tiles), *self._own_choices(tiling)],
+                [*make_plan(dataset, machine, tiles, args.minutes), *self._own_choices(tiling)],
                 "The settings of this completion. Change any and give the same command again: the "
                 "training begins anew.",
             )
@@ -229,6 +229,7 @@ class Work:
                 num_trained,
                 len(records),
                 has_weights=bool(cfg.MODEL.WEIGHTS),
+                larger=float(cfg.INPUT.MIN_SIZE_TEST / np.mean(cfg.INPUT.MIN_SIZE_TRAIN)) ** 2,
             )
             period = max(1, pace.iterations // CHECKPOINTS)
             text = self.folder.config.read_text(encoding="utf-8")

@@ -221,7 +221,7 @@ def test_time_is_for_the_images_that_are_trained_on(tmp_path, monkeypatch):
     monkeypatch.setattr(work, "seconds_per_iteration", lambda cfg: 1.0)
     told = []
 
-    def choose_pace(*numbers, has_weights):
+    def choose_pace(*numbers, **others):
         told.extend(numbers)
         raise KeyboardInterrupt
 

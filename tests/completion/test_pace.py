@@ -27,3 +27,9 @@ def test_a_training_that_takes_longer_than_asked_tells_how_long():
     pace = choose_pace(60, 3.0, 8, 320, 320)
     assert pace.iterations == 100
     assert pace.why == "fewer would learn nothing; they take about 7 minutes"
+
+
+def test_larger_images_than_in_training_take_longer_to_mine():
+    # As above 0.0125 seconds for a view as large as in training, four times that for a whole image:
+    # mining 100 seconds, watching 57.6, all else 10; 0.95 of the rest.
+    assert choose_pace(600, 0.6, 8, 1000, 1000, True, larger=4).iterations == 684

@@ -81,6 +81,18 @@ def test_trainings_see_crops_if_objects_fit_into_them():
     assert "INPUT.CROP.ENABLED" not in settings(dataset(640, 480, (96, 96)), GPUS)
 
 
+def test_many_images_are_seen_as_small_as_there_is_time_for():
+    def edge(number, minutes):
+        data = dataset(2000, 2000, (20, 20))
+        data["images"] = [{**data["images"][0], "id": i} for i in range(number)]
+        chosen = {x.key: x.value for x in make_plan(data, CPU, minutes=minutes)}
+        return chosen["INPUT.MIN_SIZE_TEST"]
+
+    assert edge(1000, 10) == 320  # of 100,000 pixels
+    assert edge(1000, 60) == 480  # of 230,000, as large as it gets
+    assert edge(100_000, 10) == 240  # of 56,000, as small as it gets
+
+
 def test_crowds_do_not_count():
     data = dataset(640, 480, (96, 96))
     data["annotations"].append(
