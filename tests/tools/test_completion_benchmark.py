@@ -1,6 +1,8 @@
 """What is told of a completion whose data were complete before."""
 
-from completion_benchmark import counted, measures, table
+from pathlib import Path
+
+from completion_benchmark import counted, measures, read_rows, table
 
 from comining.completion.audit import Missing
 
@@ -47,3 +49,9 @@ def test_table_has_a_line_for_each_run():
         "| cells  | hard       | 120           | 2           | 2         | 3       | 67"
         in table([row])
     )
+
+
+def test_the_published_table_follows_from_the_rows():
+    docs = Path(__file__).parents[2] / "docs"
+    rows = read_rows(docs / "studies" / "completion" / "rows.jsonl")
+    assert table(rows) in (docs / "log" / "completing_real_data.md").read_text()
