@@ -331,7 +331,7 @@ def test_what_exporters_write_is_loaded_as_it_is_meant(own_data, tmp_path, caplo
     assert [(x["category_id"], x["iscrowd"]) for x in records[0]["annotations"]] == [(0, 1), (1, 0)]
     assert type(records[0]["width"]) is int
     assert MetadataCatalog.get("own").thing_classes == ["cat", "dog"]
-    assert "image files are listed several times: taken for one image per file" in caplog.text
+    assert "1 image file is listed several times: taken for one image per file" in caplog.text
 
 
 def test_images_that_would_be_read_as_white_are_refused(own_data, tmp_path):
