@@ -12,7 +12,7 @@ from comining.engine.step import TrainStep
 from comining.modeling.precision import in_single_precision
 from tests.conftest import CONFIGS
 from tests.gpu.fake_device import DEVICE, FakeDevice
-from tests.modeling.helpers import each_detector, plain, tiny_model, two_items
+from tests.modeling.helpers import each_detector, plain, tiny_model, two_items, with_frames
 
 LEAVES = sorted(x.stem for x in CONFIGS.glob("*.yaml") if not x.stem.startswith("Base-"))
 #: By name of the type, where it is tried; float16 needs a GPU.
@@ -76,7 +76,7 @@ def train(settings, dtype):
             model.head.bbox_pred.bias.fill_(2.0)  # else its boxes have hardly an area
     optimizer = Trainer.build_optimizer(cfg, model)
     step = TrainStep(
-        model, [two_items()], optimizer,
+        model, [with_frames(two_items())], optimizer,
         device=cfg.MODEL.DEVICE, amp_dtype=getattr(torch, dtype), seed=0,
     )  # fmt: skip
     if step.grad_scaler.is_enabled():  # the usual first scale is too large for random weights

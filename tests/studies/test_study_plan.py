@@ -79,8 +79,8 @@ def test_a_study_of_the_package_is_planned_away_from_a_checkout(tmp_path, monkey
 
 def test_there_are_studies():
     names = (
-        "fcos known methods methods_blood_cells methods_fcos precision precision_2000 quick scenes "
-        "scenes_2000 strict_2000 thresholds trees"
+        "fcos known known_blood_cells methods methods_blood_cells methods_fcos methods_scratch "
+        "precision precision_2000 quick scenes scenes_2000 strict_2000 thresholds trees"
     )
     assert [path.stem for path in STUDIES] == [*names.split(), "views"]
 
