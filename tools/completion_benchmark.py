@@ -25,10 +25,9 @@ import numpy as np
 import yaml
 from tabulate import tabulate
 
-from comining import Completion
+from comining import Completion, complete
 from comining.annotations.coco_file import read_json
 from comining.annotations.sparse import encode, make_sparse
-from comining.completion import complete
 from comining.completion.audit import audit_folder
 from comining.completion.folder import Folder
 from comining.completion.proposals import read_proposals
