@@ -28,6 +28,7 @@ from tabulate import tabulate
 from comining import Completion, complete
 from comining.annotations.coco_file import read_json
 from comining.annotations.sparse import encode, make_sparse
+from comining.annotations.withheld import withheld_annotations
 from comining.completion.audit import audit_folder
 from comining.completion.folder import Folder
 from comining.completion.proposals import read_proposals
@@ -65,7 +66,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     done = complete(args.images, given, folder.path, **how)
     assert done is not None
     settings = yaml.safe_load(folder.config.read_text())["SOLVER"]
-    dropped = _without(full["annotations"], sparse["annotations"])
+    withheld = withheld_annotations(sparse, args.annotations, full)
+    dropped = [x for of_image in withheld.values() for x in of_image]
     proposals = read_proposals(folder.proposals)
     row = {
         "data": args.annotations.parent.name,
@@ -116,12 +118,6 @@ def _review(
         for id_ in drawn
     ]
     folder.decisions.write_text("".join(json.dumps(x) + "\n" for x in lines))
-
-
-def _without(every: Sequence[Annotation], some: Sequence[Annotation]) -> list[Annotation]:
-    """The objects that are not among some of them; no crowds."""
-    ids = {x["id"] for x in some}
-    return [x for x in every if x["id"] not in ids and not x.get("iscrowd")]
 
 
 def measures(
