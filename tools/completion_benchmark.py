@@ -69,6 +69,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     withheld = withheld_annotations(sparse, args.annotations, full)
     dropped = [x for of_image in withheld.values() for x in of_image]
     proposals = read_proposals(folder.proposals)
+
+    def results(done: Completion) -> dict[str, Any]:
+        added = {x["id"] for x in done.dataset["annotations"] if x.get("origin") == "mined"}
+        return {
+            **measures(proposals, added, sparse["annotations"], dropped),
+            **counted(audit_folder(folder.path), full["categories"], dropped),
+        }
+
     row = {
         "data": args.annotations.parent.name,
         "protocol": args.protocol,
@@ -76,25 +84,18 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "iterations": settings["MAX_ITER"],
         "batch": settings["IMS_PER_BATCH"],
         "annotated": len(sparse["annotations"]),
-        **measures(proposals, _added(done), sparse["annotations"], dropped),
-        **counted(audit_folder(folder.path), full["categories"], dropped),
+        **results(done),
     }
     if args.judged:
         _review(folder, proposals, dropped, args.judged)
         done = complete(args.images, given, folder.path, **how)
         assert done is not None
-        after = measures(proposals, _added(done), sparse["annotations"], dropped)
-        after |= counted(audit_folder(folder.path), full["categories"], dropped)
-        row["judged"] = {"number": args.judged, **after}
+        row["judged"] = {"number": args.judged, **results(done)}
         # So that the same command finds what it found before.
         folder.sample.unlink()
         folder.decisions.unlink()
     (folder.path / ROW).write_text(json.dumps(row) + "\n")
     return row
-
-
-def _added(done: Completion) -> set[int]:
-    return {x["id"] for x in done.dataset["annotations"] if x.get("origin") == "mined"}
 
 
 def _review(
