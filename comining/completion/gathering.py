@@ -21,10 +21,12 @@ def gather_evidence(mined: Mapping[int, Mined], records: Iterable[Mapping[str, A
     Args:
         mined: by image id, detections of all scores of interest.
         records: of the images, with ``annotations`` and ``withheld_annotations``, boxes XYWH and
-            classes as in a registered data set; what else is known of them, too.
+            classes as in a registered data set; what else is known of them, too. Images that
+            were not mined are left out.
     """
+    nothing = _compare(Mined([], [], [], []), {"image_id": 0, "annotations": []})
     of_images = [_compare(mined[x["image_id"]], x) for x in records if x["image_id"] in mined]
-    return Evidence(*(np.concatenate(fields) for fields in zip(*of_images, strict=True)))
+    return Evidence(*map(np.concatenate, zip(nothing, *of_images, strict=True)))
 
 
 def _compare(found: Mined, record: Mapping[str, Any]) -> Evidence:

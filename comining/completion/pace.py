@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from comining.counted import counted
 
-from .training import MEASURED, MEASURED_IMAGES
+from .training import MEASURED, MEASURED_IMAGES, Timing
 
 #: Of the time for training, what is left for the unforeseen.
 RESERVE = 0.05
@@ -36,28 +36,27 @@ class Pace(NamedTuple):
 
 def choose_pace(
     seconds: float,
-    per_iteration: float,
+    timing: Timing,
     batch: int,
     num_trained: int,
     num_mined: int,
     has_weights: bool = False,
-    larger: float = 1.0,
+    num_processes: int = 1,
 ) -> Pace:
     """A schedule that ends in time, if it can be that short.
 
     Args:
         seconds: for training and all that follows.
-        per_iteration: seconds; an iteration sees two views of each of its images, forward and
-            backward.
+        timing: of an iteration, and of finding objects on an image.
         batch: images of an iteration.
         num_trained: images that are trained on.
-        num_mined: images in all, of which mining sees two views, forward.
+        num_mined: images in all.
         has_weights: whether it begins with trained weights.
-        larger: how many times as many pixels as in training an image has where it is mined.
+        num_processes: that mine together.
     """
-    of_view = larger * per_iteration / (2 * batch) / 3  # backward takes twice as long as forward
-    mining = 2 * num_mined * of_view
-    watching = 2 * (MEASURED + 1) * min(num_trained, MEASURED_IMAGES) * of_view
+    per_iteration = timing.iteration
+    mining = num_mined * timing.image / num_processes
+    watching = (MEASURED + 1) * min(num_trained, MEASURED_IMAGES) * timing.image
     left = (1 - RESERVE) * (seconds - mining - watching - ELSE)
     by_time = int(left / per_iteration)
     epochs = MAX_EPOCHS_TRAINED if has_weights else MAX_EPOCHS

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from detectron2.utils.events import EventStorage
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from comining.data.tolerant import TolerantMapper
 from comining.engine.miner import Mined, mine_batch
 from comining.engine.mining_run import same_size_batches
 from comining.engine.progress import Tell
@@ -32,18 +33,33 @@ from .evidence import ANNOTATED, IGNORED, WITHHELD
 from .folder import Folder
 from .gathering import gather_evidence
 
-#: Iterations that are timed, after so many that are not.
-TIMED, WARM_UP = 6, 3
+#: Iterations that are timed, after so many that are not, and images.
+TIMED, WARM_UP, TIMED_IMAGES = 9, 3, 24
+#: Images in which objects are looked for at a time.
+BATCH = 4
 #: How often a training is measured by the withheld boxes, in its second half and more.
 MEASURED = 8
 #: Images with withheld boxes that it is measured on, at most.
 MEASURED_IMAGES = 64
 
 
-def seconds_per_iteration(cfg: CfgNode) -> float:
-    """How long an iteration takes on this machine, by a few of them.
+class Timing(NamedTuple):
+    """How long things take on this machine, in seconds.
 
-    All processes of a run ask together and get the same answer.
+    Attributes:
+        iteration: of a training.
+        image: to find objects on an image, in one process.
+    """
+
+    iteration: float
+    image: float
+
+
+def measure_time(cfg: CfgNode, records: Sequence[dict[str, Any]]) -> Timing:
+    """Time some iterations of a training, and finding objects on some of the images.
+
+    All processes of a run ask together and get the same answer. Iterations that something else held
+    up don't count.
     """
     cfg = cfg.clone()
     cfg.defrost()
@@ -51,14 +67,19 @@ def seconds_per_iteration(cfg: CfgNode) -> float:
     with tempfile.TemporaryDirectory(dir=cfg.OUTPUT_DIR) as folder:
         cfg.OUTPUT_DIR = folder
         trainer = Trainer(cfg)
+        seconds = []
         with EventStorage(0) as storage:
             for iteration in range(WARM_UP + TIMED):
-                if iteration == WARM_UP:
-                    start = time.perf_counter()
+                start = time.perf_counter()
                 trainer.iter = storage.iter = iteration
                 trainer.run_step()
-        seconds = (time.perf_counter() - start) / TIMED
-    return float(max(comm.all_gather(seconds)))
+                seconds.append(time.perf_counter() - start)
+    order = np.random.default_rng(0).permutation(len(records))[:TIMED_IMAGES]
+    start = time.perf_counter()
+    found = _find(_unwrapped(trainer.model), cfg, [records[i] for i in order])
+    image = (time.perf_counter() - start) / max(1, len(found))
+    timings = comm.all_gather((float(np.median(seconds[WARM_UP:])), image))
+    return Timing(*map(max, zip(*timings, strict=True)))
 
 
 def train_detector(
@@ -122,20 +143,31 @@ def measure(model: TwoViewDetector, cfg: CfgNode, records: Sequence[dict[str, An
     Returns:
         In 0..1.
     """
-    was_training = model.training
-    model.eval()
-    mapper = DatasetMapper(cfg, is_train=False)
-    mined: dict[int, Mined] = {}
-    for batch in same_size_batches(records, 8):
-        found = mine_batch(model, [mapper(x) for x in batch], batch, FLOOR)
-        mined |= {x["image_id"]: y for x, y in zip(batch, found, strict=True)}
-    model.train(was_training)
-    evidence = gather_evidence(mined, records)
+    evidence = gather_evidence(_find(model, cfg, records), records)
     counts = ~np.isin(evidence.near, (ANNOTATED, IGNORED))
     order = np.argsort(-evidence.scores[counts], kind="stable")
     hits = ((evidence.near == WITHHELD) & evidence.right)[counts][order]
     precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
     return float(precision[hits].sum() / max(1, len(evidence.found_at)))
+
+
+def _find(
+    model: TwoViewDetector, cfg: CfgNode, records: Sequence[dict[str, Any]]
+) -> dict[int, Mined]:
+    """By image id, what a model in training finds; without images that can't be read."""
+    was_training = model.training
+    model.eval()
+    mapper = TolerantMapper(DatasetMapper(cfg, is_train=False))
+    mined: dict[int, Mined] = {}
+    for batch in same_size_batches(records, BATCH):
+        read = [(mapper(x), x) for x in batch]
+        readable = [(item, x) for item, x in read if "unreadable" not in item]
+        if readable:
+            items, these = zip(*readable, strict=True)
+            found = mine_batch(model, items, these, FLOOR)
+            mined |= {x["image_id"]: y for x, y in zip(these, found, strict=True)}
+    model.train(was_training)
+    return mined
 
 
 def begin_anew(folder: Folder) -> None:

@@ -44,7 +44,7 @@ from .reviewing import MANY_IMAGES, Shown, write_page
 from .thresholds import choose, is_added
 from .tile_join import join, of_images
 from .tiling import Tiling, choose_tiling, read_tiling, tiles_of, write_tiles
-from .training import begin_anew, seconds_per_iteration, train_detector
+from .training import begin_anew, measure_time, train_detector
 from .withholding import withhold
 
 logger = logging.getLogger(__name__)
@@ -217,19 +217,19 @@ class Work:
         return before is not None and self.args.given_minutes not in (None, before)
 
     def _set_pace(self, cfg: CfgNode, records: list[dict[str, Any]]) -> None:
-        """Time some iterations, and let the config have as many as there is time for."""
-        seconds = seconds_per_iteration(cfg)
+        """Time what takes long, and let the config have as many iterations as there is time for."""
+        timing = measure_time(cfg, records)
         if comm.is_main_process():
             left = 60 * self.args.minutes - (time.monotonic() - self.begin)
             num_trained = len(that_teach(records, cfg.DATASETS.TRAIN))
             pace = choose_pace(
                 left,
-                seconds,
+                timing,
                 cfg.SOLVER.IMS_PER_BATCH,
                 num_trained,
                 len(records),
                 has_weights=bool(cfg.MODEL.WEIGHTS),
-                larger=float(cfg.INPUT.MIN_SIZE_TEST / np.mean(cfg.INPUT.MIN_SIZE_TRAIN)) ** 2,
+                num_processes=comm.get_world_size(),
             )
             period = max(1, pace.iterations // CHECKPOINTS)
             text = self.folder.config.read_text(encoding="utf-8")

@@ -13,7 +13,9 @@ import comining
 from comining.annotations.sparse import make_sparse
 from comining.completion import report, work
 from comining.completion.complete import Completion, complete
+from comining.completion.pace import Pace
 from comining.completion.thresholds import Chosen
+from comining.completion.training import Timing
 from comining.completion.withholding import withhold
 from comining.engine.miner import Mined
 from comining.errors import InputError
@@ -199,7 +201,7 @@ def test_interrupted_training_goes_on_and_finished_work_is_not_done_again(planne
 def test_another_time_is_another_training(planned, monkeypatch):
     (*arguments, output), _ = planned
     (output / "pace.json").unlink()
-    monkeypatch.setattr(work, "seconds_per_iteration", lambda cfg: 1.0)
+    monkeypatch.setattr(work, "measure_time", lambda *_: Timing(1.0, 0.1))
     monkeypatch.setattr(work, "train_detector", lambda cfg, *_: trained.append(cfg.SOLVER.MAX_ITER))
     monkeypatch.setattr(work, "mine", found_on_every_image)
     trained = []
@@ -218,7 +220,7 @@ def test_time_is_for_the_images_that_are_trained_on(tmp_path, monkeypatch):
         x["iscrowd"] = 1
     dataset["images"][3]["exhaustive_category_ids"] = "all"
     (tmp_path / "half.json").write_text(json.dumps(dataset))
-    monkeypatch.setattr(work, "seconds_per_iteration", lambda cfg: 1.0)
+    monkeypatch.setattr(work, "measure_time", lambda *_: Timing(1.0, 0.1))
     told = []
 
     def choose_pace(*numbers, **others):
@@ -260,6 +262,32 @@ def test_images_that_cannot_be_read_are_named_at_the_end(planned, command_line, 
     assert "1 image could not be read" in done.stderr
     assert str(path) in done.stderr
     assert (output / "completed.json").exists()
+
+
+@pytest.mark.usefixtures("without_curves")
+def test_broken_images_disturb_neither_the_timing_nor_what_watches_the_training(
+    planned, monkeypatch
+):
+    (images, annotations, output), dataset = planned
+    kept = {x["id"] for x in json.loads((output / "training.json").read_text())["annotations"]}
+    withheld = {x["image_id"] for x in dataset["annotations"] if x["id"] not in kept}
+    for id_ in withheld:
+        path = images / f"bild ü {id_}.png"
+        path.write_bytes(path.read_bytes()[:200])
+    (output / "pace.json").unlink()
+    times = []
+
+    def choose_pace(seconds, timing, *_, **__):
+        times.extend(timing)
+        return Pace(4, 1.0, 1.0, "a test")
+
+    monkeypatch.setattr(work, "choose_pace", choose_pace)
+    monkeypatch.setattr(work, "mine", lambda *_: ({}, {}))
+    complete(images, annotations, output, device="cpu")
+    assert withheld
+    assert min(times) > 0
+    (measured,) = json.loads((output / "training" / "withheld.json").read_text())[-1:]
+    assert measured == {"iteration": 3, "quality": 0.0}  # nothing could be looked at
 
 
 def test_terminal_stays_quiet(planned, command_line):

@@ -3,6 +3,7 @@
 import pytest
 
 from comining.completion.pace import choose_pace
+from comining.completion.training import Timing
 
 
 @pytest.mark.parametrize(
@@ -11,25 +12,26 @@ from comining.completion.pace import choose_pace
         (60, False, 300, "each image is seen 40 times"),  # 40 * 60 / 8
         (60, True, 150, "each image is seen 20 times"),
         (8, True, 100, "fewer would learn nothing"),
-        # A view takes 0.6 / 16 / 3 seconds forward: mining 25, watching 9 times 64 images 14.4.
+        # Mining 25 seconds, watching 9 times 64 images 14.4, all else 10; 0.95 of the rest.
         (1000, True, 871, "as many as there is time for, at 0.6 seconds each"),
     ],
 )
 def test_iterations(images, has_weights, iterations, why):
-    pace = choose_pace(600, 0.6, 8, images, images, has_weights=has_weights)
+    pace = choose_pace(600, Timing(0.6, 0.025), 8, images, images, has_weights=has_weights)
     assert pace.iterations == pytest.approx(iterations, abs=1)
     assert pace.why.startswith(why)
 
 
 def test_a_training_that_takes_longer_than_asked_tells_how_long():
-    # 100 iterations of 3 seconds; a view takes 3 / 16 / 3 seconds forward: mining two of each of
-    # 320 images 40, watching 9 times two of 64 images 72; 10 for all else.
-    pace = choose_pace(60, 3.0, 8, 320, 320)
+    # 100 iterations of 3 seconds; mining 320 images 40, watching 9 times 64 of them 72; 10 for all
+    # else.
+    pace = choose_pace(60, Timing(3.0, 0.125), 8, 320, 320)
     assert pace.iterations == 100
     assert pace.why == "fewer would learn nothing; they take about 7 minutes"
 
 
-def test_larger_images_than_in_training_take_longer_to_mine():
-    # As above 0.0125 seconds for a view as large as in training, four times that for a whole image:
-    # mining 100 seconds, watching 57.6, all else 10; 0.95 of the rest.
-    assert choose_pace(600, 0.6, 8, 1000, 1000, True, larger=4).iterations == 684
+def test_processes_mine_together():
+    # Mining 100 seconds in place of 400; watching 57.6 in one of them, all else 10; 0.95 of the
+    # rest.
+    timing = Timing(0.6, 0.1)
+    assert choose_pace(600, timing, 8, 4000, 4000, True, num_processes=4).iterations == 684
