@@ -11,6 +11,9 @@ from .evidence import ANNOTATED, SAMPLED, WITHHELD, Evidence
 #: All detections near to annotated boxes, whose places were trained on, count as so many near to
 #: withheld ones. So do those of all other classes.
 PRIOR = 20.0
+#: Where a sample of new ones was judged, each kind of others counts as so few judged ones: in a
+#: cautious fit, and in one that is to be as likely too high as too low.
+BESIDE_JUDGED, BESIDE_JUDGED_EVEN = 2.0, 5.0
 #: Of each class, so many detections speak for nothing being right, at all scores alike.
 DOUBT = 2.0
 #: As many where the fit is to be as likely too high as too low.
@@ -64,8 +67,7 @@ def calibrate(evidence: Evidence, class_: int, *, cautious: bool = True) -> Cali
     boxes want it: near to an annotated object, which the training has seen, what scores little is
     mostly a second detection of it. New ones that were drawn by chance and judged are of those
     in question, which the ones near to withheld boxes only resemble: what the detector sees where
-    there is no object shows in new ones alone. So these, however many, count together as at most
-    `PRIOR` judged ones.
+    there is no object shows in new ones alone. So all others then count little, however many.
 
     Args:
         evidence: of the data set.
@@ -76,16 +78,19 @@ def calibrate(evidence: Evidence, class_: int, *, cautious: bool = True) -> Cali
     of_class = evidence.classes == class_
     near_withheld = evidence.near == WITHHELD
     judged = evidence.decided == SAMPLED
+    own_prior, prior = np.inf, PRIOR
+    if judged.any():
+        own_prior = prior = BESIDE_JUDGED if cautious else BESIDE_JUDGED_EVEN
+    is_own = of_class & (judged | near_withheld)
     weights = np.zeros(len(evidence.scores))
-    weights[of_class & near_withheld] = 1
-    weights[of_class & judged] = max(1.0, (of_class & near_withheld).sum() / PRIOR)
-    is_own = weights > 0
-    for rows in (
-        ~of_class & near_withheld,
-        ~of_class & judged,
-        of_class & (evidence.near == ANNOTATED) & cautious,
+    for rows, most in (
+        (of_class & judged, np.inf),
+        (~of_class & judged, PRIOR),
+        (of_class & near_withheld, own_prior),
+        (~of_class & near_withheld, prior),
+        (of_class & (evidence.near == ANNOTATED) & cautious, prior),
     ):
-        weights[rows] = min(1, PRIOR / max(1, rows.sum()))
+        weights[rows] = min(1, most / max(1, rows.sum()))
     used = weights > 0
     images = np.where(is_own, evidence.image_ids, -1)[used]
     doubt = DOUBT if cautious else LITTLE_DOUBT

@@ -1,4 +1,4 @@
-"""Where a mapper's image lies in the file's."""
+"""Where a mapper's image lies in the file's, and what of its objects is left."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ import torch
 from detectron2.config import configurable
 from detectron2.data import DatasetMapper
 from detectron2.data import transforms as T
+from detectron2.structures import BoxMode
+
+from .known_mapper import MARKED
+
+#: Less of an object's box teaches nothing: often its corner, where nothing of the object is.
+LEAST_LEFT = 0.5
 
 
 class FrameMapper(DatasetMapper):
@@ -16,6 +22,10 @@ class FrameMapper(DatasetMapper):
 
     An item's ``frame``, (2, 3) float64, moves a point (x, y, 1) of the file's image, in pixels, to
     the item's ``image``. Every augmentation of detectron2 moves points by such a matrix.
+
+    Where a crop leaves less than half of an object's box, what is left is a region to ignore of its
+    class, as in `KnownMapper`. In the corner of a box there is often nothing but background; learnt
+    as an object, it is found on all background that a border cuts off.
     """
 
     augmentations: Any
@@ -32,6 +42,31 @@ class FrameMapper(DatasetMapper):
         origin, right, down = self.augmentations.last.apply_coords(corners)
         item["frame"] = torch.from_numpy(np.stack((right - origin, down - origin, origin), 1))
         return item
+
+    def _transform_annotations(
+        self, dataset_dict: dict[str, Any], transforms: T.Transform, image_shape: tuple[int, int]
+    ) -> None:
+        whole, cut = [], []
+        for x in dataset_dict["annotations"]:
+            is_cut = MARKED not in x and _share_left(x, transforms, image_shape) < LEAST_LEFT
+            (cut if is_cut else whole).append(x)
+        dataset_dict["annotations"] = whole
+        super()._transform_annotations(dataset_dict, transforms, image_shape)
+        if cut:
+            of_cut: dict[str, Any] = {"annotations": cut}
+            super()._transform_annotations(of_cut, transforms, image_shape)
+            dataset_dict["ignored"] = of_cut["instances"]
+
+
+def _share_left(
+    annotation: dict[str, Any], transforms: T.Transform, image_shape: tuple[int, int]
+) -> float:
+    """The share of a box's area that lies in the image (H, W) after the transforms."""
+    box = BoxMode.convert(annotation["bbox"], annotation["bbox_mode"], BoxMode.XYXY_ABS)
+    moved = transforms.apply_box(np.array([box], dtype=float))[0]
+    left = moved.clip(0, np.tile(image_shape[::-1], 2))
+    areas = [(x[2] - x[0]) * (x[3] - x[1]) for x in (left, moved)]
+    return float(areas[0] / areas[1]) if areas[1] > 0 else 0.0
 
 
 class _Recorded(T.AugmentationList):

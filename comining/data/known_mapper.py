@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from detectron2.structures import BoxMode
+from detectron2.structures import BoxMode, Instances
 
 #: Classes from here on mark withheld annotations on their way through a mapper.
 WITHHELD_CLASSES = 1 << 20
 #: This class marks regions to ignore of all classes, the following ones those of a class.
 REGION_CLASSES = 1 << 21
+#: A field of what is no annotated object, on its way through a mapper.
+MARKED = "marked"
 
 
 class KnownMapper:
@@ -21,7 +23,7 @@ class KnownMapper:
 
     - ``withheld``, of a record's ``withheld_annotations``: to judge mined labels by;
     - ``ignored``, of its ``ignored_regions``: where it isn't known what is there; the class is -1
-      for all.
+      for all. Those that the mapper has found itself stay.
 
     Both are clipped to what is left of the image, and dropped where nothing is. A record needs to
     have neither; what it lacks, the item lacks. Classes that are ``exhaustive`` or ``absent`` need
@@ -42,7 +44,10 @@ class KnownMapper:
         regions = record.pop("ignored_regions", None)
         if withheld is None and not regions:
             return self.mapper(record)
-        marked = [{**x, "category_id": x["category_id"] + WITHHELD_CLASSES} for x in withheld or ()]
+        marked = [
+            {**x, "category_id": x["category_id"] + WITHHELD_CLASSES, MARKED: True}
+            for x in withheld or ()
+        ]
         marked += [_marked_region(x) for x in regions or ()]
         item = self.mapper({**record, "annotations": [*record["annotations"], *marked]})
         if item is None:  # how a mapper skips an image
@@ -54,8 +59,10 @@ class KnownMapper:
             item["withheld"] = every[of_withheld & ~of_region]
             item["withheld"].gt_classes -= WITHHELD_CLASSES
         if regions:
-            item["ignored"] = every[of_region]
-            item["ignored"].gt_classes -= REGION_CLASSES + 1
+            ignored = every[of_region]
+            ignored.gt_classes -= REGION_CLASSES + 1
+            cut = [item["ignored"]] if "ignored" in item else []
+            item["ignored"] = Instances.cat([ignored, *cut])
         return item
 
 
@@ -65,4 +72,5 @@ def _marked_region(region: dict[str, Any]) -> dict[str, Any]:
         "bbox": [float(x) for x in region["bbox"]],  # whole numbers would be rounded down
         "bbox_mode": BoxMode.XYWH_ABS,
         "category_id": class_ + 1 + REGION_CLASSES,
+        MARKED: True,
     }

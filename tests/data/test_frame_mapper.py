@@ -7,7 +7,7 @@ from detectron2.data import transforms as T
 from fvcore.transforms.transform import CropTransform, HFlipTransform, TransformList
 from PIL import Image
 
-from comining.data import FrameMapper, TrainLoader
+from comining.data import FrameMapper, KnownMapper, TrainLoader
 
 
 @pytest.fixture
@@ -56,6 +56,35 @@ def test_every_item_has_its_own(record):
         assert box == pytest.approx([x[0], y[0], x[1], y[1]], abs=1e-4)
     assert len({tuple(item["frame"].flatten().tolist()) for item in batch}) > 3
     assert all((x["image"] == y["image"]).all() for x, y in zip(batch, stock, strict=True))
+
+
+@pytest.mark.parametrize(("left", "is_object"), [(14.0, True), (15.0, False)])
+def test_what_little_a_crop_leaves_of_an_object_is_ignored(record, left, is_object):
+    """Of its five columns, three or two: 60 or 40 %."""
+    item = mapper(CropTransform(int(left), 0, 6, 10))(record)
+    box = [0, 1, 17 - left, 5]
+    assert item["instances"].gt_boxes.tensor.tolist() == [box] * is_object
+    assert ("ignored" in item) != is_object
+    if not is_object:
+        assert item["ignored"].gt_boxes.tensor.tolist() == [box]
+        assert item["ignored"].gt_classes.tolist() == [1]
+
+
+def test_what_a_crop_cuts_off_stands_beside_what_is_known(record):
+    record["withheld_annotations"] = [
+        {"bbox": [13.0, 6.0, 3.0, 3.0], "bbox_mode": 1, "category_id": 2, "iscrowd": 0}
+    ]
+    record["ignored_regions"] = [{"bbox": [10.0, 0.0, 6.0, 9.0], "category_id": None}]
+    item = KnownMapper(mapper(CropTransform(15, 0, 5, 10)))(record)
+    assert len(item["instances"]) == 0
+    assert item["withheld"].gt_boxes.tensor.tolist() == [[0, 6, 1, 9]]
+    assert item["ignored"].gt_classes.tolist() == [-1, 1]
+    assert item["ignored"].gt_boxes.tensor.tolist() == [[0, 0, 1, 9], [0, 1, 2, 5]]
+
+
+def test_an_object_that_a_crop_leaves_out_is_nowhere(record):
+    item = mapper(CropTransform(0, 0, 10, 10))(record)
+    assert len(item["instances"]) == len(item["ignored"]) == 0
 
 
 def test_from_a_config(record):
