@@ -46,7 +46,8 @@ class FrameMapper(DatasetMapper):
     def _transform_annotations(
         self, dataset_dict: dict[str, Any], transforms: T.Transform, image_shape: tuple[int, int]
     ) -> None:
-        whole, cut = [], []
+        whole: list[dict[str, Any]] = []
+        cut: list[dict[str, Any]] = []
         for x in dataset_dict["annotations"]:
             is_cut = MARKED not in x and _share_left(x, transforms, image_shape) < LEAST_LEFT
             (cut if is_cut else whole).append(x)
