@@ -78,3 +78,9 @@ def _tell(done: Completion, output: Path) -> None:
         click.echo(hint)
     written = f"{output / 'completed.json'}, {output / 'report.html'}"
     click.echo(f"{written}\nNext: comining review {output}")
+    if not (output / "sample.json").exists():
+        click.echo(
+            "What looks like an object and is none is not among the withheld boxes that the "
+            "expected shares are measured by. --sample 40 lets you judge 40 boxes, and the same "
+            "command then goes by them."
+        )

@@ -172,8 +172,8 @@ class AdaptiveThresholds(nn.Module):
         """The scores above which a detection is to be mined and, if it is not mined, ignored.
 
         Returns:
-            (K,), by class, and a scalar for all, in [0, 1], on the device; infinite while the
-            wanted share is reached nowhere.
+            (K,) and (K,), by class, in [0, 1], on the device; infinite while the wanted share is
+            reached nowhere.
         """
         above = self._above()
         right, on_object, close, far, mistaken = above
@@ -189,10 +189,11 @@ class AdaptiveThresholds(nn.Module):
         first_likely = _last_score(hides) + 1 / NUM_BINS
         mine = torch.maximum(mine, first_likely)
 
-        _, on_object, close, far, _ = above[:, -1:]
-        nothing = torch.zeros_like(close)  # a mistake may be on an object of another class
-        is_object = self._share(on_object, close, far, nothing, believed=nothing)
-        return mine[:-1], _first_score(is_object[0] >= self.object_precision)
+        _, on_object, close, far, mistaken = above
+        nothing = torch.zeros_like(mistaken)  # a mistake may be on an object of another class
+        is_on_of_all = on_object[-1] / (close[-1] + DOUBT)
+        is_on = self._share(on_object, close, far, nothing, believed=is_on_of_all)
+        return mine[:-1], _first_score(is_on >= self.object_precision)[:-1]
 
     def _share(
         self, hits: Tensor, close: Tensor, far: Tensor, mistaken: Tensor, believed: Tensor

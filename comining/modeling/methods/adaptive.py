@@ -79,7 +79,7 @@ class Adaptive(Method):
         else:
             far = self.adaptive.are_far(found, step.annotated)
         is_mined = found.scores > mine_above[found.classes]
-        is_ignored = far & ~is_mined & (found.scores > ignore_above)
+        is_ignored = far & ~is_mined & (found.scores > ignore_above[found.classes])
         confident, unsure = found.select_each(is_mined, is_ignored)
         means = {
             name: score.clamp(max=1).mean()
