@@ -14,7 +14,6 @@ from detectron2.data import (
     MetadataCatalog,
     get_detection_dataset_dicts,
 )
-from detectron2.data.samplers import RepeatFactorTrainingSampler, TrainingSampler
 from detectron2.utils import comm
 from torch.utils.data import DataLoader
 
@@ -24,6 +23,7 @@ from comining.errors import InputError
 from .datasets import check_same_categories
 from .frame_mapper import FrameMapper
 from .samples import Samples
+from .sampling import build_sampler
 
 logger = logging.getLogger(__name__)
 
@@ -206,6 +206,7 @@ def _from_config(
         "total_batch_size": cfg.SOLVER.IMS_PER_BATCH,
         "seed": cfg.SEED,
         "repeat_thresh": repeat_thresh[cfg.DATALOADER.SAMPLER_TRAIN],
+        "finished_share": cfg.DATALOADER.FINISHED_SHARE,
         "repeat_sqrt": cfg.DATALOADER.get("REPEAT_SQRT", True),  # release 0.6 has no such key
         "aspect_ratio_grouping": cfg.DATALOADER.ASPECT_RATIO_GROUPING,
         "num_workers": cfg.DATALOADER.NUM_WORKERS,
@@ -222,6 +223,7 @@ def build_train_loader(
     seed: int = -1,
     repeat_thresh: float = 0.0,
     repeat_sqrt: bool = True,
+    finished_share: float = 0.0,
     aspect_ratio_grouping: bool = True,
     num_workers: int = 0,
     max_unreadable: int = 10,
@@ -241,6 +243,8 @@ def build_train_loader(
             often, as in LVIS; 0 for none.
         repeat_sqrt: whether by the square root of what such a category lacks, as in LVIS; else by
             what it lacks, which detectron2's release 0.6 does not know.
+        finished_share: images in which all classes are complete come so often that at least this
+            share of what is seen is of them, in [0, 1).
         aspect_ratio_grouping, num_workers, max_unreadable: of `TrainLoader`.
 
     Raises:
@@ -256,13 +260,13 @@ def build_train_loader(
         raise InputError(f"DATALOADER.NUM_WORKERS is {num_workers}; it must be at least 0")
     if seed < 0:
         seed = comm.shared_random_seed()
-    if repeat_thresh > 0:
-        factors = RepeatFactorTrainingSampler.repeat_factors_from_category_frequency(
-            dataset, repeat_thresh, **({} if repeat_sqrt else {"sqrt": False})
-        )
-        sampler = RepeatFactorTrainingSampler(factors, seed=seed)
-    else:
-        sampler = TrainingSampler(len(dataset), seed=seed)
+    sampler = build_sampler(
+        dataset,
+        seed,
+        repeat_thresh=repeat_thresh,
+        repeat_sqrt=repeat_sqrt,
+        finished_share=finished_share,
+    )
     return TrainLoader(
         dataset,
         mapper,

@@ -192,7 +192,10 @@ class TestThresholds:
         many = {0.8: 200, 0.3: 200}
         adaptive = with_counts(right=many, on_object=many, close=many, far={0.8: 200, 0.3: 8000})
         adaptive.least_far.fill_(1)
-        assert self.thresholds(adaptive) == ([0.31, 0, 0], [0.31, 0, 0])  # of the others none is far
+        assert self.thresholds(adaptive) == (
+            [0.31, 0, 0],
+            [0.31, 0, 0],
+        )  # of the others none is far
 
     @pytest.mark.parametrize(("far", "expected"), [(525, 0), (545, 0.31)])
     def test_so_much_surplus_is_allowed(self, far, expected):
