@@ -143,7 +143,7 @@ def _add_training(cfg: CfgNode) -> None:
     # The project's trainer only: in each process, that many training images may turn out unreadable
     # and are replaced by others, with a warning each; one more ends the training. At least 0.
     cfg.DATALOADER.MAX_UNREADABLE = 10
-    # The project's trainer only: at least this share, in [0, 1), of the images that are seen is known
+    # The project's trainer only: at least this share, in [0, 1), of the images seen is known
     # to be finished: these come more often for it; 0 for as often as the others.
     cfg.DATALOADER.FINISHED_SHARE = 0.0
 
