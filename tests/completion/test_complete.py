@@ -276,6 +276,8 @@ def test_terminal_stays_quiet(planned, command_line):
 @pytest.mark.parametrize(
     ("mistake", "message"),
     [
+        ("path of the images", "photo is not a folder: give the folder of the images"),
+        ("path of the annotations", "halb.json doesn't exist: give the file or the folder"),
         ("no images", "no image"),
         ("other images", "other 1.png"),
         ("no boxes", "has no box: annotate some objects first"),
@@ -291,7 +293,11 @@ def test_mistakes_are_told_in_one_line(mistake, message, tmp_path, command_line)
     dataset = write_dataset(tmp_path, number=2)
     images, annotations, output = tmp_path / "photos", tmp_path / "half.json", tmp_path / "out"
     more = []
-    if mistake == "no images":
+    if mistake == "path of the images":
+        images = tmp_path / "photo"
+    elif mistake == "path of the annotations":
+        annotations = tmp_path / "halb.json"
+    elif mistake == "no images":
         images = tmp_path / "empty"
         images.mkdir()
     elif mistake == "other images":
@@ -319,6 +325,7 @@ def test_mistakes_are_told_in_one_line(mistake, message, tmp_path, command_line)
     assert done.exit_code == 2, done.output
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+    assert output.exists() == mistake.startswith(("output of", "output is"))
 
 
 @pytest.mark.usefixtures("without_curves")
