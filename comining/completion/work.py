@@ -183,6 +183,8 @@ class Work:
         if comm.is_main_process():
             write_json(self.folder.training_settings, self._settings())
             pace = read_json(self.folder.pace)
+            if self.folder.final_weights.exists():
+                pace |= {"training": 0, "why": "done before"}
             for stage in ("training", "mining"):
                 self.progress.expect(stage, pace[stage])
             self.progress.note(f"{counted(cfg.SOLVER.MAX_ITER, 'iterations')}: {pace['why']}")

@@ -124,7 +124,7 @@ def test_missing_boxes_are_added_and_what_was_there_stays(planned, monkeypatch):
 
 
 @pytest.mark.usefixtures("without_curves")
-def test_after_a_review_the_same_command_goes_by_it(planned, monkeypatch):
+def test_after_a_review_the_same_command_goes_by_it(planned, monkeypatch, capsys):
     arguments, _ = planned
     output = arguments[2]
     monkeypatch.setattr(work, "mine", found_on_every_image)
@@ -141,7 +141,9 @@ def test_after_a_review_the_same_command_goes_by_it(planned, monkeypatch):
     added = [x["id"] for x in done.dataset["annotations"] if x.get("origin") == "mined"]
     assert added == [x["id"] for x in proposals[4:]]
     (output / "sample.json").write_text(json.dumps([x["id"] for x in proposals[:4]]))
-    done = complete(*arguments, device="cpu")
+    capsys.readouterr()
+    done = complete(*arguments, device="cpu", quiet=False)
+    assert "\n4 iterations: done before\n" in capsys.readouterr().err
     assert done.categories[1]["added"] == 0  # all of a sample was wrong
     assert (output / "training" / "model_final.pth").stat().st_mtime_ns == weights
 
