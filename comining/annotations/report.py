@@ -30,7 +30,8 @@ class Finding:
     def __str__(self) -> str:
         if not self.offenders:
             return f"{self.severity}: {self.text}"
-        text = f"{self.severity}: {counted(len(self.offenders), self.text)} ({some(self.offenders)})"
+        what = counted(len(self.offenders), self.text)
+        text = f"{self.severity}: {what} ({some(self.offenders)})"
         # Names of files may hold bytes that are no text.
         return text.encode(errors="backslashreplace").decode()
 

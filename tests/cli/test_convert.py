@@ -43,6 +43,40 @@ def test_a_folder_becomes_a_file_that_other_commands_take(command_line, voc):
     assert len(json.loads(output.read_text())["images"]) == 1
 
 
+def test_images_that_a_coco_file_lacks_are_listed(command_line, tmp_path):
+    folder = tmp_path / "train"
+    folder.mkdir()
+    for name, size in (("listed.png", (4, 3)), ("new.png", (5, 4))):
+        Image.new("RGB", size).save(folder / name)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    Image.new("RGB", (3, 6)).save(folder / "turned.JPG", exif=exif)
+    (folder / "notes.txt").touch()
+    before = {
+        "images": [{"id": 7, "file_name": "listed.png", "width": 4, "height": 3, "rain": True}],
+        "annotations": [
+            {"id": 9, "image_id": 7, "category_id": 5, "bbox": [0, 0, 2, 2], "area": 4,
+             "iscrowd": 0}
+        ],
+        "categories": [{"id": 5, "name": "shape"}],
+    }  # fmt: skip
+    (tmp_path / "half.json").write_text(json.dumps(before))
+    output = tmp_path / "all.json"
+    done = command_line("convert", folder, tmp_path / "half.json", "--output", output)
+    assert done.exit_code == 0, done.output
+    new = [
+        {"id": 1, "file_name": "new.png", "width": 5, "height": 4},
+        {"id": 2, "file_name": "turned.JPG", "width": 6, "height": 3},
+    ]
+    after = {**before, "images": [*before["images"], *new]}
+    assert json.loads(output.read_text()) == after
+    checked = command_line("check", output, "--images", folder)
+    assert "not listed" not in checked.output
+    unlisted = command_line("check", tmp_path / "half.json", "--images", folder, "--no-decode")
+    assert "2 images are not listed" in unlisted.output
+    assert "unless `comining convert` lists them" in unlisted.output
+
+
 def test_categories_are_those_of_the_training(command_line, voc):
     training = {
         "images": [{"id": 1, "file_name": "t.jpg", "width": 9, "height": 9}],
