@@ -154,6 +154,24 @@ def test_accepting_again_gives_the_newer_folder(of_labels, tmp_path):
     assert [x.name for x in of_labels.iterdir() if x.name.startswith(".")] == []
 
 
+def test_annotations_may_have_been_replaced_but_not_so_that_images_are_others(of_labels, tmp_path):
+    """As where what was accepted takes the place of what was completed."""
+    labels = tmp_path / "yolo" / "labels"
+    accepted = of_labels / "accepted" / "labels" / "1.txt"
+    decide(of_labels / "decisions.jsonl", (1, "reject"), (2, "accept"))
+    assert comining("accept", of_labels).exit_code == 0
+    before = accepted.read_text()
+    (labels / "1.txt").write_text(before + "0 0.5 0.5 0.1 0.1\n")
+    assert comining("accept", of_labels).exit_code == 0
+    assert accepted.read_text() == before
+    Image.new("RGB", (100, 80)).save(tmp_path / "images" / "0.png")
+    (labels / "0.txt").write_text("2 0.2 0.25 0.2 0.25\n")
+    source = json.loads((of_labels / "source.json").read_text())
+    (of_labels / "source.json").write_text(json.dumps({**source, "listed_only": False}))
+    assert "its image 1 was 1.png and is 0.png now: put them back" in failing("accept", of_labels)
+    assert accepted.read_text() == before
+
+
 @pytest.mark.parametrize("change", ["a file changed", "a file added", "a link added", "not ours"])
 def test_accepting_again_spares_the_files_of_others(of_labels, change):
     decide(of_labels / "decisions.jsonl", (2, "accept"))
