@@ -11,10 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
-from PIL import Image
 
-from comining.annotations.check import check_images, note_unlisted
-from comining.annotations.coco_file import read_coco
 from comining.cli import COMMANDS, demo, main
 from comining.config_files import find_config
 from comining.engine import load_config
@@ -141,34 +138,3 @@ def test_commands_of_the_demo(command_line, tmp_path, monkeypatch):
     assert [words[0] for words in asked] == ["prepare", "train", "show", "plot"]
     for words in asked:
         parse_comining(words)
-
-
-def test_script_that_appends_images(tmp_path, monkeypatch):
-    folder = tmp_path / "mydata" / "train"
-    folder.mkdir(parents=True)
-    for name, size in (("listed.png", (4, 3)), ("new.png", (5, 4))):
-        Image.new("RGB", size).save(folder / name)
-    exif = Image.Exif()
-    exif[0x0112] = 6  # turned by a quarter
-    Image.new("RGB", (3, 6)).save(folder / "turned.JPG", exif=exif)
-    (folder / "notes.txt").touch()
-    before = {
-        "images": [{"id": 7, "file_name": "listed.png", "width": 4, "height": 3}],
-        "annotations": [{"id": 1, "image_id": 7, "category_id": 1, "bbox": [0, 0, 2, 2]}],
-        "categories": [{"id": 1, "name": "shape"}],
-    }
-    (tmp_path / "mydata" / "train.json").write_text(json.dumps(before))
-    monkeypatch.chdir(tmp_path)
-    exec(script((ROOT / "docs" / "own_config.md").read_text(), "add_images.py"), {})
-    dataset, report = read_coco("mydata/train_all.json", folder)
-    check_images(dataset["images"], folder, report)
-    note_unlisted(dataset["images"], folder, report)
-    assert report.findings == []
-    assert dataset == {
-        **before,
-        "images": [
-            *before["images"],
-            {"id": 8, "file_name": "new.png", "width": 5, "height": 4},
-            {"id": 9, "file_name": "turned.JPG", "width": 6, "height": 3},
-        ],
-    }

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .report import Report
+from .report import Report, some
 from .values import is_usable_area, label
 
 #: As a width, a coordinate of a corner leads far beyond the image; that by this share of its size.
@@ -34,13 +34,15 @@ def sound_annotations(
     """
     boxes = np.array([x["bbox"] for x in annotations], dtype=np.float64).reshape(-1, 4)
     sizes = {x["id"]: (x["width"], x["height"]) for x in images}
-    known = {None, *(x["id"] for x in categories)}  # regions to ignore may be of all
+    names = {x["id"]: x["name"] for x in categories}
+    known = {None, *names}  # regions to ignore may be of all
 
     def name(rows: np.ndarray) -> list[Any]:
         return [label(annotations[i], i) for i in np.flatnonzero(rows).tolist()]
 
     unknown = np.array([x["category_id"] not in known for x in annotations], dtype=bool)
-    report.add("error", "annotations have a category that is not listed", name(unknown))
+    missing = sorted({annotations[i]["category_id"] for i in np.flatnonzero(unknown)})
+    report.add("error", _unknown(missing, names), name(unknown))
     lost = np.array([x["image_id"] not in sizes for x in annotations], dtype=bool)
     limits = np.array([sizes.get(x["image_id"], (1, 1)) for x in annotations]).reshape(-1, 2)
     finite = np.isfinite(boxes).all(axis=1)
@@ -68,6 +70,20 @@ def sound_annotations(
         corner, extent = clipped_start[row], clipped_end[row] - clipped_start[row]
         annotations[row] = {**annotations[row], "bbox": [*corner.tolist(), *extent.tolist()]}
     return [annotations[row] for row in np.flatnonzero(sound & ~off)]
+
+
+def _unknown(missing: list[int], names: dict[int, str]) -> str:
+    """What is wrong with annotations of categories that a file doesn't list.
+
+    Args:
+        missing: ids of these categories.
+        names: of those that are listed, by id.
+    """
+    listed = some(f"{id_} ({name})" for id_, name in sorted(names.items()))
+    return (
+        f"annotations have a category that is not listed: {some(missing)}. "
+        f"Listed are {listed or 'none'}: correct the category_id, or list the category"
+    )
 
 
 def _check_form(boxes: np.ndarray, limits: np.ndarray, report: Report) -> None:

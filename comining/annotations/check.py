@@ -78,7 +78,7 @@ def note_unlisted(images: Iterable[dict[str, Any]], image_root: Path, report: Re
     report.add(
         "note",
         f"images are not listed, though in {image_root}: training does not see them and nothing "
-        "is mined there, unless you append them to 'images' and set "
+        "is mined there, unless `comining convert` lists them and the config has "
         "DATALOADER.FILTER_EMPTY_ANNOTATIONS False",
         map(str, sorted(unlisted)),
     )

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .known import joined_lists
-from .report import NUM_NAMED, Report
+from .report import Report, some
 
 #: Two boxes of one category whose IoU is at least this are taken for the same object.
 SAME_OBJECT_IOU = 0.7
@@ -130,8 +130,7 @@ def _joined(
 
 def _named(entry: tuple[str, list[dict[str, Any]]]) -> str:
     name, same = entry
-    more = ", ..." if len(same) > NUM_NAMED else ""
-    return f"{name}: ids {', '.join(str(x['id']) for x in same[:NUM_NAMED])}{more}"
+    return f"{name}: ids {some(x['id'] for x in same)}"
 
 
 def _share_ids(images: list[dict[str, Any]]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from comining.counted import counted
@@ -29,9 +30,8 @@ class Finding:
     def __str__(self) -> str:
         if not self.offenders:
             return f"{self.severity}: {self.text}"
-        named = ", ".join(str(x) for x in self.offenders[:NUM_NAMED])
-        more = ", ..." if len(self.offenders) > NUM_NAMED else ""
-        text = f"{self.severity}: {counted(len(self.offenders), self.text)} ({named}{more})"
+        what = counted(len(self.offenders), self.text)
+        text = f"{self.severity}: {what} ({some(self.offenders)})"
         # Names of files may hold bytes that are no text.
         return text.encode(errors="backslashreplace").decode()
 
@@ -74,6 +74,12 @@ class Report:
         }
         numbers = ", ".join(counted(number, what) for what, number in counts.items())
         return "\n  ".join([f"{self.json_file}: {numbers}", *map(str, self.findings)])
+
+
+def some(offenders: Iterable[Any]) -> str:
+    """As many of them as a report names."""
+    first = [str(x) for x in islice(offenders, NUM_NAMED + 1)]
+    return ", ".join([*first[:NUM_NAMED], *(["..."] if len(first) > NUM_NAMED else [])])
 
 
 def short(value: Any) -> str:

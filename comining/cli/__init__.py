@@ -20,6 +20,7 @@ COMMANDS = (
     "review",
     "accept",
     "check",
+    "convert",
     "annotate-known",
     "sparsify",
     "prepare",
@@ -97,6 +98,4 @@ def _end(error: Exception | str, code: int) -> NoReturn:
 )
 @click.version_option(package_name="comining")
 def main() -> None:
-    """Detect objects, learning from images in which only some of them are boxed.
-    Exit code: 0; 1 if what is named failed; 2 for wrong use or unusable input.
-    """
+    """Detect objects where few are boxed. Exit code 1: failed; 2: unusable input."""

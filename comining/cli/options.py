@@ -8,6 +8,9 @@ import click
 
 from comining.config_files import find_config
 
+#: Files of annotations in other formats end so.
+_NOT_COCO = (".csv", ".txt", ".xml", ".yaml", ".yml")
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -23,16 +26,13 @@ def images(
 
 
 def coco_file(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
-    """A callback that tells what to do with a folder of annotation files."""
-    if value is not None and value.is_dir():
-        formats = {".xml": "pascalvoc", ".txt": "yolov5 -d IMAGES"}
-        kinds = sorted({x.suffix for x in value.iterdir()} & formats.keys())
-        holds = f" of {' and '.join(kinds)} files" if kinds else ""
-        convert = f"convert -f {formats[kinds[0]] if kinds else 'FORMAT'} {value} -F coco -A"
+    """A callback that tells what to do with annotations of another format."""
+    if value is not None and (value.is_dir() or value.suffix.lower() in _NOT_COCO):
+        what = "a folder" if value.is_dir() else f"a {value.suffix} file"
         raise click.BadParameter(
-            f"{value} is a folder{holds}; this takes one COCO file (.json), which `pip install "
-            f"globox` and `globox {convert} {value.name}.json` make of it. `comining complete` "
-            "takes it as it is",
+            f"{value} is {what}; this takes one COCO file (.json), which `comining convert IMAGES "
+            f"{value} --output {value.stem}.json` makes of it. `comining complete` takes it as it "
+            "is",
             ctx,
             parameter,
         )

@@ -8,11 +8,12 @@ from typing import Any
 
 from comining.annotations.accepted import apply_decisions
 from comining.annotations.decisions import Decisions, read_decisions
-from comining.annotations.formats import read_annotations, write_annotations
+from comining.annotations.formats import check_beside, read_annotations, write_annotations
 from comining.annotations.sparse import encode
 from comining.errors import InputError
 from comining.output_file import check_output, write_atomically
 
+from .accepted_folder import check_folder, replace_folder
 from .gallery_data import read_completed
 from .proposals import read_proposals, with_proposals
 from .review_files import ReviewFiles
@@ -76,12 +77,25 @@ def _write_like_source(
     read = read_annotations(
         source["annotations"], review.images, listed_only=bool(source.get("listed_only"))
     )
-    with TemporaryDirectory(prefix=".accepted-", dir=review.accepted.parent) as folder:
-        written = write_annotations(read, dataset, Path(folder))
-        path = output or review.accepted.with_name(f"{review.accepted.name}{written.suffix}")
-        if path.is_dir():
-            raise InputError(f"{path} is there already: remove it, or name another with --output")
-        if written.is_file():
-            check_output(path, review.completed, review.decisions, read.path)
-        written.replace(path)
+    suffix = read.document.suffix
+    path = output or review.accepted.with_name(f"{review.accepted.name}{suffix}")
+    check_beside(read, path)
+    if path.suffix.lower() == ".json" and not suffix:
+        raise InputError(
+            f"--output {path} would be a folder, as {read.path} is: name one, of which `comining "
+            "convert` makes a COCO file"
+        )
+    if suffix:
+        check_output(path, review.completed, review.decisions, read.path)
+    else:
+        check_folder(path, review.written)
+    try:
+        with TemporaryDirectory(prefix=".accepted-", dir=path.resolve().parent) as folder:
+            written = write_annotations(read, dataset, Path(folder))
+            if suffix:
+                written.replace(path)
+            else:
+                replace_folder(written, path, review.written)
+    except OSError as error:
+        raise InputError(f"{path} can't be written: {error.strerror}") from error
     return path

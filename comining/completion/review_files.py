@@ -39,6 +39,11 @@ class ReviewFiles:
         return self.completed.with_name("sample.json")
 
     @property
+    def written(self) -> Path:
+        """Which files `comining accept` has written into which folders; perhaps not there."""
+        return self.completed.with_name("accepted_files.json")
+
+    @property
     def title(self) -> str:
         return self.completed.name if self.source is None else self.completed.parent.name
 

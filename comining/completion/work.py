@@ -85,28 +85,33 @@ class Work:
             InputError: the data can't be used.
         """
         is_first = comm.is_main_process()
-        with (
-            closing(self.progress),
-            self.folder.make() if is_first else nullcontext(),
-            quiet_terminal(self.folder.log if is_first else None),
-        ):
+        with closing(self.progress):
             if is_first:
-                self.progress.at("reading", 0)
-                self._read()
-            comm.synchronize()
-            if not self.args.dry_run:
-                self._detect()
+                self._read()  # before the folder is made, so that a mistake leaves nothing
+            with (
+                self.folder.make() if is_first else nullcontext(),
+                quiet_terminal(self.folder.log if is_first else None),
+            ):
+                if is_first:
+                    self._plan()
+                comm.synchronize()
+                if not self.args.dry_run:
+                    self._detect()
 
     def _read(self) -> None:
-        """Read and check what was given; choose the settings, unless that was done before."""
-        args, folder = self.args, self.folder
-        source = folder.read_source(args.images, args.annotations, args.listed_only)
-        self.source = source
-        dataset = source.dataset
-        number = sum(not x.get("iscrowd") for x in dataset["annotations"])
-        if number == 0:
+        """Read and check what was given."""
+        args = self.args
+        self.progress.at("reading", 0)
+        self.source = self.folder.read_source(args.images, args.annotations, args.listed_only)
+        if all(x.get("iscrowd") for x in self.source.dataset["annotations"]):
             raise InputError(f"{args.annotations} has no box: annotate some objects first")
+
+    def _plan(self) -> None:
+        """Make the folder that of the data set; choose the settings, unless it has some."""
+        args, folder, source = self.args, self.folder, self.source
+        dataset = source.dataset
         folder.claim(source, args.images, args.listed_only)
+        number = sum(not x.get("iscrowd") for x in dataset["annotations"])
         self.progress.note(
             f"{counted(len(dataset['images']), 'images')}, {counted(number, 'boxes')} "
             f"({FORMATS[source.format]})"
@@ -178,6 +183,8 @@ class Work:
         if comm.is_main_process():
             write_json(self.folder.training_settings, self._settings())
             pace = read_json(self.folder.pace)
+            if self.folder.final_weights.exists():
+                pace |= {"training": 0, "why": "done before"}
             for stage in ("training", "mining"):
                 self.progress.expect(stage, pace[stage])
             self.progress.note(f"{counted(cfg.SOLVER.MAX_ITER, 'iterations')}: {pace['why']}")

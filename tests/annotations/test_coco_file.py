@@ -107,7 +107,11 @@ def test_annotations_of_unlisted_images_are_dropped(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d["annotations"][0].update(category_id=6), "category that is not listed (1)"),
+        (
+            lambda d: d["annotations"][0].update(category_id=6),
+            "1 annotation has a category that is not listed: 6. Listed are 5 (cat): correct the "
+            "category_id, or list the category (1)",
+        ),
         (
             lambda d: d["images"].append({**d["images"][0], "file_name": "b.png"}),
             "1 image id occurs twice (1)",

@@ -54,8 +54,16 @@ def test_json_for_scripts(command_line, reported):
 
 
 def test_a_folder_of_annotation_files_is_told_what_to_do(command_line, reported, tmp_path):
-    (tmp_path / "0.txt").touch()
     done = command_line("check", tmp_path)
     assert done.exit_code == 2
-    assert "a folder of .txt files; this takes one COCO file" in " ".join(done.stderr.split())
+    told = " ".join(done.stderr.split())
+    assert f"{tmp_path} is a folder; this takes one COCO file" in told
+    assert f"`comining convert IMAGES {tmp_path} --output {tmp_path.stem}.json`" in told
+    assert reported.asked == []
+
+
+def test_a_file_of_another_format_is_told_what_to_do(command_line, reported):
+    told = " ".join(command_line("check", "mine/data.yaml").stderr.split())
+    assert "mine/data.yaml is a .yaml file; this takes one COCO file" in told
+    assert "`comining convert IMAGES mine/data.yaml --output data.json`" in told
     assert reported.asked == []

@@ -126,7 +126,7 @@ def test_missing_boxes_are_added_and_what_was_there_stays(planned, monkeypatch):
 
 
 @pytest.mark.usefixtures("without_curves")
-def test_after_a_review_the_same_command_goes_by_it(planned, monkeypatch):
+def test_after_a_review_the_same_command_goes_by_it(planned, monkeypatch, capsys):
     arguments, _ = planned
     output = arguments[2]
     monkeypatch.setattr(work, "mine", found_on_every_image)
@@ -143,7 +143,9 @@ def test_after_a_review_the_same_command_goes_by_it(planned, monkeypatch):
     added = [x["id"] for x in done.dataset["annotations"] if x.get("origin") == "mined"]
     assert added == [x["id"] for x in proposals[4:]]
     (output / "sample.json").write_text(json.dumps([x["id"] for x in proposals[:4]]))
-    done = complete(*arguments, device="cpu")
+    capsys.readouterr()
+    done = complete(*arguments, device="cpu", quiet=False)
+    assert "\n4 iterations: done before\n" in capsys.readouterr().err
     assert done.categories[1]["added"] == 0  # all of a sample was wrong
     assert (output / "training" / "model_final.pth").stat().st_mtime_ns == weights
 
@@ -304,6 +306,8 @@ def test_terminal_stays_quiet(planned, command_line):
 @pytest.mark.parametrize(
     ("mistake", "message"),
     [
+        ("path of the images", "photo is not a folder: give the folder of the images"),
+        ("path of the annotations", "halb.json doesn't exist: give the file or the folder"),
         ("no images", "no image"),
         ("other images", "other 1.png"),
         ("no boxes", "has no box: annotate some objects first"),
@@ -319,7 +323,11 @@ def test_mistakes_are_told_in_one_line(mistake, message, tmp_path, command_line)
     dataset = write_dataset(tmp_path, number=2)
     images, annotations, output = tmp_path / "photos", tmp_path / "half.json", tmp_path / "out"
     more = []
-    if mistake == "no images":
+    if mistake == "path of the images":
+        images = tmp_path / "photo"
+    elif mistake == "path of the annotations":
+        annotations = tmp_path / "halb.json"
+    elif mistake == "no images":
         images = tmp_path / "empty"
         images.mkdir()
     elif mistake == "other images":
@@ -347,6 +355,7 @@ def test_mistakes_are_told_in_one_line(mistake, message, tmp_path, command_line)
     assert done.exit_code == 2, done.output
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+    assert output.exists() == mistake.startswith(("output of", "output is"))
 
 
 @pytest.mark.usefixtures("without_curves")

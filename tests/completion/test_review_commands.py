@@ -32,6 +32,23 @@ def folder(tmp_path):
     return tmp_path / "done"
 
 
+@pytest.fixture
+def of_labels(folder, tmp_path):
+    """The same, completed from a folder in YOLO's format that has a data.yaml."""
+    labels = tmp_path / "yolo" / "labels"
+    labels.mkdir(parents=True)
+    (labels / "1.txt").write_text("2 0.2 0.25 0.2 0.25\n")
+    names = tmp_path / "yolo" / "data.yaml"
+    names.write_text("names: [ant, bee, cat]\n")
+    completed = json.loads((folder / "completed.json").read_text())
+    completed["categories"] = [{"id": i, "name": x} for i, x in enumerate(("ant", "bee", "cat"), 1)]
+    (folder / "completed.json").write_text(json.dumps(completed))
+    source = json.loads((folder / "source.json").read_text())
+    source["annotations"] = str(names)
+    (folder / "source.json").write_text(json.dumps(source))
+    return folder
+
+
 def comining(*arguments):
     return CliRunner().invoke(main, [str(x) for x in arguments])
 
@@ -118,6 +135,78 @@ def test_output_may_not_replace_what_was_reviewed(folder):
     output = folder / "completed.json"
     assert "is the input file" in failing("accept", folder, "--output", output)
     assert (folder / "completed.json").read_bytes() == before
+
+
+def test_accepting_again_gives_the_newer_folder(of_labels, tmp_path):
+    decide(of_labels / "decisions.jsonl", (2, "accept"))
+    for place in (of_labels / "accepted", tmp_path / "elsewhere"):
+        words = ["accept", of_labels, *(["--output", place] if place.parent == tmp_path else [])]
+        decide(of_labels / "decisions.jsonl", (2, "accept"))
+        result = comining(*words)
+        assert result.exit_code == 0, result.output
+        labels = place / "labels" / "1.txt"
+        assert labels.read_text().count("\n") == 2
+        labels.unlink()  # what is missing comes back
+        decide(of_labels / "decisions.jsonl", (1, "reject"), (2, "accept"), (3, "reject"))
+        assert comining(*words).exit_code == 0
+        assert labels.read_text() == "2 0.200000 0.250000 0.200000 0.250000\n"
+    assert [x.name for x in tmp_path.iterdir() if x.name.startswith(".")] == []
+    assert [x.name for x in of_labels.iterdir() if x.name.startswith(".")] == []
+
+
+def test_annotations_may_have_been_replaced_but_not_so_that_images_are_others(of_labels, tmp_path):
+    """As where what was accepted takes the place of what was completed."""
+    labels = tmp_path / "yolo" / "labels"
+    accepted = of_labels / "accepted" / "labels" / "1.txt"
+    decide(of_labels / "decisions.jsonl", (1, "reject"), (2, "accept"))
+    assert comining("accept", of_labels).exit_code == 0
+    before = accepted.read_text()
+    (labels / "1.txt").write_text(before + "0 0.5 0.5 0.1 0.1\n")
+    assert comining("accept", of_labels).exit_code == 0
+    assert accepted.read_text() == before
+    Image.new("RGB", (100, 80)).save(tmp_path / "images" / "0.png")
+    (labels / "0.txt").write_text("2 0.2 0.25 0.2 0.25\n")
+    source = json.loads((of_labels / "source.json").read_text())
+    (of_labels / "source.json").write_text(json.dumps({**source, "listed_only": False}))
+    assert "its image 1 was 1.png and is 0.png now: put them back" in failing("accept", of_labels)
+    assert accepted.read_text() == before
+
+
+@pytest.mark.parametrize("change", ["a file changed", "a file added", "a link added", "not ours"])
+def test_accepting_again_spares_the_files_of_others(of_labels, change):
+    decide(of_labels / "decisions.jsonl", (2, "accept"))
+    labels = of_labels / "accepted" / "labels"
+    if change == "not ours":
+        labels.mkdir(parents=True)
+    else:
+        assert comining("accept", of_labels).exit_code == 0
+    theirs = labels / ("1.txt" if change == "a file changed" else "notes")
+    if change == "a link added":
+        theirs.symlink_to(labels / "1.txt")
+    else:
+        theirs.write_text("theirs")
+    before = {x: x.read_bytes() for x in labels.iterdir()}
+    name = theirs.relative_to(of_labels / "accepted")
+    refused = failing("accept", of_labels)
+    assert f"{name} in it is not as `comining accept` wrote it: move the folder away" in refused
+    assert {x: x.read_bytes() for x in labels.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("yolo/labels/accepted", "yolo, which would then hold two versions"),
+        ("gone/accepted", "doesn't exist: create it first"),
+        ("yolo.json", "name one, of which `comining convert` makes a COCO file"),
+        ("notes", "is a file: name a folder"),
+        ("images", "1.png in it is not as `comining accept` wrote it"),
+    ],
+)
+def test_folder_that_accepted_annotations_cannot_go_to(of_labels, tmp_path, output, message):
+    decide(of_labels / "decisions.jsonl", (2, "accept"))
+    (tmp_path / "notes").touch()
+    assert message in failing("accept", of_labels, "--output", tmp_path / output)
+    assert (tmp_path / "images" / "1.png").is_file()
 
 
 @pytest.mark.parametrize(

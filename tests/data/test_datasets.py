@@ -230,7 +230,7 @@ def test_missing_coco_is_told_with_the_folder_variable():
         (lambda d: d["images"][0].pop("file_name"), "file_name"),
         (
             lambda d: d["annotations"][0].update(category_id=5),
-            r"1 annotation has a category that is not listed \(1\)",
+            r"1 annotation has a category that is not listed: 5\. Listed are 3 \(cat\), 7 \(dog\)",
         ),
     ],
 )

@@ -14,11 +14,11 @@ from typing import Any
 from .assembly import assemble
 from .edits import edits_of
 from .images import ImageFolder
-from .output import completed_path, write_completed
+from .output import check_beside, completed_path, write_completed
 from .recognition import open_document
 from .source import Source
 
-__all__ = ["Source", "completed_path", "read_annotations", "write_annotations"]
+__all__ = ["Source", "check_beside", "completed_path", "read_annotations", "write_annotations"]
 
 
 def read_annotations(

@@ -97,7 +97,8 @@ class Document(ABC):
     """Annotations as they were read, of one file or of a folder of files.
 
     Attributes:
-        path: the file or folder.
+        path: the file or folder that the user named.
+        root: what is read: ``path``, or the folder that it describes.
         format: name of the format.
         suffix: of the file to be written; "" for a folder.
         categories: declared ones, in order, each with ``id`` and ``name``.
@@ -109,6 +110,7 @@ class Document(ABC):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.root = path
         self.categories: list[dict[str, Any]] = []
         self.notes: Counter[str] = Counter()
 

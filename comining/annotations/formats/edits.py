@@ -25,6 +25,7 @@ def edits_of(source: Source, dataset: dict[str, Any]) -> list[ImageEdits]:
         InputError: the data set has other images or categories than the source.
     """
     images = {x["id"]: x for x in source.dataset["images"]}
+    _check_images(source, images, dataset)
     before = {x["id"]: x for x in source.dataset["annotations"]}
     names = _category_names(source, dataset)
     edits: dict[int, ImageEdits] = {}
@@ -57,6 +58,20 @@ def edits_of(source: Source, dataset: dict[str, Any]) -> list[ImageEdits]:
     for id_ in left:
         of(before[id_]["image_id"]).removed.add(source.refs[id_])
     return [edits[image_id] for image_id in images if image_id in edits]
+
+
+def _check_images(
+    source: Source, images: dict[int, dict[str, Any]], dataset: dict[str, Any]
+) -> None:
+    """Ids count images where a format has none of its own: added ones may have moved others."""
+    for image in dataset["images"]:
+        now = images.get(image["id"], {}).get("file_name", "gone")
+        if now != image["file_name"]:
+            raise InputError(
+                f"{source.path} and its images are not those that the data set to be written was "
+                f"made of: its image {image['id']} was {image['file_name']} and is {now} now: put "
+                "them back as they were"
+            )
 
 
 def _category_names(source: Source, dataset: dict[str, Any]) -> dict[int, str]:

@@ -33,14 +33,24 @@ def completed_path(source: Source, output: str | Path) -> Path:
     target = output / (COMPLETED + source.document.suffix)
     if target.exists() and target.samefile(source.path):
         raise InputError(f"{target} is the input: choose another --output")
-    if output.resolve().is_relative_to(source.path.resolve()):
-        raise InputError(
-            f"--output {output} lies in the folder of the annotations {source.path}, which would "
-            "then hold two versions: choose one beside it"
-        )
+    check_beside(source, output)
     if target.is_dir():
         raise InputError(f"{target} is there already: remove it or choose another --output")
     return target
+
+
+def check_beside(source: Source, output: Path) -> None:
+    """Refuse a place from which what is written would be read as annotations of the source.
+
+    Raises:
+        InputError: it is in their folder.
+    """
+    root = source.document.root
+    if root.is_dir() and output.resolve().is_relative_to(root.resolve()):
+        raise InputError(
+            f"--output {output} lies in the folder of the annotations {root}, which would "
+            "then hold two versions: choose one beside it"
+        )
 
 
 def write_completed(

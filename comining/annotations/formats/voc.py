@@ -27,6 +27,8 @@ class VocDocument(FilesPerImage):
     format = "voc"
     file_suffix = ".xml"
     _has_decimals = False
+    #: That the images lie in, as the last file says.
+    _folder = ""
 
     def parse(self, data: bytes, path: Path) -> ET.Element:
         root = parse_xml(data, path)
@@ -40,6 +42,7 @@ class VocDocument(FilesPerImage):
     def entry(self, file: str, content: ET.Element) -> Entry:
         where = str(self.root / file)
         name = (content.findtext("filename") or "").strip()
+        self._folder = (content.findtext("folder") or "").strip() or self._folder
         # Of more than one image of that name, the one that lies as the annotation does is meant.
         stem = PurePosixPath(file).with_suffix("")
         name = (stem.parent / name).as_posix() if name else stem.as_posix()
@@ -81,7 +84,7 @@ class VocDocument(FilesPerImage):
     def created(self, edit: ImageEdits) -> bytes:
         root = ET.Element("annotation")
         path = PurePosixPath(edit.file_name)
-        ET.SubElement(root, "folder").text = path.parent.name
+        ET.SubElement(root, "folder").text = path.parent.name or self._folder
         ET.SubElement(root, "filename").text = path.name
         size = ET.SubElement(root, "size")
         ET.SubElement(size, "width").text = str(edit.size[0])

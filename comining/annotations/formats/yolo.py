@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from comining.counted import counted
 from comining.errors import InputError
@@ -13,7 +14,7 @@ from .document import Entry, ImageEdits, NewBox, Shape
 from .files_per_image import FilesPerImage
 from .geometry import Box, Size, around
 from .parsing import number
-from .yolo_names import find_names, read_names, read_yaml
+from .yolo_names import LISTS, find_names, read_names, read_yaml
 
 #: Rounded fractions may exceed 1 by that.
 _TOLERANCE = 0.01
@@ -25,6 +26,9 @@ class YoloDocument(FilesPerImage):
 
     A line with more numbers is an outline and taken by its box; with just one more, that is a
     confidence, which is left out. A category's id is its class number plus 1.
+
+    Attributes:
+        has_names: whether a file names the classes.
     """
 
     format = "yolo"
@@ -33,6 +37,7 @@ class YoloDocument(FilesPerImage):
     def __init__(self, path: Path, root: Path, files: Sequence[str], names: Path | None) -> None:
         super().__init__(path, root, files)
         found = (names, read_names(names)) if names else find_names(root)
+        self.has_names = found is not None and found[1] is not None
         if found and found[1] is not None:
             self.named_by, listed = str(found[0]), found[1]
             self.declare(listed)
@@ -100,6 +105,13 @@ class YoloDocument(FilesPerImage):
             return around(zip(values[::2], values[1::2], strict=True))
         x, y, width, height = values
         return x - width / 2, y - height / 2, x + width / 2, y + height / 2
+
+    def write(self, edits: Sequence[ImageEdits], dataset: dict[str, Any], target: Path) -> None:
+        super().write(edits, dataset, target)
+        if self.has_names and not self.companions:
+            # What names the classes here doesn't lie beside the copy.
+            names = (f"{x['name']}\n" for x in self.categories)
+            (target / LISTS[0]).write_text("".join(names), encoding="utf-8")
 
     def edited(self, content: str, data: bytes, edit: ImageEdits) -> bytes:
         lines: list[str] = []

@@ -134,9 +134,11 @@ def test_what_a_review_removed_and_moved_is_removed_and_moved(folder, images, tm
 def test_a_box_of_an_unlisted_image_gets_a_file_of_its_own(folder, images, tmp_path, helpers):
     source = read_annotations(folder, images)
     completed = helpers.changed(source, add=[("c.jpg", "cat", [1, 2, 30, 20], 0.5)])
-    again = read_annotations(write_annotations(source, completed, tmp_path / "out"), images)
+    written = write_annotations(source, completed, tmp_path / "out")
+    again = read_annotations(written, images)
     assert helpers.boxes(again)["c.jpg"] == [("cat", [1, 2, 30, 20])]
     assert again.unlisted == 0
+    assert ET.parse(written / "c.xml").findtext("folder") == "images"  # as in the others
 
 
 def test_an_accepted_box_is_an_annotation_like_the_others(folder, images, tmp_path, helpers):

@@ -49,6 +49,17 @@ def test_without_names_numbers_are_the_names_and_a_note_says_so(labels, images):
     )
 
 
+def test_what_is_written_names_its_classes_wherever_it_lies(labels, images, tmp_path, helpers):
+    helpers.write_files(tmp_path, {"data.yaml": DATA})
+    for path, where, name in ((labels, "far/off", "classes.txt"), (tmp_path, "other", "data.yaml")):
+        source = read_annotations(path, images)
+        written = write_annotations(source, source.dataset, tmp_path.parent / where)
+        assert (written / name).is_file()
+        assert not (written / ({"classes.txt", "data.yaml"} - {name}).pop()).exists()
+        again = read_annotations(written, images)
+        assert again.dataset["categories"] == source.dataset["categories"]
+
+
 def test_outlines_are_taken_by_their_boxes_and_confidences_left_out(labels, images, helpers):
     helpers.write_files(
         labels, {"a.txt": "0 0.1 0.1 0.3 0.2 0.2 0.5\n" + BOX.replace("\n", " 0.9\n")}
