@@ -85,10 +85,10 @@ def test_python_example(photos, monkeypatch, capsys):
 
     monkeypatch.setattr(work, "mine", found)
     monkeypatch.setattr(work, "train_detector", lambda *_: None)
-    complete("photos", "half_annotated.json", "completed", device="cpu", dry_run=True)
+    complete("photos", "half_annotated.json", "my_completed", device="cpu", dry_run=True)
     pace = {"iterations": 1, "training": 1, "mining": 1, "why": "a test"}
-    Path("completed/pace.json").write_text(json.dumps(pace))
-    Path("completed/training").mkdir()
+    Path("my_completed/pace.json").write_text(json.dumps(pace))
+    Path("my_completed/training").mkdir()
     (example,) = re.findall(
         r"```python\n(.*?)```", (ROOT / "docs" / "complete.md").read_text(), re.DOTALL
     )
