@@ -12,6 +12,7 @@ from fractions import Fraction
 from math import floor
 from typing import Any, NamedTuple
 
+from comining.counted import counted
 from comining.errors import InputError
 
 from .draws import draw
@@ -84,10 +85,13 @@ def verify(
 def _class_subsets(
     images: Iterable[int], categories: Collection[int], seed: int, sources: int
 ) -> Verified:
+    if len(categories) < 2:
+        has = counted(len(categories), "categories")
+        raise InputError(f"class-subsets deals out categories to sources: {has} can't be")
     if not 2 <= sources <= len(categories):
         raise InputError(
             f"{len(categories)} categories can't be dealt out to {sources} sources: choose 2 to "
-            f"{max(len(categories), 2)}"
+            f"{len(categories)}"
         )
     dealt = _shuffled(categories, seed, "class-subsets category")
     subsets = [sorted(dealt[source::sources]) for source in range(sources)]

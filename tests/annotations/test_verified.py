@@ -196,6 +196,17 @@ def test_refusal(protocol, options, message):
         sparse(full(), protocol, **options)
 
 
+def test_one_category_is_not_dealt_out():
+    original = full()
+    (first, *_) = original["categories"]
+    original["categories"] = [first]
+    original["annotations"] = [
+        x for x in original["annotations"] if x["category_id"] == first["id"]
+    ]
+    with pytest.raises(InputError, match="to sources: 1 category can't be"):
+        sparse(original, "class-subsets")
+
+
 def test_of_untouched_images_nothing_is_dropped_and_what_they_say_stays():
     original = full()
     first = original["images"][0]["id"]
