@@ -16,6 +16,7 @@ from detectron2.utils.file_io import PathManager
 from detectron2.utils.logger import setup_logger
 
 from comining.config import add_comining_config
+from comining.config_files import config_folder
 from comining.data import check_datasets, register_from_config
 from comining.errors import InputError
 
@@ -149,7 +150,9 @@ def load_config(config_file: str, overrides: list[str] | None = None) -> CfgNode
         if config_file:
             cfg.merge_from_file(config_file, allow_unsafe=False)
     except FileNotFoundError as error:
-        raise InputError(f"config file {error.filename} does not exist") from error
+        of_package = config_folder() / Path(error.filename).name
+        hint = f": the package has {of_package}" if of_package.is_file() else ""
+        raise InputError(f"config file {error.filename} does not exist{hint}") from error
     except (KeyError, ValueError, AssertionError, yaml.YAMLError) as error:
         raise InputError(f"config file {config_file}: {config_error(error, cfg)}") from error
     except RecursionError as error:

@@ -56,6 +56,16 @@ def test_bad_config_file_is_named(content, message, tmp_path):
     assert str(tmp_path) in str(error.value)
 
 
+def test_base_that_only_the_package_has_is_told(tmp_path):
+    file = tmp_path / "my.yaml"
+    file.write_text("_BASE_: configs/Base-Small.yaml\n")
+    with pytest.raises(InputError, match="the package has") as error:
+        load_config(str(file))
+    base = str(error.value).rpartition(" ")[2]
+    file.write_text(f"_BASE_: {base}\n")
+    assert load_config(str(file)).MODEL.COMINING.THRESHOLD == "adaptive"
+
+
 def test_config_file_runs_no_code(tmp_path):
     marker = tmp_path / "marker"
     file = tmp_path / "evil.yaml"
