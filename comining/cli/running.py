@@ -64,8 +64,8 @@ def run_and_show(
         click.echo(json.dumps(metrics))
         return
     for name, values in _tables(metrics):
-        shown = (f"{key} {value:.1f}" for key, value in values.items() if value is not None)
-        click.echo(f"{name}: {', '.join(shown)}")
+        shown = [f"{key} {value:.1f}" for key, value in values.items() if value is not None]
+        click.echo(f"{name}: {', '.join(shown) or 'nothing was detected, or nothing is annotated'}")
     click.echo(f"all that was logged: {folder / 'log.txt'}")
 
 

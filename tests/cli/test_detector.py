@@ -1,6 +1,7 @@
 """A tiny detector's way through the commands."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -42,7 +43,9 @@ def run(trained, command_line):
 
 def test_train_tells_the_metrics_and_where_the_log_is(trained):
     folder, done = trained
-    assert done.stdout.splitlines()[-1] == f"all that was logged: {folder / 'training/log.txt'}"
+    metrics, log = done.stdout.splitlines()[-2:]
+    assert re.fullmatch(r"bbox: (AP \d.*|nothing was detected.*)", metrics)
+    assert log == f"all that was logged: {folder / 'training/log.txt'}"
     assert "SEED: 1" in (folder / "training" / "config.yaml").read_text()
     assert not (folder / "unused").exists()
 
