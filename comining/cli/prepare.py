@@ -24,7 +24,7 @@ def _number(name: str, help: str) -> Any:
 @click.option(
     "--source",
     type=click.Path(path_type=Path),
-    help="What would be downloaded, if it is at hand: a checkout; the wheel of trees.",
+    help="What would be downloaded, if it is at hand: a checkout, or deepforest's wheel for trees.",
 )
 @click.option("--category", help="Of blood-cells: RBC, WBC or Platelets alone.")
 @_number("max-size", "Of nuclei: leave out images with an edge above so many pixels.")

@@ -85,4 +85,4 @@ def summary(name: str, coco: dict[str, Any]) -> str:
     parts = ", ".join(f"{c['name']} {number[c['id']]}" for c in coco["categories"])
     line = f"{name:17} {len(coco['images']):5} images {len(coco['annotations']):6} boxes ({parts})"
     left_out = coco["info"]["left_out"]
-    return line + (f", {left_out} of no extent left out" if left_out else "")
+    return line + (f", {left_out} without extent left out" if left_out else "")

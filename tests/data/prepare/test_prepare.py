@@ -122,7 +122,7 @@ class TestBloodCells:
             assert boxes(read(output / name)) == {"BloodImage_00059.jpg": [("RBC", [0, 0, 9, 9])]}
         assert lines[0].startswith("train.json ")
         assert lines[0].endswith(
-            " 2 images      4 boxes (RBC 3, WBC 1, Platelets 0), 1 of no extent left out"
+            " 2 images      4 boxes (RBC 3, WBC 1, Platelets 0), 1 without extent left out"
         )
         for name in CELLS:
             source = blood / "BCCD_Dataset/BCCD/JPEGImages" / f"{name}.jpg"
