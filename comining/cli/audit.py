@@ -15,9 +15,8 @@ ASSUMED = (
 )
 
 LOWER = (
-    "what is missing scores lower than what was withheld. It may be harder to see, so that there "
-    "is more of it, or partly no object, so that there is less: `comining review` with --sample "
-    "tells which."
+    "what was found beside the annotations scores lower than the withheld boxes. If it is harder "
+    "to see, more is missing; if some of it is no object, less."
 )
 
 
@@ -66,5 +65,7 @@ def command(folder: Path, as_json: bool) -> None:
     differing = [x.name for x in rows if not x.is_consistent]
     if differing:
         click.echo(f"{', '.join(differing)}: {LOWER}")
+        if not (folder / "sample.json").exists():
+            click.echo(f"To know, judge a sample: comining review {folder} --sample 40")
     if any(x.missing is not None for x in rows):
         click.echo(ASSUMED)

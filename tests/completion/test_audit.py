@@ -122,7 +122,10 @@ def test_where_what_is_missing_scores_lower_that_is_said(completed, command_line
     assert not row.is_consistent
     write_evidence(completed, evidence, json.loads(completed.annotations.read_text()), [3])
     told = command_line("audit", completed.path).stdout
-    assert "cat: what is missing scores lower than what was withheld" in told
+    assert "cat: what was found beside the annotations scores lower" in told
+    assert f"comining review {completed.path} --sample 40" in told
+    (completed.path / "sample.json").write_text("[]")
+    assert "--sample" not in command_line("audit", completed.path).stdout
 
 
 def test_where_the_detector_errs_on_empty_ground_a_review_tells_it():
