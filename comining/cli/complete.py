@@ -66,12 +66,16 @@ def _tell(done: Completion, output: Path) -> None:
 
     from comining.completion.result import advice, interval_text, summary
 
+    def text(value: float | None, form: str) -> str:
+        return "" if value is None else format(value, form)
+
     rows = [
-        (x["name"], x["annotated"], x["added"], x["precision"], interval_text(x), x["threshold"])
+        (x["name"], x["annotated"], x["added"], text(x["precision"], ".0%"), interval_text(x),
+         text(x["threshold"], ".2f"))
         for x in done.categories[:10]
-    ]
-    head = ("category", "annotated", "added", "expected right", "90 %", "from score")
-    click.echo(tabulate(rows, head, floatfmt=".2f"))
+    ]  # fmt: skip
+    head = ("category", "annotated", "added", "expected right", "90 % interval", "from score")
+    click.echo(tabulate(rows, head, colalign=("left", *["right"] * 5), disable_numparse=True))
     numbers = len(done.dataset["images"]), sum(x["annotated"] for x in done.categories)
     click.echo(summary(*numbers, done.categories, done.recall, done.finished))
     if hint := advice(done.categories, done.recall):
@@ -80,7 +84,7 @@ def _tell(done: Completion, output: Path) -> None:
     click.echo(f"{written}\nNext: comining review {output}")
     if not (output / "sample.json").exists():
         click.echo(
-            "What looks like an object and is none is not among the withheld boxes that the "
-            "expected shares are measured by. --sample 40 lets you judge 40 boxes, and the same "
-            "command then goes by them."
+            "What is expected is measured by withheld boxes, which show no things that merely look "
+            f"like objects. To be surer, judge 40 boxes (comining review {output} --sample 40) and "
+            "give this command again."
         )

@@ -299,7 +299,9 @@ def test_terminal_stays_quiet(planned, command_line):
     assert done.exit_code == 0, done.output
     assert len(done.output.splitlines()) <= 20
     assert "Traceback" not in (output / "log.txt").read_text()
+    assert "expected right    90 % interval" in done.stdout
     assert f"Next: comining review {output}" in done.stdout
+    assert f"judge 40 boxes (comining review {output} --sample 40)" in done.stdout
     assert command_line(*words, "--quiet").output == ""
 
 
