@@ -107,13 +107,15 @@ def _page_data(
     """For a sample, all that may be added is shown, else what was and what is ``decided``."""
     proposals = read_proposals(review.proposals)
     wanted = decided if shown.sample is None else None
+    number = len(dataset["annotations"])
     dataset = with_proposals(dataset, proposals, wanted)
     data = gallery_data(dataset, review.completed, shown.full)
     if shown.sample is None:
         return data
     from .sample import note_sample, with_sample
 
-    data = with_sample(data, shown.sample, shown.seed)
+    not_added = len(dataset["annotations"]) - number
+    data = with_sample(data, shown.sample, shown.seed, not_added)
     if proposals:
         note_sample(review.sample, data["sample"]["ids"])
     return data

@@ -43,12 +43,19 @@ def draw_sample(scores: Mapping[int, float], number: int, seed: int) -> list[int
     return drawn
 
 
-def with_sample(data: dict[str, Any], number: int, seed: int) -> dict[str, Any]:
-    """The page's data with ``sample``: ``ids``, and ``intervals``, by the number of right ones."""
+def with_sample(data: dict[str, Any], number: int, seed: int, not_added: int = 0) -> dict[str, Any]:
+    """The page's data with ``sample``: ``ids``, and ``intervals``, by the number of right ones.
+
+    Args:
+        data: what the page shows, with all that may be added.
+        number, seed: as of `draw_sample`.
+        not_added: how many of the boxes that may be added were not.
+    """
     boxes = [x for image in data["images"] for x in image["boxes"]]
     ids = draw_sample({x[8]: x[6] for x in boxes if x[6] is not None}, number, seed)
     intervals = [wilson_interval(right, len(ids)) for right in range(len(ids) + 1)]
-    return {**data, "sample": {"ids": ids, "intervals": intervals, "level": 0.9}}
+    sample = {"ids": ids, "intervals": intervals, "level": 0.9, "not_added": not_added}
+    return {**data, "sample": sample}
 
 
 def note_sample(path: Path, ids: Sequence[int]) -> None:

@@ -296,6 +296,7 @@ def test_sample_measures_the_precision(browser, folder):
         assert page.find("#result-counts").text == "2 of the 3 proposals drawn are right."
         # Wilson's interval of 2 of 3, for which z is 1.6449.
         assert "between 25.4 % and 92.2 % of all 3 proposals" in page.find("#result-interval").text
+        assert page.find("#result-next").text == ""  # all of them were added
         page.wait(lambda: page.find("#top .saved").text == "All decisions are saved")
     assert sorted(x[0] for x in saved(folder)) == ["accept", "accept", "accept", "reject", "undo"]
 

@@ -167,3 +167,7 @@ def test_which_proposals_were_right(folder):
     assert verdicts(decisions, proposals) == {2: True, 3: True, 4: False}
     add("finish")  # nothing else is there
     assert verdicts(decisions, proposals) == {2: True, 3: True, 4: False, 5: False}
+
+
+def test_page_knows_how_many_of_the_proposals_were_not_added(folder):
+    assert page_data(folder, sample=3)["sample"]["not_added"] == 2

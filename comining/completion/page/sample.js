@@ -64,6 +64,10 @@ function showResult() {
   byId("result-interval").textContent =
     `With a confidence of ${Math.round(100 * data.sample.level)} %, between ${percent(low)} and ` +
     `${percent(high)} of all ${grouped(proposals)} proposals are right (Wilson's interval).`;
+  byId("result-next").textContent = data.sample.not_added
+    ? `${grouped(data.sample.not_added)} of them were not added, as they seemed less likely. Give your ` +
+      "comining complete command again: it then chooses by your verdicts."
+    : "";
   if (byId("large").open) byId("large").close();
   byId("result").showModal();
 }
