@@ -68,6 +68,7 @@ def _files_of_the_pages(tmp_path, monkeypatch):
     for name in ("my.yaml", "CONFIG", "completed.json", "exported.json", "decisions.jsonl"):
         (tmp_path / name).touch()
     (tmp_path / "completed").mkdir()
+    (tmp_path / "completed" / "config.yaml").touch()
     monkeypatch.chdir(tmp_path)
 
 
