@@ -42,13 +42,15 @@ def run_and_show(
     from comining.completion.folder import check_is_free
     from comining.engine import launch, load_config
     from comining.engine.run import quiet_main
-    from comining.engine.setup import check_weights
+    from comining.engine.setup import check_data, check_weights
 
     if weights:
         check_weights(weights)
     own = {"OUTPUT_DIR": output, "MODEL.WEIGHTS": weights, "MODEL.DEVICE": device}
     opts = overrides(settings, own)
-    folder = Path(load_config(config, opts).OUTPUT_DIR)
+    cfg = load_config(config, opts)
+    check_data(cfg, eval_only)  # here, so that a mistake is told once, not by each process
+    folder = Path(cfg.OUTPUT_DIR)
     if not eval_only:
         check_is_free(folder)
     args = argparse.Namespace(

@@ -61,9 +61,7 @@ def complete(cfg: CfgNode, args: argparse.Namespace) -> None:
             "MODEL.DEVICE is cpu, but on this machine several processes communicate over its GPUs: "
             "hide them (CUDA_VISIBLE_DEVICES= in the environment) or run one process"
         )
-    register_from_config(cfg)
-    names = cfg.DATASETS.TEST if args.eval_only else (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
-    check_datasets(sorted(set(names)))
+    check_data(cfg, args.eval_only)
     if not args.eval_only and cfg.SOLVER.MAX_ITER < 1:
         raise InputError(f"SOLVER.MAX_ITER is {cfg.SOLVER.MAX_ITER}; it must be at least 1")
     if not args.eval_only and cfg.SOLVER.CHECKPOINT_PERIOD < 1:
@@ -167,6 +165,17 @@ def load_config(config_file: str, overrides: list[str] | None = None) -> CfgNode
         keys = ", ".join(map(str, (overrides or [])[::2]))
         raise InputError(f"command line: a key goes on below a value: {keys}") from error
     return cfg
+
+
+def check_data(cfg: CfgNode, eval_only: bool) -> None:
+    """Register a run's data sets, and check that they are in place.
+
+    Raises:
+        InputError: one is not.
+    """
+    register_from_config(cfg)
+    names = cfg.DATASETS.TEST if eval_only else (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
+    check_datasets(sorted(set(names)))
 
 
 def check_named(cfg: CfgNode, key: str, config_file: str) -> None:

@@ -68,6 +68,14 @@ def test_training_warns_of_images_that_the_weights_do_not_know(trained, command_
     assert "holds the checkpoints of another training, which this one will" in done.stderr
 
 
+def test_missing_data_are_told_once_whatever_the_number_of_processes(command_line):
+    register = ("DATASETS.REGISTER", [["gone", "gone.json", "gone"]], "DATASETS.TRAIN", ["gone"])
+    words = ("train", "--config", "demo", "--num-gpus", 2, *register, "DATASETS.TEST", [])
+    done = command_line(*words)
+    assert done.exit_code == 2
+    assert done.stderr.count("gone: put its annotation file at gone.json") == 1
+
+
 def test_no_training_overwrites_that_of_a_completion(trained, command_line, tmp_path):
     (tmp_path / "training").mkdir()
     (tmp_path / "training" / "settings.json").write_text("{}")
