@@ -135,6 +135,7 @@ def test_commands_of_the_demo(command_line, tmp_path, monkeypatch):
     (tmp_path / "training" / "results.json").write_text(json.dumps(results))
     monkeypatch.setattr(demo.subprocess, "run", run)
     done = command_line("demo", "--output", tmp_path)
+    assert done.stdout.startswith(f"$ cd {tmp_path}\n")
     assert "AP 12.3, AP50 0.0" in done.stdout
     assert [words[0] for words in asked] == ["prepare", "train", "show", "plot"]
     for words in asked:

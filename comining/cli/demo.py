@@ -32,6 +32,8 @@ def command(output: Path, quiet: bool) -> None:
         ["show", "--config", config, "--weights", weights, "--output", "mined.png"],
         ["plot", training],
     )
+    if not quiet:
+        click.echo(f"$ cd {output}")
     for words in steps:
         _run(output, [str(word) for word in words], quiet)
     if quiet:
