@@ -181,7 +181,8 @@ class AdaptiveThresholds(nn.Module):
         is_right = self._share(right, close, far, mistaken, believed=is_right_of_all)
         # No number of detections proves that all are right: rounding alone would reach 1.
         mine = _first_score((is_right >= self.precision) & (self.precision < 1))
-        right, _, close, far, mistaken = above - F.pad(above, (0, MARGIN))[..., MARGIN:]
+        here = above - F.pad(above, (0, MARGIN))[..., MARGIN:]
+        right, _, close, far, mistaken = here
         is_right_here = self._share(right, close, far, mistaken, believed=is_right)
         # Empty ranges of scores say nothing, and where all that scores more is no better there is
         # nothing that the range could hide behind: the few highest scores are left to chance.
@@ -189,11 +190,19 @@ class AdaptiveThresholds(nn.Module):
         first_likely = _last_score(hides) + 1 / NUM_BINS
         mine = torch.maximum(mine, first_likely)
 
-        _, on_object, close, far, mistaken = above
-        nothing = torch.zeros_like(mistaken)  # a mistake may be on an object of another class
-        is_on_of_all = on_object[-1] / (close[-1] + DOUBT)
-        is_on = self._share(on_object, close, far, nothing, believed=is_on_of_all)
-        return mine[:-1], _first_score(is_on >= self.object_precision)[:-1]
+        # What is ignored is not pushed back. So background that scores more than it should must not
+        # hide behind the objects that score more still.
+        is_on, is_on_here = (self._share_on_object(*x[1:4]) for x in (above, here))
+        ignore = _first_score(is_on >= self.object_precision)
+        last_doubtful = _last_score((is_on_here < self.object_precision) & (here[3] >= DOUBT))
+        ignore = torch.maximum(ignore, last_doubtful + 1 / NUM_BINS)
+        return mine[:-1], ignore[:-1]
+
+    def _share_on_object(self, on_object: Tensor, close: Tensor, far: Tensor) -> Tensor:
+        """The same of what is on an object, of whatever class; a class with few goes by all."""
+        nothing = torch.zeros_like(far)  # a mistake may be on an object of another class
+        of_all = self._share(on_object[-1:], close[-1:], far[-1:], nothing[-1:], nothing[-1:])
+        return self._share(on_object, close, far, nothing, believed=of_all)
 
     def _share(
         self, hits: Tensor, close: Tensor, far: Tensor, mistaken: Tensor, believed: Tensor

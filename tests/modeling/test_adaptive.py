@@ -132,8 +132,10 @@ class TestThresholds:
         )  # fmt: skip
         assert 390 / (420 + DOUBT) > 0.9 > 400 / 600
         assert 300 / (420 + DOUBT) > 0.5 > 300 / (600 + DOUBT)
-        # What was not seen of the other classes is taken from all.
-        assert self.thresholds(adaptive) == ([0.31] * NUM_CLASSES, [0.31] * NUM_CLASSES)
+        # What was not seen of the other classes is taken from all. Of those that score 0.5, fewer
+        # than half are on an object, whatever those that score more are on.
+        assert 105 / 225 < 0.5
+        assert self.thresholds(adaptive) == ([0.31] * NUM_CLASSES, [0.51, 0.31, 0.31])
 
     def test_a_class_with_detections_of_its_own(self):
         many = {0.8: 1000, 0.3: 1000}
@@ -192,10 +194,20 @@ class TestThresholds:
         many = {0.8: 200, 0.3: 200}
         adaptive = with_counts(right=many, on_object=many, close=many, far={0.8: 200, 0.3: 8000})
         adaptive.least_far.fill_(1)
-        assert self.thresholds(adaptive) == (
-            [0.31, 0, 0],
-            [0.31, 0, 0],
-        )  # of the others none is far
+        # Of the others, none is far; what is on an object of them is taken from all.
+        assert self.thresholds(adaptive) == ([0.31, 0, 0], [0.31] * NUM_CLASSES)
+
+    def test_background_cannot_hide_behind_objects_that_score_more(self):
+        """Of a class, ten far ones per close one score 0.5, and as many as expected 0.8: of all
+        above 0.5 more than half may be objects, but of those that score 0.5 hardly any."""
+        many = {0.8: 1000, 0.3: 1000}
+        adaptive = with_counts(right=many, on_object=many, close=many, far=many)
+        own = {0.8: 200, 0.5: 20}
+        add_counts(adaptive, 1, right=own, on_object=own, close=own, far={0.8: 200, 0.5: 200})
+        adaptive.least_far.fill_(1)
+        assert 1.2 * (220 + DOUBT) / (400 + DOUBT) > 0.6
+        assert 1.2 * (20 + DOUBT) / (200 + DOUBT) < 0.2
+        assert self.thresholds(adaptive)[1] == [0, 0.51, 0]
 
     @pytest.mark.parametrize(("far", "expected"), [(525, 0), (545, 0.31)])
     def test_so_much_surplus_is_allowed(self, far, expected):
