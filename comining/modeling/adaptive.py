@@ -176,7 +176,7 @@ class AdaptiveThresholds(nn.Module):
             reached nowhere.
         """
         above = self._above()
-        right, on_object, close, far, mistaken = above
+        right, _, close, far, mistaken = above
         is_right_of_all = right[-1] / (close[-1] + DOUBT)
         is_right = self._share(right, close, far, mistaken, believed=is_right_of_all)
         # No number of detections proves that all are right: rounding alone would reach 1.
@@ -194,7 +194,7 @@ class AdaptiveThresholds(nn.Module):
         # hide behind the objects that score more still.
         is_on, is_on_here = (self._share_on_object(*x[1:4]) for x in (above, here))
         ignore = _first_score(is_on >= self.object_precision)
-        last_doubtful = _last_score((is_on_here < self.object_precision) & (here[3] >= DOUBT))
+        last_doubtful = _last_score((is_on_here < self.object_precision) & (here[3, -1] >= DOUBT))
         ignore = torch.maximum(ignore, last_doubtful + 1 / NUM_BINS)
         return mine[:-1], ignore[:-1]
 

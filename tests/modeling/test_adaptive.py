@@ -135,7 +135,7 @@ class TestThresholds:
         # What was not seen of the other classes is taken from all. Of those that score 0.5, fewer
         # than half are on an object, whatever those that score more are on.
         assert 105 / 225 < 0.5
-        assert self.thresholds(adaptive) == ([0.31] * NUM_CLASSES, [0.51, 0.31, 0.31])
+        assert self.thresholds(adaptive) == ([0.31] * NUM_CLASSES, [0.51] * NUM_CLASSES)
 
     def test_a_class_with_detections_of_its_own(self):
         many = {0.8: 1000, 0.3: 1000}
@@ -207,7 +207,10 @@ class TestThresholds:
         adaptive.least_far.fill_(1)
         assert 1.2 * (220 + DOUBT) / (400 + DOUBT) > 0.6
         assert 1.2 * (20 + DOUBT) / (200 + DOUBT) < 0.2
-        assert self.thresholds(adaptive)[1] == [0, 0.51, 0]
+        # Other classes have none of that score, and go by all.
+        assert self.thresholds(adaptive)[1] == [0.51] * NUM_CLASSES
+        add_counts(adaptive, 0, right={}, on_object={0.5: 20}, close={0.5: 20}, far={0.5: 20})
+        assert self.thresholds(adaptive)[1] == [0, 0.51, 0.51]
 
     @pytest.mark.parametrize(("far", "expected"), [(525, 0), (545, 0.31)])
     def test_so_much_surplus_is_allowed(self, far, expected):
@@ -347,7 +350,7 @@ class TestTraining:
         model = tiny_model(*self.ADAPTIVE, *overrides, detector=detector)
         everything = {0.7: 1000, 0.4: 1000, 0.2: 1000}
         adaptive = with_counts(  # mined above 0.41, ignored above 0.21
-            right={0.7: 1000}, on_object={0.7: 1000, 0.4: 500}, close=everything, far=everything
+            right={0.7: 1000}, on_object={0.7: 1000, 0.4: 600}, close=everything, far=everything
         )
         let_use(model, adaptive)
         model.mine = lambda outputs, score_thresh, max_per_image: self.FOUND
