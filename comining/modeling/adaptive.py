@@ -68,7 +68,11 @@ class AdaptiveThresholds(nn.Module):
     """
 
     def __init__(
-        self, num_classes: int, precision: float = 0.95, object_precision: float = 0.3
+        self,
+        num_classes: int,
+        precision: float = 0.95,
+        object_precision: float = 0.3,
+        alike: bool = False,
     ) -> None:
         """
         Args:
@@ -94,6 +98,7 @@ class AdaptiveThresholds(nn.Module):
             )
         self.precision = precision
         self.object_precision = object_precision
+        self.alike = alike
         # Saved with the model, so that a resumed training goes on alike.
         self.counts: Tensor
         self.register_buffer("counts", torch.zeros(4, num_classes, NUM_BINS))
@@ -176,12 +181,13 @@ class AdaptiveThresholds(nn.Module):
             reached nowhere.
         """
         above = self._above()
-        right, on_object, close, far, mistaken = above
+        right, _, close, far, mistaken = above
         is_right_of_all = right[-1] / (close[-1] + DOUBT)
         is_right = self._share(right, close, far, mistaken, believed=is_right_of_all)
         # No number of detections proves that all are right: rounding alone would reach 1.
         mine = _first_score((is_right >= self.precision) & (self.precision < 1))
-        right, _, close, far, mistaken = above - F.pad(above, (0, MARGIN))[..., MARGIN:]
+        here = above - F.pad(above, (0, MARGIN))[..., MARGIN:]
+        right, _, close, far, mistaken = here
         is_right_here = self._share(right, close, far, mistaken, believed=is_right)
         # Empty ranges of scores say nothing, and where all that scores more is no better there is
         # nothing that the range could hide behind: the few highest scores are left to chance.
@@ -189,11 +195,30 @@ class AdaptiveThresholds(nn.Module):
         first_likely = _last_score(hides) + 1 / NUM_BINS
         mine = torch.maximum(mine, first_likely)
 
-        _, on_object, close, far, mistaken = above
-        nothing = torch.zeros_like(mistaken)  # a mistake may be on an object of another class
-        is_on_of_all = on_object[-1] / (close[-1] + DOUBT)
-        is_on = self._share(on_object, close, far, nothing, believed=is_on_of_all)
-        return mine[:-1], _first_score(is_on >= self.object_precision)[:-1]
+        return mine[:-1], self._ignore_above(above, here)
+
+    def _ignore_above(self, above: Tensor, here: Tensor) -> Tensor:
+        """(K,), of detections from each score on, and of those that score alike."""
+        of_all, by_class = self._shares_on_object(above)
+        if not self.alike:
+            return _first_score(of_all >= self.object_precision).expand(len(by_class))
+        # What is ignored is not pushed back. So background that scores more than it should must not
+        # hide behind the objects that score more still.
+        _, here_by_class = self._shares_on_object(here)
+        is_doubtful = (here_by_class < self.object_precision) & (here[3, -1] >= DOUBT)
+        return torch.maximum(
+            _first_score(by_class >= self.object_precision),
+            _last_score(is_doubtful) + 1 / NUM_BINS,
+        )
+
+    def _shares_on_object(self, counted: Tensor) -> tuple[Tensor, Tensor]:
+        """The estimated shares of far detections that are on an object, of whatever class: of all
+        (1, NUM_BINS) and by class (K, NUM_BINS), where few go by all."""
+        _, on_object, close, far, _ = counted
+        nothing = torch.zeros_like(far)  # a mistake may be on an object of another class
+        of_all = self._share(on_object[-1:], close[-1:], far[-1:], nothing[-1:], nothing[-1:])
+        by_class = self._share(on_object, close, far, nothing, believed=of_all)
+        return of_all, by_class[:-1]
 
     def _share(
         self, hits: Tensor, close: Tensor, far: Tensor, mistaken: Tensor, believed: Tensor

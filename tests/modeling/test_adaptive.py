@@ -116,7 +116,8 @@ class TestThresholds:
     def thresholds(self, adaptive):
         mine, ignore = adaptive.thresholds()
         assert mine.shape == ignore.shape == (NUM_CLASSES,)
-        return pytest.approx(mine.tolist()), pytest.approx(ignore.tolist())
+        (of_all,) = set(ignore.tolist())
+        return pytest.approx(mine.tolist()), pytest.approx(of_all)
 
     def test_untrained(self):
         mine, ignore = AdaptiveThresholds(NUM_CLASSES).thresholds()
@@ -133,7 +134,7 @@ class TestThresholds:
         assert 390 / (420 + DOUBT) > 0.9 > 400 / 600
         assert 300 / (420 + DOUBT) > 0.5 > 300 / (600 + DOUBT)
         # What was not seen of the other classes is taken from all.
-        assert self.thresholds(adaptive) == ([0.31] * NUM_CLASSES, [0.31] * NUM_CLASSES)
+        assert self.thresholds(adaptive) == ([0.31] * NUM_CLASSES, 0.31)
 
     def test_a_class_with_detections_of_its_own(self):
         many = {0.8: 1000, 0.3: 1000}
@@ -185,17 +186,14 @@ class TestThresholds:
         adaptive = with_counts(right=few, on_object=few, close=few, far=few)
         # (40 + 5 * 40 / 45) / 45 of the class itself: of 40, 40 were right.
         assert (40 + DOUBT * 40 / (40 + DOUBT)) / (40 + DOUBT) > 0.9 > 40 / (40 + DOUBT)
-        assert self.thresholds(adaptive) == ([0, math.inf, math.inf], [0] * NUM_CLASSES)
+        assert self.thresholds(adaptive) == ([0, math.inf, math.inf], 0)
 
     def test_surplus_of_far_detections_is_background(self):
         """Twenty far ones per close one where one is expected: most must be background."""
         many = {0.8: 200, 0.3: 200}
         adaptive = with_counts(right=many, on_object=many, close=many, far={0.8: 200, 0.3: 8000})
         adaptive.least_far.fill_(1)
-        assert self.thresholds(adaptive) == (
-            [0.31, 0, 0],
-            [0.31, 0, 0],
-        )  # of the others none is far
+        assert self.thresholds(adaptive) == ([0.31, 0, 0], 0.31)  # of the others none is far
 
     @pytest.mark.parametrize(("far", "expected"), [(525, 0), (545, 0.31)])
     def test_so_much_surplus_is_allowed(self, far, expected):
@@ -222,15 +220,41 @@ class TestThresholds:
         few = {0.8: 50, 0.3: 50}
         add_counts(adaptive, 1, right=few, on_object=few, close=few, far={0.8: 50, 0.3: 2000})
         adaptive.least_far[-1] = 1
-        assert self.thresholds(adaptive) == ([0, 0.31, 0], [0, 0.31, 0])
+        assert self.thresholds(adaptive) == ([0, 0.31, 0], 0)
         adaptive.least_far[1] = 20  # known to be annotated that seldom
-        assert self.thresholds(adaptive) == ([0, 0, 0], [0] * NUM_CLASSES)
+        assert self.thresholds(adaptive) == ([0, 0, 0], 0)
+
+    def test_by_what_scores_alike_background_cannot_hide_behind_surer_objects(self):
+        """Of a class, ten far ones per close one score 0.5, and as many as expected 0.8: of all
+        above 0.5 more than half may be objects, but of those that score 0.5 hardly any."""
+        many = {0.8: 1000, 0.3: 1000}
+        adaptive = with_counts(right=many, on_object=many, close=many, far=many)
+        own = {0.8: 200, 0.5: 20}
+        add_counts(adaptive, 1, right=own, on_object=own, close=own, far={0.8: 200, 0.5: 200})
+        adaptive.least_far.fill_(1)
+        assert 1.2 * (220 + DOUBT) / (400 + DOUBT) > 0.6
+        assert 1.2 * (20 + DOUBT) / (200 + DOUBT) < 0.2
+        assert self.thresholds(adaptive)[1] == 0
+        adaptive.alike = True
+        # Other classes have none of that score, and go by all.
+        assert adaptive.thresholds()[1].tolist() == pytest.approx([0.51] * NUM_CLASSES)
+        add_counts(adaptive, 0, right={}, on_object={0.5: 20}, close={0.5: 20}, far={0.5: 20})
+        assert adaptive.thresholds()[1].tolist() == pytest.approx([0, 0.51, 0.51])
+
+    def test_by_what_scores_alike_a_class_with_a_surplus_is_not_ignored(self):
+        many = {0.8: 2000, 0.3: 2000}
+        adaptive = with_counts(right=many, on_object=many, close=many, far=many)
+        few = {0.8: 50, 0.3: 50}
+        add_counts(adaptive, 1, right=few, on_object=few, close=few, far={0.8: 50, 0.3: 2000})
+        adaptive.least_far[-1] = 1
+        adaptive.alike = True
+        assert adaptive.thresholds()[1].tolist() == pytest.approx([0, 0.31, 0])
 
     def test_missing_objects_are_no_surplus(self):
         many = {0.8: 200, 0.3: 200}
         adaptive = with_counts(right=many, on_object=many, close=many, far={0.8: 2000, 0.3: 2000})
         adaptive.least_far.fill_(10)
-        assert self.thresholds(adaptive) == ([0] * NUM_CLASSES, [0] * NUM_CLASSES)
+        assert self.thresholds(adaptive) == ([0] * NUM_CLASSES, 0)
 
     def test_the_least_ratio_is_remembered(self):
         """As it may be at most: three standard errors above what was seen."""
@@ -265,7 +289,7 @@ class TestThresholds:
         adaptive = with_counts(1, right=many, on_object=many, close=many, far={})
         adaptive.observe(make_labels([]), ANNOTATED)
         assert adaptive.least_far[1].item() == pytest.approx(math.exp(3) / 990, rel=0.01)
-        assert self.thresholds(adaptive) == ([0] * NUM_CLASSES, [0] * NUM_CLASSES)
+        assert self.thresholds(adaptive) == ([0] * NUM_CLASSES, 0)
 
     @pytest.mark.parametrize("number", [2, 20], ids=["rare", "frequent"])
     def test_the_least_ratio_is_not_left_to_chance(self, number):
