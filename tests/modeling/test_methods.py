@@ -37,7 +37,10 @@ def step(detections=FOUND, flipped=False, **more):
 def trained(kind=Adaptive, **settings):
     """Confident above 0.75, unsure above 0.5."""
     method = kind(NUM_CLASSES, **settings)
-    method.adaptive.thresholds = lambda: (torch.full((NUM_CLASSES,), 0.75), torch.tensor(0.5))
+    method.adaptive.thresholds = lambda: (
+        torch.full((NUM_CLASSES,), 0.75),
+        torch.full((NUM_CLASSES,), 0.5),
+    )
     return method
 
 
