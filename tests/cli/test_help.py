@@ -97,14 +97,15 @@ def test_demo_goes_on_after_an_interruption(command_line, monkeypatch, tmp_path)
     assert all("--resume" in x for x in done if x[0] == "train")
 
 
-def test_interruption_tells_how_to_go_on(command_line, monkeypatch, tmp_path):
+def test_interruption_tells_how_to_go_on(command_line, monkeypatch, tmp_path, own_overrides):
     def interrupt(*args, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("comining.engine.launch", interrupt)
     words = ("--config", "demo", "--weights", __file__)
+    data = own_overrides[: own_overrides.index("OUTPUT_DIR")]
     for name, hint in (("mine", "the same command goes on"), ("evaluate", "interrupted\n")):
-        done = command_line(name, *words, "--output", tmp_path / "out")
+        done = command_line(name, *words, "--output", tmp_path / "out", *data)
         assert done.exit_code == 130
         assert hint in done.stderr
 
