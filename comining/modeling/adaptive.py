@@ -81,6 +81,8 @@ class AdaptiveThresholds(nn.Module):
                 (0, 1]. With 1 nothing is mined; what would be is ignored.
             object_precision: the wanted share of ignored or mined boxes that are on an object, in
                 (0, 1).
+            alike: whether that share is to be reached by each class for itself, and by what scores
+                alike; else by all that scores more, of all classes together.
 
         Raises:
             InputError: a value is outside its range.
@@ -199,26 +201,26 @@ class AdaptiveThresholds(nn.Module):
 
     def _ignore_above(self, above: Tensor, here: Tensor) -> Tensor:
         """(K,), of detections from each score on, and of those that score alike."""
-        of_all, by_class = self._shares_on_object(above)
+        of_all = self._share_on_object(above[:, -1:])
         if not self.alike:
-            return _first_score(of_all >= self.object_precision).expand(len(by_class))
+            return _first_score(of_all >= self.object_precision).expand(len(above[0]) - 1)
         # What is ignored is not pushed back. So background that scores more than it should must not
-        # hide behind the objects that score more still.
-        _, here_by_class = self._shares_on_object(here)
-        is_doubtful = (here_by_class < self.object_precision) & (here[3, -1] >= DOUBT)
+        # hide behind the objects that score more still. A class with few detections goes by all.
+        by_class = self._share_on_object(above, of_all)[:-1]
+        alike = self._share_on_object(here, self._share_on_object(here[:, -1:]))[:-1]
+        is_doubtful = (alike < self.object_precision) & (here[3, -1] >= DOUBT)
         return torch.maximum(
             _first_score(by_class >= self.object_precision),
             _last_score(is_doubtful) + 1 / NUM_BINS,
         )
 
-    def _shares_on_object(self, counted: Tensor) -> tuple[Tensor, Tensor]:
-        """The estimated shares of far detections that are on an object, of whatever class: of all
-        (1, NUM_BINS) and by class (K, NUM_BINS), where few go by all."""
+    def _share_on_object(self, counted: Tensor, believed: Tensor | None = None) -> Tensor:
+        """The estimated share of far detections that are on an object, of whatever class."""
         _, on_object, close, far, _ = counted
         nothing = torch.zeros_like(far)  # a mistake may be on an object of another class
-        of_all = self._share(on_object[-1:], close[-1:], far[-1:], nothing[-1:], nothing[-1:])
-        by_class = self._share(on_object, close, far, nothing, believed=of_all)
-        return of_all, by_class[:-1]
+        return self._share(
+            on_object, close, far, nothing, nothing if believed is None else believed
+        )
 
     def _share(
         self, hits: Tensor, close: Tensor, far: Tensor, mistaken: Tensor, believed: Tensor
