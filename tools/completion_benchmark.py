@@ -33,6 +33,7 @@ from comining.completion.audit import audit_folder
 from comining.completion.folder import Folder
 from comining.completion.proposals import read_proposals
 from comining.completion.sample import draw_sample, note_sample
+from comining.data.objects import objects_of
 from comining.evaluation.found import RIGHT, judge, recall_at_precision
 
 #: From this score on, FiftyOne takes a detection for a missing object.
@@ -159,18 +160,11 @@ def _judge(proposals: Sequence[Annotation], dropped: Sequence[Annotation]) -> np
     for x in dropped:
         objects[x["image_id"]].append(x)
     is_right = np.zeros(len(proposals), dtype=bool)
-    nothing = _arrays([])
+    nothing = objects_of([])
     for image_id, indices in rows.items():
-        found, there = _arrays([proposals[i] for i in indices]), _arrays(objects[image_id])
+        found, there = objects_of([proposals[i] for i in indices]), objects_of(objects[image_id])
         is_right[indices] = judge(*found, *nothing, *there) == RIGHT
     return is_right
-
-
-def _arrays(annotations: Sequence[Annotation]) -> tuple[np.ndarray, np.ndarray]:
-    """XYXY boxes (M, 4) and classes (M,)."""
-    boxes = np.array([x["bbox"] for x in annotations], dtype=np.float32).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
-    return boxes, np.array([x["category_id"] for x in annotations], dtype=np.int64)
 
 
 def _object_lab(
@@ -187,14 +181,14 @@ def _object_lab(
     classes = sorted({x["category_id"] for x in (*proposals, *annotated)})
     labels, predictions, rows = [], [], []
     for image_id in sorted({x["image_id"] for x in proposals}):
-        boxes, ids = _arrays([x for x in annotated if x["image_id"] == image_id])
+        boxes, ids = objects_of([x for x in annotated if x["image_id"] == image_id])
         labels.append({"bboxes": boxes, "labels": np.searchsorted(classes, ids)})
         of_image = [i for i, x in enumerate(proposals) if x["image_id"] == image_id]
         by_class = [[i for i in of_image if proposals[i]["category_id"] == c] for c in classes]
         found = np.empty(len(classes), dtype=object)
         for class_, indices in enumerate(by_class):
             scores = np.array([proposals[i]["score"] for i in indices], dtype=np.float32)
-            boxes = _arrays([proposals[i] for i in indices])[0]
+            boxes = objects_of([proposals[i] for i in indices])[0]
             found[class_] = np.column_stack([boxes, scores])
         predictions.append(found)
         rows += [i for indices in by_class for i in indices]

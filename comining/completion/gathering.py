@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
+from comining.data.objects import objects_of
 from comining.engine.miner import Mined, known_beside
 from comining.modeling.adaptive import CLOSE_IOU
 from comining.modeling.labels import HIT_IOU, Labels, pairwise_iou
@@ -20,9 +21,8 @@ def gather_evidence(mined: Mapping[int, Mined], records: Iterable[Mapping[str, A
 
     Args:
         mined: by image id, detections of all scores of interest.
-        records: of the images, with ``annotations`` and ``withheld_annotations``, boxes XYWH and
-            classes as in a registered data set; what else is known of them, too. Images that
-            were not mined are left out.
+        records: of the images, with ``annotations`` and ``withheld_annotations`` as in a registered
+            data set; what else is known of them, too. Images that were not mined are left out.
     """
     nothing = _compare(Mined([], [], [], []), {"image_id": 0, "annotations": []})
     of_images = [_compare(mined[x["image_id"]], x) for x in records if x["image_id"] in mined]
@@ -32,12 +32,12 @@ def gather_evidence(mined: Mapping[int, Mined], records: Iterable[Mapping[str, A
 def _compare(found: Mined, record: Mapping[str, Any]) -> Evidence:
     boxes = np.array(found.boxes, dtype=np.float32).reshape(-1, 4)
     classes, scores = np.array(found.classes, dtype=np.int64), np.array(found.scores, dtype=float)
-    withheld = _objects(record.get("withheld_annotations", []))
+    withheld = objects_of(record.get("withheld_annotations", []))
     near = np.full(len(boxes), NEW)
     right = np.zeros(len(boxes), dtype=bool)
     for kind, (theirs, their_classes) in (
         (WITHHELD, withheld),
-        (ANNOTATED, _objects(record["annotations"])),
+        (ANNOTATED, objects_of(record["annotations"])),
     ):
         iou = _iou(boxes, theirs)
         close = iou.max(1, initial=0) > CLOSE_IOU
@@ -72,13 +72,6 @@ def _ruled_out(
     image = torch.zeros_like(every_class)
     found = Labels(torch.from_numpy(boxes), every_class, image, image.float())
     return known.is_complete(found).numpy(), known.is_ignored(found).numpy()
-
-
-def _objects(annotations: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
-    objects = [x for x in annotations if not x.get("iscrowd")]
-    boxes = np.array([x["bbox"] for x in objects], dtype=np.float32).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
-    return boxes, np.array([x["category_id"] for x in objects], dtype=np.int64)
 
 
 def _iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:

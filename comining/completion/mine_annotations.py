@@ -147,7 +147,8 @@ def mine_annotations(
     are_learnt = precision is None and not given
     if are_learnt and (reason := why_nothing_is_mined(model)):
         raise InputError(
-            f"{weights}: {reason}. Or give --score-thresh, or --precision with --calibrate-on"
+            f"{weights}: {reason}. Say which boxes to add with --score-thresh, or with --precision "
+            "and --calibrate-on"
         )
     told = {**(record or {}), "weights": weights, "mirror_image": model.asks_mirror_image}
     if precision is not None:

@@ -25,14 +25,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from comining.data import check_datasets, register_from_config
+from comining.data.objects import objects_of
 from comining.data.samples import UNREADABLE_OR_ODD, failure_text
-from comining.engine.miner import (
-    build_miner,
-    mine_batch,
-    why_nothing_is_mined,
-    without_crowds,
-    xyxy,
-)
+from comining.engine.miner import build_miner, mine_batch, why_nothing_is_mined
 from comining.engine.setup import check_named
 from comining.errors import InputError
 from comining.output_file import check_output
@@ -89,8 +84,8 @@ def show_mined(cfg: CfgNode, output: Path, num_images: int = 8) -> None:
         except UNREADABLE_OR_ODD as error:
             raise InputError(failure_text(record["file_name"], error)) from error
         # Of real data, nobody knows what is missing.
-        draw_boxes(axis, "withheld", xyxy(record.get("withheld_annotations", [])))
-        draw_boxes(axis, "annotated", xyxy(without_crowds(record["annotations"])))
+        for kind, field in (("withheld", "withheld_annotations"), ("annotated", "annotations")):
+            draw_boxes(axis, kind, objects_of(record.get(field, []))[0].tolist())
         (mined,) = mine_batch(model, [mapped], [record])
         new = [i for i, is_new in enumerate(mined.is_new) if is_new]
         draw_boxes(axis, "mined", [mined.boxes[i] for i in new])

@@ -21,8 +21,8 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from comining.data.tolerant import TolerantMapper
-from comining.engine.miner import Mined, mine_batch
-from comining.engine.mining_run import same_size_batches
+from comining.engine.miner import Mined
+from comining.engine.mining_run import mine_readable, same_size_batches
 from comining.engine.progress import Tell
 from comining.engine.trainer import Trainer
 from comining.modeling import TwoViewDetector
@@ -160,12 +160,8 @@ def _find(
     mapper = TolerantMapper(DatasetMapper(cfg, is_train=False))
     mined: dict[int, Mined] = {}
     for batch in same_size_batches(records, BATCH):
-        read = [(mapper(x), x) for x in batch]
-        readable = [(item, x) for item, x in read if "unreadable" not in item]
-        if readable:
-            items, these = zip(*readable, strict=True)
-            found = mine_batch(model, items, these, FLOOR)
-            mined |= {x["image_id"]: y for x, y in zip(these, found, strict=True)}
+        found, _ = mine_readable(model, [mapper(x) for x in batch], batch, FLOOR)
+        mined |= found
     model.train(was_training)
     return mined
 

@@ -45,9 +45,10 @@ def register_coco(name: str, json_file: str | Path, image_root: str | Path) -> N
     that makes it unusable. Registering the same again does nothing.
 
     Records also tell what is known of the image: ``exhaustive``, the classes of which all objects
-    are annotated, ``absent``, those that were looked for and aren't there, and
-    ``ignored_regions``, each with its ``bbox`` (XYWH in pixels) and ``category_id``, a class or
-    None for all. Of these, regions of one class are among the ``annotations``, too, as crowds.
+    are annotated, ``absent``, those that were looked for and aren't there, ``finished``, whether
+    each class of the data set is one or the other, and ``ignored_regions``, each with its ``bbox``
+    (XYWH in pixels) and ``category_id``, a class or None for all. Of these, regions of one class
+    are among the ``annotations``, too, as crowds.
 
     If the file names the original that it is a sparse version of, and that lies beside it, records
     also have ``withheld_annotations``, to judge mined labels by; and if the original says what is
@@ -134,9 +135,7 @@ def _load_coco(json_file: str, image_root: str, name: str) -> list[dict[str, Any
     return records
 
 
-def known_fields(
-    known: Known, image_id: Any, contiguous_ids: Mapping[Any, int]
-) -> dict[str, list[Any]]:
+def known_fields(known: Known, image_id: Any, contiguous_ids: Mapping[Any, int]) -> dict[str, Any]:
     """What records tell of an image, `register_coco` says how.
 
     Args:
@@ -144,9 +143,11 @@ def known_fields(
         image_id: of the image.
         contiguous_ids: the classes of the data set's categories.
     """
+    exhaustive, absent = known.exhaustive[image_id], known.absent[image_id]
     return {
-        "exhaustive": sorted(contiguous_ids[x] for x in known.exhaustive[image_id]),
-        "absent": sorted(contiguous_ids[x] for x in known.absent[image_id]),
+        "exhaustive": sorted(contiguous_ids[x] for x in exhaustive),
+        "absent": sorted(contiguous_ids[x] for x in absent),
+        "finished": bool(contiguous_ids) and contiguous_ids.keys() <= exhaustive | absent,
         "ignored_regions": [
             {"bbox": list(bbox), "category_id": contiguous_ids.get(category_id)}
             for bbox, category_id in known.regions.get(image_id, ())

@@ -9,11 +9,7 @@ from typing import Any, NoReturn
 
 import torch
 from detectron2.config import CfgNode, configurable
-from detectron2.data import (
-    DatasetFromList,
-    MetadataCatalog,
-    get_detection_dataset_dicts,
-)
+from detectron2.data import DatasetFromList, get_detection_dataset_dicts
 from detectron2.utils import comm
 from torch.utils.data import DataLoader
 
@@ -141,8 +137,8 @@ def load_datasets(names: str | Sequence[str], *, filter_empty: bool = True) -> l
 
     Args:
         names: of the data sets.
-        filter_empty: whether images without annotations are left out, but for those that are known
-            to show no object of any class.
+        filter_empty: whether images without annotations are left out, but for those that are
+            ``finished``, see `register_coco`.
 
     Raises:
         InputError: the data can't be used.
@@ -158,7 +154,7 @@ def load_datasets(names: str | Sequence[str], *, filter_empty: bool = True) -> l
 
 
 def that_teach(images: list[dict[str, Any]], names: str | Sequence[str]) -> list[dict[str, Any]]:
-    """Without the images that have no annotation, unless all of their classes are complete.
+    """Without the images that have no annotation, unless they are ``finished``.
 
     Args:
         images: at least one.
@@ -170,12 +166,10 @@ def that_teach(images: list[dict[str, Any]], names: str | Sequence[str]) -> list
     if "annotations" not in images[0]:
         return images
     names = [names] if isinstance(names, str) else names
-    every_class = set(range(len(MetadataCatalog.get(names[0]).get("thing_classes", ()))))
     chosen = [
         x
         for x in images
-        if any(not y.get("iscrowd") for y in x["annotations"])
-        or (every_class and every_class == {*x.get("exhaustive", ()), *x.get("absent", ())})
+        if x.get("finished") or any(not y.get("iscrowd") for y in x["annotations"])
     ]
     if not chosen:
         raise InputError(
@@ -243,8 +237,8 @@ def build_train_loader(
             often, as in LVIS; 0 for none.
         repeat_sqrt: whether by the square root of what such a category lacks, as in LVIS; else by
             what it lacks, which detectron2's release 0.6 does not know.
-        finished_share: images in which all classes are complete come so often that at least this
-            share of what is seen is of them, in [0, 1).
+        finished_share: images that are ``finished``, see `register_coco`, come so often that at
+            least this share of what is seen is of them, in [0, 1).
         aspect_ratio_grouping, num_workers, max_unreadable: of `TrainLoader`.
 
     Raises:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.structures import Boxes, BoxMode, Instances
+from detectron2.structures import Boxes, Instances
 
+from comining.data.objects import objects_of
 from comining.errors import InputError
 from comining.modeling import TwoViewDetector
 from comining.modeling.known import Known
@@ -96,14 +97,9 @@ def _compare(
     scale = torch.tensor([record["width"] / width, record["height"] / height]).repeat(2)
     classes, scores = found.classes.cpu(), found.scores.cpu()
     mined = Labels(found.boxes.cpu() * scale, classes, torch.zeros_like(classes), scores)
-    objects = without_crowds(record["annotations"])
-    known_classes = torch.tensor([x["category_id"] for x in objects], dtype=torch.int64)
-    known = Labels(
-        boxes=torch.tensor(xyxy(objects), dtype=torch.float32).reshape(-1, 4),
-        classes=known_classes,
-        images=torch.zeros_like(known_classes),
-        scores=torch.ones(len(objects)),
-    )
+    known_boxes, known_classes = map(torch.from_numpy, objects_of(record["annotations"]))
+    image = torch.zeros_like(known_classes)
+    known = Labels(known_boxes, known_classes, image, scores=torch.ones(len(image)))
     is_new = ~model.is_known(mined, known)
     besides = known_beside(record, model.num_classes)
     if besides is not None:
@@ -130,13 +126,3 @@ def known_beside(record: Mapping[str, Any], num_classes: int) -> Known | None:
         classes = [-1 if x["category_id"] is None else x["category_id"] for x in regions]
         item["ignored"] = Instances((0, 0), gt_boxes=Boxes(boxes), gt_classes=torch.tensor(classes))
     return Known.of_batch([item], num_classes, torch.device("cpu"))
-
-
-def without_crowds(annotations: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Those of an image's annotations that are single objects, as training sees them."""
-    return [x for x in annotations if not x.get("iscrowd")]
-
-
-def xyxy(annotations: Iterable[dict[str, Any]]) -> list[list[float]]:
-    """The boxes of annotations in detectron2's form."""
-    return [BoxMode.convert(x["bbox"], x["bbox_mode"], BoxMode.XYXY_ABS) for x in annotations]

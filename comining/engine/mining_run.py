@@ -160,14 +160,10 @@ def mine_dataset(
         tqdm(total=total, desc=f"mining {name}{of_process}", unit=" images", disable=hidden) as bar,
     ):
         for batch, items in _read(batches, mapper, num_workers):
-            readable = []
-            for record, item in zip(batch, items, strict=True):
-                if "unreadable" in item:
-                    unreadable[record["image_id"]] = item["unreadable"]
-                else:
-                    readable.append((record, item))
-            if readable:
-                file.write(json.dumps(_mined(model, readable, score_thresh)) + "\n")
+            found, not_read = mine_readable(model, items, batch, score_thresh)
+            unreadable |= not_read
+            if found:
+                file.write(json.dumps([[i, *mined] for i, mined in found.items()]) + "\n")
                 file.flush()
             bar.update(len(batch))
             report_progress()
@@ -180,15 +176,28 @@ def mine_dataset(
     return dict(ChainMap(*comm.all_gather(unreadable)))
 
 
-def _mined(
+def mine_readable(
     model: TwoViewDetector,
-    readable: list[tuple[dict[str, Any], dict[str, Any]]],
-    score_thresh: float | None,
-) -> list[list[Any]]:
-    """Of (record, item), each image's id and the fields of what is mined."""
-    records, items = zip(*readable, strict=True)
+    items: Sequence[dict[str, Any]],
+    records: Sequence[dict[str, Any]],
+    score_thresh: float | None = None,
+) -> tuple[dict[int, Mined], dict[int, str]]:
+    """Mine those of N images that could be read; see `mine_batch`.
+
+    Args:
+        items: of a `TolerantMapper`.
+
+    Returns:
+        By image id, what is found, and why images could not be read.
+    """
+    pairs = list(zip(items, records, strict=True))
+    unreadable = {x["image_id"]: item["unreadable"] for item, x in pairs if "unreadable" in item}
+    readable = [pair for pair in pairs if "unreadable" not in pair[0]]
+    if not readable:
+        return {}, unreadable
+    items, records = zip(*readable, strict=True)
     found = mine_batch(model, items, records, score_thresh)
-    return [[x["image_id"], *mined] for x, mined in zip(records, found, strict=True)]
+    return {x["image_id"]: mined for x, mined in zip(records, found, strict=True)}, unreadable
 
 
 def _batches_left(

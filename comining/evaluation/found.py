@@ -15,6 +15,7 @@ from detectron2.structures import BoxMode
 from detectron2.utils import comm
 from numpy.typing import NDArray
 
+from comining.data.objects import objects_of
 from comining.errors import InputError
 from comining.modeling.known import lies_in
 from comining.modeling.labels import HIT_IOU, pairwise_iou
@@ -66,8 +67,8 @@ class FoundEvaluator(DatasetEvaluator):
             self.scores += found.scores.numpy()[order].tolist()
             boxes = found.pred_boxes.tensor.numpy()[order]
             classes = found.pred_classes.numpy()[order]
-            objects = (_objects(record[x]) for x in ("annotations", "withheld_annotations"))
-            kinds = judge(boxes, classes, *chain(*objects))
+            annotated, withheld = record["annotations"], record["withheld_annotations"]
+            kinds = judge(boxes, classes, *objects_of(annotated), *objects_of(withheld))
             kinds[(kinds == WRONG) & ~are_known(boxes, classes, record)] = UNKNOWN
             self.kinds += kinds.tolist()
 
@@ -83,7 +84,7 @@ class FoundEvaluator(DatasetEvaluator):
         seen = set(chain(*comm.gather(self.seen)))
         if not comm.is_main_process():
             return None
-        number = sum(len(_objects(self.records[x]["withheld_annotations"])[0]) for x in seen)
+        number = sum(len(objects_of(self.records[x]["withheld_annotations"])[0]) for x in seen)
         is_new = (kinds == RIGHT) | (kinds == WRONG)
         found = recall_at_precision(scores[is_new], kinds[is_new] == RIGHT, number, PRECISION)
         return OrderedDict(withheld={"found": 100 * found})
@@ -174,11 +175,3 @@ def recall_at_precision(
     is_last = np.append(np.diff(scores[order]) != 0, True)[: len(order)]
     is_precise = right >= precision * np.arange(1, len(order) + 1)
     return float(max(right[is_last & is_precise], default=0)) / number
-
-
-def _objects(annotations: Iterable[dict[str, Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Boxes (M, 4) XYXY and classes (M,), without crowds."""
-    objects = [x for x in annotations if not x.get("iscrowd")]
-    boxes = [BoxMode.convert(x["bbox"], x["bbox_mode"], BoxMode.XYXY_ABS) for x in objects]
-    classes = [x["category_id"] for x in objects]
-    return np.array(boxes, dtype=np.float32).reshape(-1, 4), np.array(classes, dtype=np.int64)

@@ -508,7 +508,12 @@ def test_unreadable_images_get_nothing_until_they_are_repaired(
             ["MODEL.COMINING.THRESHOLD", "adaptive", "MODEL.COMINING.ADAPTIVE.PRECISION", 1.0],
             "PRECISION of 1 nothing is mined; set it to 0.95",
         ),
-        (["MODEL.COMINING.SCORE_THRESH", 1.0], "SCORE_THRESH of 1. Or give --score-thresh"),
+        (["MODEL.COMINING.SCORE_THRESH", 1.0], "SCORE_THRESH of 1. Say which boxes to add with"),
+        (
+            ["MODEL.COMINING.METHOD", "TwoViewsOnly"],
+            "TwoViewsOnly mines nothing. Say which boxes to add with --score-thresh, or with "
+            "--precision and --calibrate-on$",
+        ),
         (["MODEL.META_ARCHITECTURE", "CoMiningFCOS"], "the weights of this CoMiningFCOS: "),
         (["--score-thresh", "0.5", "--score-thresh", "ass=0.5"], "no category is called ass; .* 3"),
         (["--precision", 0.9, "--calibrate-on", "sparse"], "sparse is the data set that is compl"),
@@ -520,6 +525,15 @@ def test_refused(trained, tmp_path, options, message):
     with pytest.raises(InputError, match=message):
         run(trained, tmp_path / "out.json", *options)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("method", ["TwoViewsOnly", "BRL"])
+def test_score_threshold_adds_boxes_where_the_method_mines_nothing(trained, tmp_path, method):
+    """What the refusal without one says."""
+    options = ("--score-thresh", 0.4, "MODEL.COMINING.METHOD", method)
+    found = added(run(trained, tmp_path / "out.json", *options))
+    assert len(found) > 0
+    assert min(x["score"] for x in found) >= 0.4
 
 
 @pytest.mark.parametrize("option", ["--dataset", "--calibrate-on"])

@@ -154,6 +154,30 @@ def test_accepting_again_gives_the_newer_folder(of_labels, tmp_path):
     assert [x.name for x in of_labels.iterdir() if x.name.startswith(".")] == []
 
 
+def test_finished_images_without_a_box_have_a_file_in_an_accepted_folder(of_labels, tmp_path):
+    completed = json.loads((of_labels / "completed.json").read_text())
+    for number in (2, 3):
+        Image.new("RGB", (100, 80)).save(tmp_path / "images" / f"{number}.png")
+        more = {"id": number, "file_name": f"{number}.png", "width": 100, "height": 80}
+        completed["images"].append(more)
+    mined = {**BOX, "id": 4, "image_id": 2, "origin": "mined", "score": 0.7}
+    completed["annotations"].append(mined)
+    (of_labels / "completed.json").write_text(json.dumps(completed))
+    source = json.loads((of_labels / "source.json").read_text())
+    (of_labels / "source.json").write_text(json.dumps({**source, "listed_only": False}))
+    lines = [
+        {"key": "k1", "action": "reject", "image_id": 2, "id": 4, "was": BOX["bbox"]},
+        {"key": "k2", "action": "finish", "image_id": 2},
+    ]
+    text = "".join(json.dumps({**x, "time": "2026-03-01T12:00:00Z"}) + "\n" for x in lines)
+    (of_labels / "decisions.jsonl").write_text(text)
+    result = comining("accept", of_labels)
+    assert result.exit_code == 0, result.output
+    labels = of_labels / "accepted" / "labels"
+    assert sorted(x.name for x in labels.iterdir()) == ["1.txt", "2.txt"]
+    assert (labels / "2.txt").read_text() == ""
+
+
 def test_annotations_may_have_been_replaced_but_not_so_that_images_are_others(of_labels, tmp_path):
     """As where what was accepted takes the place of what was completed."""
     labels = tmp_path / "yolo" / "labels"

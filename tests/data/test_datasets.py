@@ -133,10 +133,10 @@ def test_what_is_known_of_images_in_classes(own_data, tmp_path):
 
     register("own", changed(own_data, tmp_path, change))
     first, second, third, _ = DatasetCatalog.get("own")
-    keys = ("exhaustive", "absent", "ignored_regions")
-    assert [first[key] for key in keys] == [[0, 1], [], []]
-    assert [third[key] for key in keys] == [[], [], []]
-    assert [second[key] for key in keys[:2]] == [[1], [0]]
+    keys = ("exhaustive", "absent", "finished", "ignored_regions")
+    assert [first[key] for key in keys] == [[0, 1], [], True, []]
+    assert [third[key] for key in keys] == [[], [], False, []]
+    assert [second[key] for key in keys[:3]] == [[1], [0], True]
     assert second["ignored_regions"] == [
         {"bbox": [1, 2, 3, 4], "category_id": 1}, {"bbox": [1, 2, 3, 4], "category_id": None}
     ]  # fmt: skip

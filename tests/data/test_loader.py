@@ -356,3 +356,37 @@ def test_finished_images_without_objects_are_trained_on(tmp_path):
     records = load_datasets("partly_finished")
     assert [x["image_id"] for x in records] == [0, 3, 4]
     assert len(load_datasets(["partly_finished"], filter_empty=False)) == 6
+
+
+def test_finished_means_all_registered_categories(tmp_path):
+    """Also a category of which the file neither shows an object nor says anything."""
+    box = {"bbox": [2, 2, 9, 9], "area": 81, "iscrowd": 0, "category_id": 1}
+    size = {"width": 24, "height": 24}
+    dataset = {
+        "images": [
+            {"id": 1, "file_name": "1.png", **size, "exhaustive_category_ids": [1]},
+            *({"id": x, "file_name": f"{x}.png", **size} for x in (2, 3, 4)),
+        ],
+        "annotations": [{"id": x, "image_id": x, **box} for x in (1, 2, 3, 4)],
+        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+    }
+
+    for number in (1, 2, 3, 4):
+        Image.new("RGB", (24, 24)).save(tmp_path / f"{number}.png")
+
+    def seen(name):
+        (tmp_path / f"{name}.json").write_text(json.dumps(dataset))
+        register_coco(name, tmp_path / f"{name}.json", tmp_path)
+        loader = build_train_loader(
+            load_datasets(name),
+            mapper=lambda x: x,
+            total_batch_size=1,
+            seed=0,
+            finished_share=0.5,
+        )
+        return Counter(image["image_id"] for (image,) in islice(loader, 6 * 5))
+
+    with pytest.raises(InputError, match="no training image is finished"):
+        seen("cats_alone")
+    dataset["images"][0]["neg_category_ids"] = [2]
+    assert seen("dogs_too") == {1: 15, 2: 5, 3: 5, 4: 5}

@@ -14,9 +14,9 @@ def image(*classes, **known):
 
 
 IMAGES = [
-    image(0, exhaustive=[0, 1]),
-    image(exhaustive=[0], absent=[1]),
-    image(1, exhaustive=[1]),  # of the other class nothing is known
+    image(0, finished=True),
+    image(finished=True),
+    image(1, finished=False),
     *(image(0, 1) for _ in range(5)),
 ]
 
@@ -35,8 +35,6 @@ def test_finished_images_come_no_less_often_than_others():
 def test_with_rare_categories_too():
     """Each image comes twice for its rare category, and each finished one three times as often."""
     images = [{**x, "annotations": [{"category_id": i}]} for i, x in enumerate(IMAGES)]
-    images = [{**x, "exhaustive": list(range(8))} if "exhaustive" in x else x for x in images]
-    images[2]["exhaustive"] = []
     thresh = 0.5  # of 1 / 8: sqrt(0.5 / 0.125)
     factors = {"repeat_thresh": thresh, "finished_share": 0.5}
     seen = Counter(islice(build_sampler(images, 0, **factors), 24))

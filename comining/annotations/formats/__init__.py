@@ -56,7 +56,8 @@ def write_annotations(source: Source, dataset: dict[str, Any], output: Path) -> 
     Annotations are told by their ids. Those that have the id of one of the source are that one:
     they stay as they were in the document, with all that COCO has no room for, unless their
     ``bbox`` or ``category_id`` differs. Those of the source that ``dataset`` lacks are removed,
-    all others are added. What was mined is marked where the format has room for it.
+    all others are added. What was mined is marked where the format has room for it. An image with
+    ``finished`` true that the source doesn't list is listed, even without a box.
 
     Args:
         source: what `read_annotations` returned; neither it nor its files are changed.

@@ -19,7 +19,8 @@ def edits_of(source: Source, dataset: dict[str, Any]) -> list[ImageEdits]:
     """The edits that make of a source a data set, by image, of images that have any.
 
     Annotations are told by their ids. One that was mined and isn't any more, or the reverse, is
-    removed and added anew, since formats keep these apart in their own ways.
+    removed and added anew, since formats keep these apart in their own ways. An image that is
+    finished and that the source doesn't list has edits even without a box: it is to be listed.
 
     Raises:
         InputError: the data set has other images or categories than the source.
@@ -57,6 +58,9 @@ def edits_of(source: Source, dataset: dict[str, Any]) -> list[ImageEdits]:
             of(old["image_id"]).added.append(new)
     for id_ in left:
         of(before[id_]["image_id"]).removed.add(source.refs[id_])
+    for image in dataset["images"]:
+        if image.get("finished") and image["id"] not in source.keys:
+            of(image["id"])
     return [edits[image_id] for image_id in images if image_id in edits]
 
 

@@ -24,7 +24,6 @@ class FilesPerImage(Document):
 
     Attributes:
         files: relative paths of the annotation files, sorted.
-        companions: relative paths of files that are copied along.
     """
 
     suffix = ""
@@ -35,7 +34,6 @@ class FilesPerImage(Document):
         super().__init__(path)
         self.root = root
         self.files = sorted(files)
-        self.companions: list[str] = []
         self._digests: dict[str, bytes] = {}
 
     @abstractmethod
@@ -78,7 +76,7 @@ class FilesPerImage(Document):
 
     def write(self, edits: Sequence[ImageEdits], dataset: dict[str, Any], target: Path) -> None:
         by_file = {edit.key: edit for edit in edits}
-        for file in [*self.files, *self.companions]:
+        for file in self.files:
             path = target / file
             path.parent.mkdir(parents=True, exist_ok=True)
             if file in by_file:

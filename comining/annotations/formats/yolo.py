@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from .document import Entry, ImageEdits, NewBox, Shape
 from .files_per_image import FilesPerImage
 from .geometry import Box, Size, around
 from .parsing import number
-from .yolo_names import LISTS, find_names, read_names, read_yaml
+from .yolo_names import LISTS, find_names, movable_text, read_names, read_yaml
 
 #: Rounded fractions may exceed 1 by that.
 _TOLERANCE = 0.01
@@ -28,7 +27,8 @@ class YoloDocument(FilesPerImage):
     confidence, which is left out. A category's id is its class number plus 1.
 
     Attributes:
-        has_names: whether a file names the classes.
+        names_file: what a copy of the folder names its classes by, a file's name and its text; None
+            if they have no names.
     """
 
     format = "yolo"
@@ -36,13 +36,16 @@ class YoloDocument(FilesPerImage):
 
     def __init__(self, path: Path, root: Path, files: Sequence[str], names: Path | None) -> None:
         super().__init__(path, root, files)
+        self.names_file: tuple[str, str] | None = None
         found = (names, read_names(names)) if names else find_names(root)
-        self.has_names = found is not None and found[1] is not None
         if found and found[1] is not None:
             self.named_by, listed = str(found[0]), found[1]
             self.declare(listed)
-            self.companions = _companions(root, found[0])
-            if not self.companions and not names:
+            if names or found[0].parent == root.resolve():
+                self.names_file = found[0].name, movable_text(found[0], root)
+            else:
+                # It describes more than the folder.
+                self.names_file = LISTS[0], "".join(f"{x}\n" for x in listed)
                 self.notes[f"classes are named by {found[0]}"] = len(listed)
         else:
             self.named_by = "no data.yaml or classes.txt beside the labels"
@@ -108,10 +111,9 @@ class YoloDocument(FilesPerImage):
 
     def write(self, edits: Sequence[ImageEdits], dataset: dict[str, Any], target: Path) -> None:
         super().write(edits, dataset, target)
-        if self.has_names and not self.companions:
-            # What names the classes here doesn't lie beside the copy.
-            names = (f"{x['name']}\n" for x in self.categories)
-            (target / LISTS[0]).write_text("".join(names), encoding="utf-8")
+        if self.names_file is not None:
+            name, text = self.names_file
+            (target / name).write_bytes(text.encode())
 
     def edited(self, content: str, data: bytes, edit: ImageEdits) -> bytes:
         lines: list[str] = []
@@ -164,9 +166,3 @@ def _class(text: str, where: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise InputError(f"{where} begins with {text!r}, not with a class number: {_FORM!r}")
     return int(text)
-
-
-def _companions(root: Path, names: Path) -> list[str]:
-    """The file of names, if it lies in the folder."""
-    relative = os.path.relpath(names.resolve(), root.resolve())
-    return [] if relative.startswith("..") else [Path(relative).as_posix()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,7 @@ def read_names(path: Path) -> list[str] | None:
     Raises:
         InputError: names are missing, empty or occur twice, or the file is broken.
     """
-    is_yaml = path.suffix.lower() in (".yaml", ".yml")
-    if is_yaml:
+    if _is_yaml(path):
         content = read_yaml(path)
         if "names" not in content:
             return None
@@ -68,6 +68,33 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path} is not the data.yaml of a YOLO data set: it needs 'names'")
     return content
+
+
+def movable_text(path: Path, root: Path) -> str:
+    """The text of a file of names, for a copy of its folder that may lie anywhere.
+
+    A YAML file loses ``path``, and what it names in its folder becomes relative to that: without
+    ``path``, Ultralytics goes by where the file lies. With it, the copy would stand for the images
+    and labels of the original.
+
+    Args:
+        path: of the file.
+        root: the folder of labels that it is for.
+
+    Raises:
+        InputError: it is broken.
+    """
+    text = read_text(path)
+    if not _is_yaml(path):
+        return text
+    folders = [root, path.parent / str(read_yaml(path).get("path") or ".")]
+    for folder in {str(y) for x in folders for y in (x.absolute(), x.resolve())}:
+        text = re.sub(rf"(?<![^\s'\"\[,]){re.escape(folder)}(?![^\s'\"\],/])", ".", text)
+    return re.sub(r"^path[ \t]*:.*\n?", "", text, flags=re.MULTILINE)
+
+
+def _is_yaml(path: Path) -> bool:
+    return path.suffix.lower() in (".yaml", ".yml")
 
 
 def _candidates(folder: Path) -> Iterator[Path]:

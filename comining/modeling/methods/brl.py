@@ -90,4 +90,4 @@ class BRL(Method):
         return Background(torch.where(is_doubted, self.weight * self.beta, weights), is_doubted)
 
     def why_nothing_is_mined(self) -> str:
-        return "MODEL.COMINING.METHOD BRL mines nothing: set it to Adaptive, say"
+        return "MODEL.COMINING.METHOD BRL mines nothing"

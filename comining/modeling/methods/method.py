@@ -177,5 +177,6 @@ class Method(ABC):
         return {}
 
     def why_nothing_is_mined(self) -> str:
-        """To a user: why no score is above the thresholds, and what to change."""
+        """To a user: why no score is above the thresholds, and what helps with trained weights, if
+        anything does."""
         return f"{type(self).__name__} has no thresholds that a score is above"

@@ -22,4 +22,4 @@ class Oracle(Method):
         return Supervision(withheld)
 
     def why_nothing_is_mined(self) -> str:
-        return "MODEL.COMINING.METHOD Oracle mines nothing of its own: set it to Adaptive, say"
+        return "MODEL.COMINING.METHOD Oracle mines nothing of its own"

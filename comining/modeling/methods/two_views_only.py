@@ -15,4 +15,4 @@ class TwoViewsOnly(Method):
         return Supervision(step.detections.none())
 
     def why_nothing_is_mined(self) -> str:
-        return "MODEL.COMINING.METHOD TwoViewsOnly mines nothing: set it to Adaptive, say"
+        return "MODEL.COMINING.METHOD TwoViewsOnly mines nothing"

@@ -102,7 +102,31 @@ def test_new_labels_lie_in_the_folder_that_is_called_as_the_images(tmp_path, hel
     dataset = helpers.changed(source, add=[("train/c.jpg", "ant", [20, 10, 40, 20], 0.9)])
     written = write_annotations(source, dataset, tmp_path / "out")
     assert (written / "labels/train/c.txt").read_text() == "1 0.200000 0.200000 0.200000 0.200000\n"
-    assert (written / "data.yaml").read_text() == DATA
+    assert (written / "data.yaml").read_text() == DATA.replace("path: .\n", "")
+
+
+@pytest.mark.parametrize("lies_in_it", [True, False])
+def test_a_written_data_yaml_is_about_its_own_folder(lies_in_it, tmp_path, helpers):
+    """A trainer, like the reader here, must not find the labels of the original by it."""
+    root = tmp_path / "set"
+    helpers.write_image(root / "images/train/a.jpg", (200, 100))
+    data = (
+        f"path: {root}  # where it lies\n# of 2024\ntrain:\n  - images/train\n"
+        f"  - {root}/images/more\nval: '{root}'\ntest: {root}2/images\nnames: [zebra, ant]\n"
+    )
+    place = root if lies_in_it else tmp_path / "configs"
+    helpers.write_files(root, {"labels/train/a.txt": BOX})
+    helpers.write_files(place, {"zebras.yaml": data})
+    source = read_annotations(place / "zebras.yaml", root / "images")
+    written = write_annotations(source, helpers.changed(source, remove=[1]), tmp_path / "out")
+    assert (written / "zebras.yaml").read_text() == (
+        "# of 2024\ntrain:\n  - images/train\n  - ./images/more\nval: '.'\n"
+        f"test: {root}2/images\nnames: [zebra, ant]\n"
+    )
+    moved = written.rename(tmp_path / "moved")
+    again = read_annotations(moved / "zebras.yaml", root / "images")
+    assert helpers.boxes(again) == {"train/a.jpg": []}
+    assert again.dataset["categories"] == source.dataset["categories"]
 
 
 @pytest.mark.parametrize(
