@@ -109,6 +109,8 @@ class AdaptiveThresholds(nn.Module):
         self.register_buffer("mistakes", torch.zeros(num_classes, NUM_BINS))
         self.images: Tensor
         self.register_buffer("images", torch.zeros(2, num_classes))
+        self.annotated: Tensor
+        self.register_buffer("annotated", torch.zeros(num_classes))
         # The ratio of far to close detections that was least so far, as high as it may be, of each
         # class and, at last, of all.
         self.least_far: Tensor
@@ -116,7 +118,7 @@ class AdaptiveThresholds(nn.Module):
 
     def reset(self) -> None:
         """Forget what an earlier training has shown: another one may miss other objects."""
-        for counts in (self.counts, self.mistakes, self.images):
+        for counts in (self.counts, self.mistakes, self.images, self.annotated):
             counts.zero_()
         self.least_far.fill_(torch.inf)
 
@@ -164,12 +166,15 @@ class AdaptiveThresholds(nn.Module):
         seen.flatten(1).index_add_(
             1, detections.classes * NUM_BINS + bins, of_kind.to(self.counts.dtype)
         )
+        objects = torch.zeros_like(self.annotated)
+        objects.index_add_(0, annotated.classes, torch.ones_like(annotated.scores))
         if comm.get_world_size() > 1:
-            distributed.all_reduce(seen)
-            distributed.all_reduce(images)
+            for counts in (seen, images, objects):
+                distributed.all_reduce(counts)
         self.counts.mul_(DECAY).add_(seen[:-1])
         self.mistakes.mul_(DECAY).add_(seen[-1])
         self.images.mul_(DECAY).add_(images)
+        self.annotated.mul_(DECAY).add_(objects)
         *_, num_close, num_far, _ = self._above()
         ratio = torch.where(num_close < ENOUGH, torch.inf, _highest_ratio(num_far, num_close))
         torch.minimum(self.least_far, ratio.amin(1), out=self.least_far)
@@ -202,17 +207,11 @@ class AdaptiveThresholds(nn.Module):
     def _ignore_above(self, above: Tensor, here: Tensor) -> Tensor:
         """(K,), of detections from each score on, and of those that score alike."""
         of_all = self._share_on_object(above[:, -1:])
-        if not self.alike:
-            return _first_score(of_all >= self.object_precision).expand(len(above[0]) - 1)
-        # What is ignored is not pushed back. So background that scores more than it should must not
-        # hide behind the objects that score more still. A class with few detections goes by all.
-        by_class = self._share_on_object(above, of_all)[:-1]
-        alike = self._share_on_object(here, self._share_on_object(here[:, -1:]))[:-1]
-        is_doubtful = (alike < self.object_precision) & (here[3, -1] >= DOUBT)
-        return torch.maximum(
-            _first_score(by_class >= self.object_precision),
-            _last_score(is_doubtful) + 1 / NUM_BINS,
-        )
+        # What is ignored is not pushed back, so no more is than may be missing: else background
+        # that scores more than it should would not be learnt as such.
+        may_be_missing = SLACK * self._expected()[:-1] * (self.annotated + DOUBT)
+        fits = above[3, :-1] <= may_be_missing[:, None]
+        return _first_score(fits & (of_all >= self.object_precision))
 
     def _share_on_object(self, counted: Tensor, believed: Tensor | None = None) -> Tensor:
         """The estimated share of far detections that are on an object, of whatever class."""
@@ -222,12 +221,15 @@ class AdaptiveThresholds(nn.Module):
             on_object, close, far, nothing, nothing if believed is None else believed
         )
 
+    def _expected(self) -> Tensor:
+        """Missing objects per annotated one, of each class and of all, (K + 1,)."""
+        return torch.where(self.least_far.isfinite(), self.least_far, self.least_far[-1])
+
     def _share(
         self, hits: Tensor, close: Tensor, far: Tensor, mistaken: Tensor, believed: Tensor
     ) -> Tensor:
         """The estimated share of hits among the far detections of each class and of all."""
-        expected = torch.where(self.least_far.isfinite(), self.least_far, self.least_far[-1])
-        expected = expected[-len(close) :, None]
+        expected = self._expected()[-len(close) :, None]
         ratio = (far + DOUBT * expected) / (close + DOUBT)
         # As long as nothing is expected, nothing is too much.
         foreground = (SLACK * expected / ratio).nan_to_num(1.0).clamp(max=1)
