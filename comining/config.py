@@ -40,10 +40,6 @@ def _add_mechanism(cfg: CfgNode) -> None:
     # What scores too low for that is no background either, as long as this share of it is to lie on
     # an object. In (0, 1).
     cfg.MODEL.COMINING.ADAPTIVE.OBJECT_PRECISION = 0.3
-    # Whether that share is to be reached by each class for itself, and by what scores alike; else
-    # by all that scores more, of all classes together. It keeps background from running away in
-    # long trainings from trained weights; from scratch with few annotations it costs much.
-    cfg.MODEL.COMINING.ADAPTIVE.ALIKE = False
     # Whether each branch labels the other one, as published; else itself. With adaptive thresholds
     # both must find what is mined, but what only one finds is ignored by the labelled one.
     cfg.MODEL.COMINING.CROSSWISE = True

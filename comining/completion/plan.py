@@ -192,9 +192,6 @@ def _machine_choices(machine: Machine) -> list[Choice]:
         choices.append(Choice("SOLVER.AMP.ENABLED", True, why))
     why = f"the training begins {machine.begins}"
     choices.append(Choice("MODEL.WEIGHTS", machine.weights or machine.trunk, why))
-    if machine.weights or machine.trunk:
-        why = "background that looks like objects is soon learnt as background"
-        choices.append(Choice("MODEL.COMINING.ADAPTIVE.ALIKE", True, why))
     if not machine.weights:
         return choices
     return [

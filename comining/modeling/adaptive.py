@@ -53,7 +53,8 @@ class AdaptiveThresholds(nn.Module):
     as there are missing objects per annotated one, which is the same from the first iteration to
     the last. Where there are more than ``SLACK`` times as many as there may have been at least so
     far, the surplus is taken for background. So a detector that begins to believe its own mistakes
-    is stopped.
+    is stopped. Nor is more ignored, of any class, than may be missing: what is ignored is not pushed
+    back, and background that scores more and more would be learnt by nobody.
 
     Nothing needs to be known of how many objects are missing, and no annotation is held out. The
     estimate is too high by as much as the detector has memorised annotated objects.
@@ -68,21 +69,15 @@ class AdaptiveThresholds(nn.Module):
     """
 
     def __init__(
-        self,
-        num_classes: int,
-        precision: float = 0.95,
-        object_precision: float = 0.3,
-        alike: bool = False,
+        self, num_classes: int, precision: float = 0.95, object_precision: float = 0.3
     ) -> None:
         """
         Args:
             num_classes: K.
             precision: the wanted share of mined boxes that have the right class and place, in
                 (0, 1]. With 1 nothing is mined; what would be is ignored.
-            object_precision: the wanted share of ignored or mined boxes that are on an object, in
-                (0, 1).
-            alike: whether that share is to be reached by each class for itself, and by what scores
-                alike; else by all that scores more, of all classes together.
+            object_precision: the wanted share of ignored or mined boxes that are on an object, of
+                all classes together; in (0, 1).
 
         Raises:
             InputError: a value is outside its range.
@@ -100,7 +95,6 @@ class AdaptiveThresholds(nn.Module):
             )
         self.precision = precision
         self.object_precision = object_precision
-        self.alike = alike
         # Saved with the model, so that a resumed training goes on alike.
         self.counts: Tensor
         self.register_buffer("counts", torch.zeros(4, num_classes, NUM_BINS))
@@ -109,6 +103,7 @@ class AdaptiveThresholds(nn.Module):
         self.register_buffer("mistakes", torch.zeros(num_classes, NUM_BINS))
         self.images: Tensor
         self.register_buffer("images", torch.zeros(2, num_classes))
+        # Annotated boxes.
         self.annotated: Tensor
         self.register_buffer("annotated", torch.zeros(num_classes))
         # The ratio of far to close detections that was least so far, as high as it may be, of each
@@ -202,24 +197,16 @@ class AdaptiveThresholds(nn.Module):
         first_likely = _last_score(hides) + 1 / NUM_BINS
         mine = torch.maximum(mine, first_likely)
 
-        return mine[:-1], self._ignore_above(above, here)
+        return mine[:-1], self._ignore_above(above)
 
-    def _ignore_above(self, above: Tensor, here: Tensor) -> Tensor:
-        """(K,), of detections from each score on, and of those that score alike."""
-        of_all = self._share_on_object(above[:, -1:])
-        # What is ignored is not pushed back, so no more is than may be missing: else background
-        # that scores more than it should would not be learnt as such.
+    def _ignore_above(self, above: Tensor) -> Tensor:
+        """(K,), of what was counted from each score on."""
+        _, on_object, close, far, _ = above
+        nothing = torch.zeros_like(far[-1:])  # a mistake may be on an object of another class
+        of_all = self._share(on_object[-1:], close[-1:], far[-1:], nothing, believed=nothing)
         may_be_missing = SLACK * self._expected()[:-1] * (self.annotated + DOUBT)
-        fits = above[3, :-1] <= may_be_missing[:, None]
-        return _first_score(fits & (of_all >= self.object_precision))
-
-    def _share_on_object(self, counted: Tensor, believed: Tensor | None = None) -> Tensor:
-        """The estimated share of far detections that are on an object, of whatever class."""
-        _, on_object, close, far, _ = counted
-        nothing = torch.zeros_like(far)  # a mistake may be on an object of another class
-        return self._share(
-            on_object, close, far, nothing, nothing if believed is None else believed
-        )
+        fits = far[:-1] <= may_be_missing[:, None]
+        return _first_score((of_all >= self.object_precision) & fits)
 
     def _expected(self) -> Tensor:
         """Missing objects per annotated one, of each class and of all, (K + 1,)."""

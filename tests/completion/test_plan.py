@@ -120,13 +120,11 @@ def test_gpus_without_weights_learn_from_scratch_with_anchors_that_fit():
     assert Machine("cuda", 2).base == "Base-SmallData"
 
 
-def test_trunk_with_weights_gets_anchors_that_fit_its_own_base_and_a_closer_brake():
+def test_trunk_with_weights_gets_anchors_that_fit_and_its_own_base():
     machine = Machine("cpu", 1, trunk="mobilenet.pth")
     chosen = settings(dataset(640, 480, (96, 96)), machine)
     from_scratch = settings(dataset(640, 480, (96, 96)))
-    assert chosen == {
-        **from_scratch, "MODEL.WEIGHTS": "mobilenet.pth", "MODEL.COMINING.ADAPTIVE.ALIKE": True
-    }  # fmt: skip
+    assert chosen == {**from_scratch, "MODEL.WEIGHTS": "mobilenet.pth"}
     assert machine.base == "Base-SmallTrunk"
 
 

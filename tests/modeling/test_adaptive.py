@@ -35,7 +35,9 @@ def with_counts(class_=0, **kinds):
     return adaptive
 
 
-def add_counts(adaptive, class_, *, right, on_object, close, far):
+def add_counts(adaptive, class_, *, right, on_object, close, far, annotated=None):
+    """If not told, as many objects are annotated as detections are close to them."""
+    adaptive.annotated[class_] = sum(close.values()) if annotated is None else annotated
     for kind, numbers in ((RIGHT, right), (ON_OBJECT, on_object), (CLOSE, close), (FAR, far)):
         for score, number in numbers.items():
             adaptive.counts[kind, class_, round(score * 100)] = number
@@ -82,6 +84,7 @@ class TestObserve:
         for _ in range(3):
             adaptive.observe(detection, ANNOTATED)
         assert adaptive.counts[RIGHT, 1, 99].item() == pytest.approx(1 + DECAY + DECAY**2)
+        assert adaptive.annotated.tolist() == pytest.approx([0, 1 + DECAY + DECAY**2, 0])
 
     def test_nothing_detected_or_annotated(self):
         adaptive = AdaptiveThresholds(NUM_CLASSES)
@@ -95,20 +98,21 @@ def observe_in_a_process_of_its_own(rank, folder):
     distributed.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
     adaptive = AdaptiveThresholds(NUM_CLASSES)
     adaptive.observe(make_labels([[0, 0, 10, 10]], classes=[rank], scores=[0.5]), ANNOTATED)
-    counts = adaptive.counts.clone()
+    counts, annotated = adaptive.counts.clone(), adaptive.annotated.clone()
     adaptive.counts[CLOSE] = adaptive.counts[FAR] = 1000
     adaptive.observe(make_labels([[0, 0, 10, 10]] * 900 * rank), ANNOTATED)
-    torch.save((counts, adaptive.least_far), folder / f"{rank}.pt")
+    torch.save((counts, annotated, adaptive.least_far), folder / f"{rank}.pt")
 
 
 def test_every_process_counts_what_all_see(tmp_path):
     in_two_processes(observe_in_a_process_of_its_own, tmp_path)
-    (first, least), (second, least_of_other) = (
+    (first, annotated, least), (second, _, least_of_other) = (
         torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1)
     )
     assert torch.equal(first, second)
     assert torch.equal(least, least_of_other)
     assert least.isfinite().all()
+    assert annotated.tolist() == [0, 2, 0]
     assert first[:, :, 50].tolist() == [[0, 1, 0], [1, 1, 0], [1, 1, 0], [0, 0, 0]]
 
 
@@ -116,8 +120,7 @@ class TestThresholds:
     def thresholds(self, adaptive):
         mine, ignore = adaptive.thresholds()
         assert mine.shape == ignore.shape == (NUM_CLASSES,)
-        (of_all,) = set(ignore.tolist())
-        return pytest.approx(mine.tolist()), pytest.approx(of_all)
+        return pytest.approx(mine.tolist()), pytest.approx(ignore.tolist())
 
     def test_untrained(self):
         mine, ignore = AdaptiveThresholds(NUM_CLASSES).thresholds()
@@ -134,7 +137,7 @@ class TestThresholds:
         assert 390 / (420 + DOUBT) > 0.9 > 400 / 600
         assert 300 / (420 + DOUBT) > 0.5 > 300 / (600 + DOUBT)
         # What was not seen of the other classes is taken from all.
-        assert self.thresholds(adaptive) == ([0.31] * NUM_CLASSES, 0.31)
+        assert self.thresholds(adaptive) == ([0.31] * NUM_CLASSES, [0.31] * NUM_CLASSES)
 
     def test_a_class_with_detections_of_its_own(self):
         many = {0.8: 1000, 0.3: 1000}
@@ -186,14 +189,14 @@ class TestThresholds:
         adaptive = with_counts(right=few, on_object=few, close=few, far=few)
         # (40 + 5 * 40 / 45) / 45 of the class itself: of 40, 40 were right.
         assert (40 + DOUBT * 40 / (40 + DOUBT)) / (40 + DOUBT) > 0.9 > 40 / (40 + DOUBT)
-        assert self.thresholds(adaptive) == ([0, math.inf, math.inf], 0)
+        assert self.thresholds(adaptive) == ([0, math.inf, math.inf], [0] * NUM_CLASSES)
 
     def test_surplus_of_far_detections_is_background(self):
         """Twenty far ones per close one where one is expected: most must be background."""
         many = {0.8: 200, 0.3: 200}
         adaptive = with_counts(right=many, on_object=many, close=many, far={0.8: 200, 0.3: 8000})
         adaptive.least_far.fill_(1)
-        assert self.thresholds(adaptive) == ([0.31, 0, 0], 0.31)  # of the others none is far
+        assert self.thresholds(adaptive) == ([0.31, 0, 0], [0.31] * NUM_CLASSES)
 
     @pytest.mark.parametrize(("far", "expected"), [(525, 0), (545, 0.31)])
     def test_so_much_surplus_is_allowed(self, far, expected):
@@ -220,41 +223,39 @@ class TestThresholds:
         few = {0.8: 50, 0.3: 50}
         add_counts(adaptive, 1, right=few, on_object=few, close=few, far={0.8: 50, 0.3: 2000})
         adaptive.least_far[-1] = 1
-        assert self.thresholds(adaptive) == ([0, 0.31, 0], 0)
+        assert self.thresholds(adaptive) == ([0, 0.31, 0], [0, 0.31, 0])
         adaptive.least_far[1] = 20  # known to be annotated that seldom
-        assert self.thresholds(adaptive) == ([0, 0, 0], 0)
+        assert self.thresholds(adaptive) == ([0, 0, 0], [0, 0, 0])
 
-    def test_by_what_scores_alike_background_cannot_hide_behind_surer_objects(self):
-        """Of a class, ten far ones per close one score 0.5, and as many as expected 0.8: of all
-        above 0.5 more than half may be objects, but of those that score 0.5 hardly any."""
+    @pytest.mark.parametrize(("far", "expected"), [(230, 0), (260, 0.51)])
+    def test_no_more_of_a_class_is_ignored_than_may_be_missing(self, far, expected):
+        """200 objects are annotated, and as many are expected to be missing."""
         many = {0.8: 1000, 0.3: 1000}
         adaptive = with_counts(right=many, on_object=many, close=many, far=many)
-        own = {0.8: 200, 0.5: 20}
-        add_counts(adaptive, 1, right=own, on_object=own, close=own, far={0.8: 200, 0.5: 200})
+        own = {0.8: 100, 0.5: 100}
+        add_counts(
+            adaptive, 1, right=own, on_object=own, close=own, far={0.8: 100, 0.5: far - 100}
+        )
         adaptive.least_far.fill_(1)
-        assert 1.2 * (220 + DOUBT) / (400 + DOUBT) > 0.6
-        assert 1.2 * (20 + DOUBT) / (200 + DOUBT) < 0.2
-        assert self.thresholds(adaptive)[1] == 0
-        adaptive.alike = True
-        # Other classes have none of that score, and go by all.
-        assert adaptive.thresholds()[1].tolist() == pytest.approx([0.51] * NUM_CLASSES)
-        add_counts(adaptive, 0, right={}, on_object={0.5: 20}, close={0.5: 20}, far={0.5: 20})
-        assert adaptive.thresholds()[1].tolist() == pytest.approx([0, 0.51, 0.51])
+        assert 230 < 1.2 * (200 + DOUBT) < 260 < 1.2 * 2000 / 0.5
+        assert self.thresholds(adaptive)[1] == [0, expected, 0]
 
-    def test_by_what_scores_alike_a_class_with_a_surplus_is_not_ignored(self):
-        many = {0.8: 2000, 0.3: 2000}
+    def test_annotated_objects_that_are_not_found_count_for_what_may_be_missing(self):
+        many = {0.8: 1000, 0.3: 1000}
         adaptive = with_counts(right=many, on_object=many, close=many, far=many)
-        few = {0.8: 50, 0.3: 50}
-        add_counts(adaptive, 1, right=few, on_object=few, close=few, far={0.8: 50, 0.3: 2000})
-        adaptive.least_far[-1] = 1
-        adaptive.alike = True
-        assert adaptive.thresholds()[1].tolist() == pytest.approx([0, 0.31, 0])
+        few = {0.8: 20}
+        add_counts(
+            adaptive, 1, right=few, on_object=few, close=few, far={0.8: 150}, annotated=200
+        )
+        adaptive.least_far.fill_(1)
+        assert 1.2 * (20 + DOUBT) < 150 < 1.2 * (200 + DOUBT)
+        assert self.thresholds(adaptive)[1] == [0, 0, 0]
 
     def test_missing_objects_are_no_surplus(self):
         many = {0.8: 200, 0.3: 200}
         adaptive = with_counts(right=many, on_object=many, close=many, far={0.8: 2000, 0.3: 2000})
         adaptive.least_far.fill_(10)
-        assert self.thresholds(adaptive) == ([0] * NUM_CLASSES, 0)
+        assert self.thresholds(adaptive) == ([0] * NUM_CLASSES, [0] * NUM_CLASSES)
 
     def test_the_least_ratio_is_remembered(self):
         """As it may be at most: three standard errors above what was seen."""
@@ -289,7 +290,7 @@ class TestThresholds:
         adaptive = with_counts(1, right=many, on_object=many, close=many, far={})
         adaptive.observe(make_labels([]), ANNOTATED)
         assert adaptive.least_far[1].item() == pytest.approx(math.exp(3) / 990, rel=0.01)
-        assert self.thresholds(adaptive) == ([0] * NUM_CLASSES, 0)
+        assert self.thresholds(adaptive) == ([0] * NUM_CLASSES, [0] * NUM_CLASSES)
 
     @pytest.mark.parametrize("number", [2, 20], ids=["rare", "frequent"])
     def test_the_least_ratio_is_not_left_to_chance(self, number):
@@ -520,6 +521,7 @@ def test_only_adaptive_thresholds_are_saved():
     assert tiny_model().state_dict().keys() == tiny_model(*plain("RetinaNet")).state_dict().keys()
     adaptive = tiny_model(*TestTraining.ADAPTIVE).state_dict()
     assert adaptive.keys() - tiny_model().state_dict().keys() == {
+        "adaptive.annotated",
         "adaptive.counts",
         "adaptive.images",
         "adaptive.least_far",

@@ -29,25 +29,24 @@ class Adaptive(Method):
         precision: float = 0.95,
         object_precision: float = 0.3,
         crosswise: bool = True,
-        alike: bool = False,
     ) -> None:
         """
         Args:
-            num_classes, precision, object_precision, alike: as of `AdaptiveThresholds`.
+            num_classes, precision, object_precision: as of `AdaptiveThresholds`.
             crosswise: whether what the other branch is unsure of, too, is ignored by a branch;
                 else what it is itself.
 
         Raises:
             InputError: a value is outside its range.
         """
-        self.adaptive = AdaptiveThresholds(num_classes, precision, object_precision, alike)
+        self.adaptive = AdaptiveThresholds(num_classes, precision, object_precision)
         self.crosswise = crosswise
 
     @classmethod
     def from_config(cls, cfg: CfgNode, num_classes: int) -> Adaptive:
         settings = cfg.MODEL.COMINING
         shares = settings.ADAPTIVE.PRECISION, settings.ADAPTIVE.OBJECT_PRECISION
-        return cls(num_classes, *shares, settings.CROSSWISE, settings.ADAPTIVE.ALIKE)
+        return cls(num_classes, *shares, settings.CROSSWISE)
 
     def supervise(self, step: Step) -> Supervision:
         confident, unsure, scalars = self._sort(step)
@@ -111,20 +110,15 @@ class Ignoring(Adaptive):
     """`Adaptive` with a wanted precision of 1: nothing is mined, what would be is ignored."""
 
     def __init__(
-        self,
-        num_classes: int,
-        object_precision: float = 0.3,
-        crosswise: bool = True,
-        alike: bool = False,
+        self, num_classes: int, object_precision: float = 0.3, crosswise: bool = True
     ) -> None:
         """Takes the arguments of `Adaptive`, but for the precision."""
-        super().__init__(num_classes, 1.0, object_precision, crosswise, alike)
+        super().__init__(num_classes, 1.0, object_precision, crosswise)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, num_classes: int) -> Ignoring:
         settings = cfg.MODEL.COMINING
-        adaptive = settings.ADAPTIVE
-        return cls(num_classes, adaptive.OBJECT_PRECISION, settings.CROSSWISE, adaptive.ALIKE)
+        return cls(num_classes, settings.ADAPTIVE.OBJECT_PRECISION, settings.CROSSWISE)
 
     def why_nothing_is_mined(self) -> str:
         return "MODEL.COMINING.METHOD Ignoring mines nothing: set it to Adaptive, say"
