@@ -24,6 +24,9 @@ DECAY = 0.99
 DOUBT = 5.0
 #: So many detections close to annotated boxes are needed to tell how many are to be far from them.
 ENOUGH = 100.0
+#: The ratio of far to close detections is taken above scores that so large a share of the right
+#: ones reaches.
+MOST = 0.8
 #: How many standard errors above what was seen the ratio of far to close detections may be. Without
 #: such a bound the least of many ratios would be what chance made of them.
 STANDARD_ERRORS = 3.0
@@ -51,7 +54,8 @@ class AdaptiveThresholds(nn.Module):
 
     These show by their number. Where detections are right, there are as many far ones per close one
     as there are missing objects per annotated one, which is the same from the first iteration to
-    the last. Where there are more than ``SLACK`` times as many as there may have been at least so
+    the last. It is taken from a score that most annotated objects reach, as people forget what is
+    hard to see, which scores less. Where there are more than ``SLACK`` times as many as there may have been at least so
     far, the surplus is taken for background. So a detector that begins to believe its own mistakes
     is stopped. Nor is more ignored, of any class, than may be missing: what is ignored is not pushed
     back, and background that scores more and more would be learnt by nobody.
@@ -170,8 +174,11 @@ class AdaptiveThresholds(nn.Module):
         self.mistakes.mul_(DECAY).add_(seen[-1])
         self.images.mul_(DECAY).add_(images)
         self.annotated.mul_(DECAY).add_(objects)
-        *_, num_close, num_far, _ = self._above()
-        ratio = torch.where(num_close < ENOUGH, torch.inf, _highest_ratio(num_far, num_close))
+        num_right, _, num_close, num_far, _ = self._above()
+        are_most = num_right >= MOST * num_right[:, :1]
+        ratio = torch.where(
+            are_most & (num_close >= ENOUGH), _highest_ratio(num_far, num_close), torch.inf
+        )
         torch.minimum(self.least_far, ratio.amin(1), out=self.least_far)
         return far
 

@@ -276,12 +276,21 @@ class TestThresholds:
         adaptive.observe(make_labels([]), ANNOTATED)
         assert adaptive.least_far.tolist() == least
 
-    def test_the_least_ratio_is_that_of_any_score(self):
-        """Above 0.8 there are fewer far ones per close one than of all."""
+    @pytest.mark.parametrize(
+        ("right", "close_above", "far_above"),
+        [({0.8: 9000, 0.3: 1000}, 10000, 2000), ({0.8: 5000, 0.3: 5000}, 20000, 22000)],
+        ids=["nearly all of them", "half"],
+    )
+    def test_the_least_ratio_is_that_of_scores_which_most_right_ones_reach(
+        self, right, close_above, far_above
+    ):
+        """Above 0.8 there are fewer far ones per close one: people box what is easy to see."""
         close = {0.8: 10000, 0.3: 10000}
-        adaptive = with_counts(1, right={}, on_object={}, close=close, far={0.8: 2000, 0.3: 20000})
+        far = {0.8: 2000, 0.3: 20000}
+        adaptive = with_counts(1, right=right, on_object=right, close=close, far=far)
         adaptive.observe(make_labels([]), ANNOTATED)
-        least = 0.2 * math.exp(3 * math.sqrt(1 / 1980 + 1 / 9900))
+        error = math.sqrt(1 / (DECAY * far_above) + 1 / (DECAY * close_above))
+        least = far_above / close_above * math.exp(3 * error)
         assert adaptive.least_far[1].item() == pytest.approx(least, rel=1e-3)
 
     def test_nothing_far(self):
