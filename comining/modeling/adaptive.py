@@ -33,6 +33,9 @@ STANDARD_ERRORS = 3.0
 #: More than so many times as many far detections as expected are too many.
 SLACK = 1.2
 
+#: So large a share of the far detections that are ignored or mined may be missing objects.
+POSSIBLE = 0.6
+
 #: A box is not mined if, of those that score like it up to MARGIN bins more, it is more likely
 #: wrong than right.
 LIKELY = 0.5
@@ -204,15 +207,16 @@ class AdaptiveThresholds(nn.Module):
         first_likely = _last_score(hides) + 1 / NUM_BINS
         mine = torch.maximum(mine, first_likely)
 
-        return mine[:-1], self._ignore_above(above)
+        return mine[:-1], self._ignore_above(above).expand(len(mine) - 1)
 
     def _ignore_above(self, above: Tensor) -> Tensor:
-        """(K,), of what was counted from each score on."""
-        _, on_object, close, far, _ = above
-        nothing = torch.zeros_like(far[-1:])  # a mistake may be on an object of another class
-        of_all = self._share(on_object[-1:], close[-1:], far[-1:], nothing, believed=nothing)
-        may_be_missing = SLACK * self._expected()[:-1] * (self.annotated + DOUBT)
-        fits = far[:-1] <= may_be_missing[:, None]
+        """Of what was counted from each score on; the same for all classes, one of which may be
+        taken for another."""
+        _, on_object, close, far, _ = above[:, -1:]
+        nothing = torch.zeros_like(far)  # a mistake may be on an object of another class
+        of_all = self._share(on_object, close, far, nothing, believed=nothing)
+        may_be_missing = SLACK * self.least_far[-1] * (self.annotated.sum() + DOUBT)
+        fits = far * POSSIBLE <= may_be_missing
         return _first_score((of_all >= self.object_precision) & fits)
 
     def _expected(self) -> Tensor:
