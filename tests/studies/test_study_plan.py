@@ -80,7 +80,7 @@ def test_a_study_of_the_package_is_planned_away_from_a_checkout(tmp_path, monkey
 def test_there_are_studies():
     names = (
         "fcos known known_blood_cells methods methods_blood_cells methods_fcos methods_scratch "
-        "precision precision_2000 quick scenes scenes_2000 strict_2000 thresholds trees"
+        "precision precision_2000 quick scenes scenes_2000 strict_2000 thresholds trees trunk_2000"
     )
     assert [path.stem for path in STUDIES] == [*names.split(), "views"]
 
