@@ -33,9 +33,6 @@ STANDARD_ERRORS = 3.0
 #: More than so many times as many far detections as expected are too many.
 SLACK = 1.2
 
-#: So large a share of the far detections that are ignored or mined may be missing objects.
-POSSIBLE = 0.6
-
 #: A box is not mined if, of those that score like it up to MARGIN bins more, it is more likely
 #: wrong than right.
 LIKELY = 0.5
@@ -216,7 +213,7 @@ class AdaptiveThresholds(nn.Module):
         nothing = torch.zeros_like(far)  # a mistake may be on an object of another class
         of_all = self._share(on_object, close, far, nothing, believed=nothing)
         may_be_missing = SLACK * self.least_far[-1] * (self.annotated.sum() + DOUBT)
-        fits = far * POSSIBLE <= may_be_missing
+        fits = far <= may_be_missing
         return _first_score((of_all >= self.object_precision) & fits)
 
     def _expected(self) -> Tensor:
