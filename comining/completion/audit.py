@@ -162,10 +162,19 @@ def _estimates(
         per_found = on_withheld / found
         right = calibration.possible_right(open_scores, generator) + confirmed
         expected = calibration.chance(open_scores).sum() + confirmed
-        estimates.append(
-            _Estimate(float(expected * withheld / on_withheld), found, right / (per_found * shares))
-        )
+        possible = _found_and_not(right / per_found, shares, generator)
+        estimates.append(_Estimate(float(expected * withheld / on_withheld), found, possible))
     return estimates
+
+
+def _found_and_not(
+    found: np.ndarray, shares: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
+    """How many objects there may be, of which so many are found as are found with these shares.
+
+    That none is found above a score which few reach doesn't say that there is none.
+    """
+    return found + generator.negative_binomial(found + 0.5, shares)
 
 
 def _agree(estimates: Sequence[_Estimate]) -> bool:

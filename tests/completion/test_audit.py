@@ -94,6 +94,27 @@ def test_number_is_that_of_right_new_detections_by_the_share_found():
     assert audit(twice, ["cat"], [300])[0].missing == pytest.approx(120, rel=0.03)
 
 
+def test_that_nothing_new_scores_as_much_as_withheld_ones_does_not_mean_that_nothing_is_missing():
+    """100 of 400 withheld objects score above 0.9, and no new one, of which 300 score 0.6."""
+    generator = np.random.default_rng(0)
+    found_at = np.linspace(0.55, 0.98, 400)
+    near = np.repeat([WITHHELD, NEW], [400, 300])
+    evidence = Evidence(
+        image_ids=np.arange(700),
+        classes=np.zeros(700, dtype=int),
+        scores=np.concatenate((found_at, generator.uniform(0.55, 0.65, 300))),
+        boxes=np.zeros((700, 4)),
+        near=near,
+        right=near == WITHHELD,
+        decided=np.full(700, UNDECIDED),
+        found_at=found_at,
+        withheld_classes=np.zeros(400, dtype=int),
+    )
+    (row,) = audit(evidence, ["cat"], [4000])
+    assert row.low < 300 < row.high
+    assert row.missing == pytest.approx(300, rel=0.05)
+
+
 def test_interval_holds_the_true_number_about_as_often_as_it_says():
     rows = []
     for seed in range(50):
@@ -230,7 +251,8 @@ def test_nothing_is_missing_where_a_category_is_complete():
     evidence, _ = of_objects(np.random.default_rng(1))
     finished = evidence._replace(near=np.where(evidence.near == NEW, IMPOSSIBLE, evidence.near))
     (row,) = audit(finished, ["cat"], [900])
-    assert (row.missing, row.low, row.high) == (0, 0, 0)
+    assert (row.missing, row.low) == (0, 0)
+    assert row.high <= 1  # that wasn't found
 
 
 def test_folder_of_something_else_is_named(tmp_path, command_line):
