@@ -54,11 +54,11 @@ class AdaptiveThresholds(nn.Module):
 
     These show by their number. Where detections are right, there are as many far ones per close one
     as there are missing objects per annotated one, which is the same from the first iteration to
-    the last. It is taken from a score that most annotated objects reach, as people forget what is
-    hard to see, which scores less. Where there are more than ``SLACK`` times as many as there may have been at least so
-    far, the surplus is taken for background. So a detector that begins to believe its own mistakes
-    is stopped. Nor is more ignored, of any class, than may be missing: what is ignored is not pushed
-    back, and background that scores more and more would be learnt by nobody.
+    the last. It is taken above a score that most annotated objects reach, as people forget what is
+    hard to see, which scores less. Where there are more than ``SLACK`` times as many as there may
+    have been at least so far, the surplus is taken for background. So a detector that begins to
+    believe its own mistakes is stopped. Nor is more ignored than may be missing: what is ignored is not pushed back, and
+    background would score more and more.
 
     Nothing needs to be known of how many objects are missing, and no annotation is held out. The
     estimate is too high by as much as the detector has memorised annotated objects.
@@ -207,24 +207,20 @@ class AdaptiveThresholds(nn.Module):
         return mine[:-1], self._ignore_above(above).expand(len(mine) - 1)
 
     def _ignore_above(self, above: Tensor) -> Tensor:
-        """Of what was counted from each score on; the same for all classes, one of which may be
-        taken for another."""
+        """(1,), of what was counted from each score on. It is the same for all classes: while they
+        are confused, one of them may have many more far detections than objects are missing."""
         _, on_object, close, far, _ = above[:, -1:]
         nothing = torch.zeros_like(far)  # a mistake may be on an object of another class
         of_all = self._share(on_object, close, far, nothing, believed=nothing)
         may_be_missing = SLACK * self.least_far[-1] * (self.annotated.sum() + DOUBT)
-        fits = far <= may_be_missing
-        return _first_score((of_all >= self.object_precision) & fits)
-
-    def _expected(self) -> Tensor:
-        """Missing objects per annotated one, of each class and of all, (K + 1,)."""
-        return torch.where(self.least_far.isfinite(), self.least_far, self.least_far[-1])
+        return _first_score((of_all >= self.object_precision) & (far <= may_be_missing))
 
     def _share(
         self, hits: Tensor, close: Tensor, far: Tensor, mistaken: Tensor, believed: Tensor
     ) -> Tensor:
         """The estimated share of hits among the far detections of each class and of all."""
-        expected = self._expected()[-len(close) :, None]
+        expected = torch.where(self.least_far.isfinite(), self.least_far, self.least_far[-1])
+        expected = expected[-len(close) :, None]
         ratio = (far + DOUBT * expected) / (close + DOUBT)
         # As long as nothing is expected, nothing is too much.
         foreground = (SLACK * expected / ratio).nan_to_num(1.0).clamp(max=1)
