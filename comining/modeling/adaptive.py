@@ -57,8 +57,8 @@ class AdaptiveThresholds(nn.Module):
     the last. It is taken above a score that most annotated objects reach, as people forget what is
     hard to see, which scores less. Where there are more than ``SLACK`` times as many as there may
     have been at least so far, the surplus is taken for background. So a detector that begins to
-    believe its own mistakes is stopped. Nor is more ignored than may be missing: what is ignored is not pushed back, and
-    background would score more and more.
+    believe its own mistakes is stopped. Nor is more ignored than may be missing: what is ignored is
+    not pushed back, and background would score more and more.
 
     Nothing needs to be known of how many objects are missing, and no annotation is held out. The
     estimate is too high by as much as the detector has memorised annotated objects.
