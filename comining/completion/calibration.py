@@ -116,6 +116,9 @@ def _fit(
         chances = _sigmoid(columns @ parameters)
         gradient = columns.T @ (weights * (chances - right)) + RIDGE * (parameters - prior)
         curvature = _spread(columns, weights * chances * (1 - chances)) + ridge
+        if parameters[0] == 0 and gradient[0] > 0:  # a lower slope would fit better, but isn't legal
+            parameters[1] -= gradient[1] / curvature[1, 1]
+            continue
         parameters = parameters - np.linalg.solve(curvature, gradient)
         parameters[0] = max(parameters[0], 0.0)
     chances = _sigmoid(columns @ parameters)

@@ -142,6 +142,13 @@ def test_chance_is_what_withheld_objects_show():
         assert calibration.chance(np.array([score])) == pytest.approx([chance], abs=0.02)
 
 
+def test_where_higher_scores_are_wrong_more_often_all_have_the_chance_of_all():
+    evidence = of_chances(WITHHELD, [(0.2, 0.95), (0.5, 0.8), (0.8, 0.6)])
+    calibration = calibrate(evidence, 0)
+    assert calibration.slope == 0
+    assert calibration.chance(np.array([0.5])) == pytest.approx([2.35 / 3], abs=0.01)
+
+
 def test_added_is_as_much_as_is_expected_to_have_the_wanted_precision():
     chances = [(0.2, 0.5), (0.5, 0.8), (0.8, 0.94)]
     evidence = of_chances(WITHHELD, chances)
