@@ -143,7 +143,7 @@ def test_chance_is_what_withheld_objects_show():
 
 
 def test_where_higher_scores_are_wrong_more_often_all_have_the_chance_of_all():
-    evidence = of_chances(WITHHELD, [(0.2, 0.95), (0.5, 0.8), (0.8, 0.6)])
+    evidence = of_chances(WITHHELD, [(0.1, 0.95), (0.2, 0.8), (0.3, 0.6)])
     calibration = calibrate(evidence, 0)
     assert calibration.slope == 0
     assert calibration.chance(np.array([0.5])) == pytest.approx([2.35 / 3], abs=0.01)
