@@ -18,8 +18,8 @@ BESIDE_JUDGED, BESIDE_JUDGED_EVEN = 2.0, 5.0
 DOUBT = 2.0
 #: As many where the fit is to be as likely too high as too low.
 LITTLE_DOUBT = 0.5
-#: Newton's steps of the fit, and what keeps it from certainty.
-STEPS, RIDGE = 30, 0.05
+#: Newton's steps of the fit, none longer than 1, and what keeps it from certainty.
+STEPS, RIDGE = 50, 0.05
 #: Curves drawn among those that the evidence allows.
 DRAWS = 1000
 
@@ -117,9 +117,11 @@ def _fit(
         gradient = columns.T @ (weights * (chances - right)) + RIDGE * (parameters - prior)
         curvature = _spread(columns, weights * chances * (1 - chances)) + ridge
         if parameters[0] == 0 and gradient[0] > 0:  # a lower slope would fit better, but isn't legal
-            parameters[1] -= gradient[1] / curvature[1, 1]
-            continue
-        parameters = parameters - np.linalg.solve(curvature, gradient)
+            step = np.array([0.0, gradient[1] / curvature[1, 1]])
+        else:
+            step = np.linalg.solve(curvature, gradient)
+        # Whole steps may overshoot to where nothing is curved any more.
+        parameters = parameters - step / max(1.0, float(np.linalg.norm(step)))
         parameters[0] = max(parameters[0], 0.0)
     chances = _sigmoid(columns @ parameters)
     spread = chances * (1 - chances)
