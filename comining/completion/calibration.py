@@ -116,7 +116,8 @@ def _fit(
         chances = _sigmoid(columns @ parameters)
         gradient = columns.T @ (weights * (chances - right)) + RIDGE * (parameters - prior)
         curvature = _spread(columns, weights * chances * (1 - chances)) + ridge
-        if parameters[0] == 0 and gradient[0] > 0:  # a lower slope would fit better, but isn't legal
+        if parameters[0] == 0 and gradient[0] > 0:
+            # A lower slope would fit better, but isn't legal.
             step = np.array([0.0, gradient[1] / curvature[1, 1]])
         else:
             step = np.linalg.solve(curvature, gradient)
