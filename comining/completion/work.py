@@ -188,7 +188,6 @@ class Work:
             for stage in ("training", "mining"):
                 self.progress.expect(stage, pace[stage])
             self.progress.note(f"{counted(cfg.SOLVER.MAX_ITER, 'iterations')}: {pace['why']}")
-        self.progress.at("training", 0)
         train_detector(cfg, records, lambda share: self.progress.at("training", share))
         comm.synchronize()
         self.progress.at("mining", 0)
@@ -227,14 +226,14 @@ class Work:
         """Time what takes long, and let the config have as many iterations as there is time for."""
         timing = measure_time(cfg, records)
         if comm.is_main_process():
-            left = 60 * self.args.minutes - (time.monotonic() - self.begin)
             num_trained = len(that_teach(records, cfg.DATASETS.TRAIN))
             pace = choose_pace(
-                left,
+                self.args.minutes,
                 timing,
                 cfg.SOLVER.IMS_PER_BATCH,
                 num_trained,
                 len(records),
+                passed=time.monotonic() - self.begin,
                 has_weights=bool(cfg.MODEL.WEIGHTS),
                 num_processes=comm.get_world_size(),
             )

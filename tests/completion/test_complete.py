@@ -145,7 +145,10 @@ def test_after_a_review_the_same_command_goes_by_it(planned, monkeypatch, capsys
     (output / "sample.json").write_text(json.dumps([x["id"] for x in proposals[:4]]))
     capsys.readouterr()
     done = complete(*arguments, device="cpu", quiet=False)
-    assert "\n4 iterations: done before\n" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "\n4 iterations: done before\n" in told
+    assert "training 0%" not in told
+    assert "training ..." not in told
     assert done.categories[1]["added"] == 0  # all of a sample was wrong
     assert (output / "training" / "model_final.pth").stat().st_mtime_ns == weights
 
@@ -165,7 +168,9 @@ def test_a_folder_of_something_else_stays_as_it_is(tmp_path, name):
     assert (output / name).read_text() == "theirs"
 
 
-def test_interrupted_training_goes_on_and_finished_work_is_not_done_again(planned, monkeypatch):
+def test_interrupted_training_goes_on_and_finished_work_is_not_done_again(
+    planned, monkeypatch, capsys
+):
     arguments, _ = planned
     shrink(arguments[2], CHECKPOINT_PERIOD=1)
     tell = work.Progress.at
@@ -181,7 +186,9 @@ def test_interrupted_training_goes_on_and_finished_work_is_not_done_again(planne
             complete(*arguments, device="cpu")
     output = arguments[2]
     assert not (output / "result.json").exists()
-    done = complete(*arguments, device="cpu")
+    capsys.readouterr()
+    done = complete(*arguments, device="cpu", quiet=False)
+    assert re.search(r"^training (25|50)%, about 0:0\d left$", capsys.readouterr().err, re.MULTILINE)
     assert done.categories[0]["added"] == 0  # so short a training finds nothing
     log = (output / "log.txt").read_text()
     assert "Starting training from iteration 0" in log
