@@ -80,8 +80,8 @@ def _tell(done: Completion, output: Path) -> None:
     click.echo(summary(*numbers, done.categories, done.recall, done.finished))
     if hint := advice(done.categories, done.recall):
         click.echo(hint)
-    written = f"{output / 'completed.json'}, {output / 'report.html'}"
-    click.echo(f"{written}\nNext: comining review {output}")
+    written = dict.fromkeys((done.written, output / "completed.json", output / "report.html"))
+    click.echo(f"{', '.join(map(str, written))}\nNext: comining review {output}")
     if not (output / "sample.json").exists():
         click.echo(
             "What is expected is measured by withheld boxes, which show no things that merely look "

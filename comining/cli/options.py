@@ -92,8 +92,9 @@ def batch_size(default: int) -> Callable[[Command], Command]:
     )  # fmt: skip
 
 
-def echo_accepted(path: Path, counts: dict[str, int]) -> None:
+def echo_accepted(path: Path, counts: dict[str, int], number: int) -> None:
     """Print what became of the boxes of a review, and where the result is."""
-    for name, number in counts.items():
-        click.echo(f"{name:38}{number:8}")
+    for name, value in {**counts, "boxes in the result": number}.items():
+        if value or value is number:
+            click.echo(f"{name:38}{value:8}")
     click.echo(path)

@@ -271,12 +271,13 @@ class Work:
         added = is_added(evidence, [x.threshold for x in chosen])
         new = new_boxes(evidence, added, proposal_ids(evidence, dataset), category_ids)
         completed = add_mined(dataset, new, record)
-        self.folder.write_completed(self.source, completed)
+        written = self.folder.write_completed(self.source, completed)
         recall = evidence.found(np.array([x.threshold for x in chosen]))
         finished = share_finished(known, category_ids)
         write_json(
             self.folder.result,
             {
+                "written": written.name,
                 "categories": rows,
                 "recall": recall,
                 "finished": finished,

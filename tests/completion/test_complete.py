@@ -116,7 +116,8 @@ def test_missing_boxes_are_added_and_what_was_there_stays(planned, monkeypatch):
     arrays = done.detections(1)
     assert arrays["xyxy"].tolist() == [[40, 34, 64, 47]]
     assert arrays["confidence"].tolist() == [0.93]
-    assert arrays["class_id"].tolist() == [7]
+    assert arrays["class_id"].tolist() == [1]  # dog
+    assert done.written == output / "completed.json"
     page = (output / "report.html").read_text()
     assert page.count("data:image/svg+xml;base64,") == 1
     assert "12 images had 24 annotated boxes; 12 boxes were added" in page
@@ -307,6 +308,7 @@ def test_terminal_stays_quiet(planned, command_line):
     assert len(done.output.splitlines()) <= 20
     assert "Traceback" not in (output / "log.txt").read_text()
     assert "expected right    90 % interval" in done.stdout
+    assert f"\n{output / 'completed.json'}, {output / 'report.html'}\nNext" in done.stdout
     assert f"Next: comining review {output}" in done.stdout
     assert f"judge 40 boxes (comining review {output} --sample 40)" in done.stdout
     assert command_line(*words, "--quiet").output == ""
@@ -396,10 +398,12 @@ def test_other_formats_come_back_in_their_own(tmp_path, monkeypatch):
         work, "choose", lambda evidence, number, precision: [Chosen(0.5, 0.9, np.nan)] * number
     )
     done = complete(*arguments, device="cpu")
+    assert done.detections(2)["class_id"].tolist() == [1]
     assert [x["file_name"] for x in done.dataset["images"]] == [
         x["file_name"] for x in dataset["images"]
     ]
-    files = {x.name: x.read_text().splitlines() for x in (tmp_path / "out/completed").glob("*.txt")}
+    assert done.written == tmp_path / "out" / "completed"
+    files = {x.name: x.read_text().splitlines() for x in done.written.glob("*.txt")}
     assert files["bild ü 1.txt"][0] == "0 0.3125 0.416667 0.375 0.5"
     for name in ("bild ü 1.txt", "bild ü 2.txt", "bild ü 3.txt"):
         class_, *values = files[name][-1].split()
