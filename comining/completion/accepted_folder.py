@@ -47,8 +47,8 @@ def check_file(file: Path, record: Path) -> None:
     """
     if file.exists() and _read(record).get(str(file.resolve())) != _digests(file):
         raise InputError(
-            f"{file} is there already, and not as `comining accept` wrote it: move it away, or name "
-            "another with --output"
+            f"{file} is there already, and not as `comining accept` wrote it: move it away, or "
+            "name another with --output"
         )
 
 

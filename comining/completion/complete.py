@@ -58,7 +58,9 @@ class Completion:
             for x in self.dataset["annotations"]
             if x["image_id"] == image_id and x.get("origin") == MINED
         ]
-        places = {id_: i for i, id_ in enumerate(sorted(x["id"] for x in self.dataset["categories"]))}
+        places = {
+            id_: i for i, id_ in enumerate(sorted(x["id"] for x in self.dataset["categories"]))
+        }
         boxes = np.array([x["bbox"] for x in added], dtype=float).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         return {
@@ -141,7 +143,7 @@ def complete(
 
 def _check_range(precision: float, minutes: float) -> None:
     if not 0 < precision <= 1:
-        raise InputError(f"--precision {precision}: must be above 0 and at most 1")
+        raise InputError(f"--precision {precision:g}: must be above 0 and at most 1; 0.9 for 90 %")
     if minutes <= 0:
         raise InputError(f"--minutes {minutes:g}: must be above 0")
 

@@ -113,8 +113,8 @@ def advice(rows: Sequence[Mapping[str, Any]], recall: float | None) -> str:
             "to measure by. Annotate some more images."
         )
     return (
-        f"Little was found: with the wanted precision, {recall:.0%} of the withheld boxes. More time (--minutes), more annotated boxes or a lower --precision "
-        "would help."
+        f"Little was found: with the wanted precision, {recall:.0%} of the withheld boxes. More "
+        "time (--minutes), more annotated boxes or a lower --precision would help."
     )
 
 

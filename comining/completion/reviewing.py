@@ -53,7 +53,7 @@ def serve(
         open_browser: whether to open it.
 
     Returns:
-        How many decisions are saved.
+        How many decisions are saved and not undone.
 
     Raises:
         InputError: a file can't be used, or the port is taken.
@@ -72,7 +72,7 @@ def serve(
             threading.Thread(target=webbrowser.open, args=[running.url], daemon=True).start()
         with suppress(KeyboardInterrupt):  # that is how a review ends
             running.run()
-        return len(log.after(0))
+        return log.count()
     finally:
         log.close()
 

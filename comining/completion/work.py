@@ -33,7 +33,7 @@ from .config_text import Choice, config_text, replaced
 from .evidence_file import new_boxes, proposal_ids, with_decisions, write_evidence
 from .folder import Folder, write_json
 from .gathering import gather_evidence
-from .machine import check_planned, with_weights
+from .machine import TRUNK_URL, check_planned, with_weights
 from .mining import mine
 from .pace import CHECKPOINTS, choose_pace
 from .plan import make_plan
@@ -131,7 +131,8 @@ class Work:
             self.progress.note(f"the training begins {machine.begins}")
             if args.weights is None and not machine.weights + machine.trunk:
                 self.progress.note(
-                    "no trained weights can be downloaded (log.txt says why): --weights names some"
+                    "trained weights could not be downloaded (log.txt says why). To begin with some, "
+                    f"fetch {TRUNK_URL} by other means and name the file with --weights"
                 )
             tiling = choose_tiling(dataset, machine)
             write_json(folder.tiling, tiling and tiling._asdict())

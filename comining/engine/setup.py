@@ -6,6 +6,7 @@ import argparse
 import logging
 import socket
 from pathlib import Path
+from typing import IO
 
 import torch
 import yaml
@@ -16,7 +17,7 @@ from detectron2.utils.file_io import PathManager
 from detectron2.utils.logger import setup_logger
 
 from comining.config import add_comining_config
-from comining.config_files import config_folder
+from comining.config_files import config_folder, packaged_base
 from comining.data import check_datasets, register_from_config
 from comining.errors import InputError
 
@@ -26,6 +27,14 @@ from .launch import is_on_several_machines, may_be_restarted, was_restarted
 
 #: Seconds that a server of weights may say nothing.
 PATIENCE = 30.0
+
+
+class _Config(CfgNode):
+    """detectron2's; a file's ``_BASE_`` may be a config of the package."""
+
+    @classmethod
+    def _open_cfg(cls, filename: str) -> IO[str]:
+        return PathManager.open(packaged_base(filename), "r")
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
@@ -142,7 +151,7 @@ def load_config(config_file: str, overrides: list[str] | None = None) -> CfgNode
             f"config file {config_file} is a Lazy config, which train_net.py alone takes: name a "
             "YAML one"
         )
-    cfg = get_cfg()
+    cfg = _Config(get_cfg())
     add_comining_config(cfg)
     try:
         if config_file:

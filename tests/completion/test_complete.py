@@ -11,7 +11,7 @@ from PIL import Image
 
 import comining
 from comining.annotations.sparse import make_sparse
-from comining.completion import report, work
+from comining.completion import machine, report, work
 from comining.completion.complete import Completion, complete
 from comining.completion.pace import Pace
 from comining.completion.thresholds import Chosen
@@ -96,6 +96,15 @@ def test_plan_is_explained_and_nothing_is_trained(tmp_path):
     assert not (tmp_path / "out" / "training").exists()
 
 
+def test_without_trained_weights_it_says_where_they_are(tmp_path, monkeypatch, capsys):
+    write_dataset(tmp_path)
+    monkeypatch.setattr(machine, "_can_be_had", lambda _: False)
+    complete(tmp_path / "photos", tmp_path / "half.json", tmp_path / "out", device="cpu",
+             dry_run=True, quiet=False)  # fmt: skip
+    url = "https://download.pytorch.org/models/mobilenet_v2-7ebf99e0.pth"  # of docs/trunk.md
+    assert f"fetch {url} by other means" in capsys.readouterr().err
+
+
 def test_missing_boxes_are_added_and_what_was_there_stays(planned, monkeypatch):
     (images, annotations, output), dataset = planned
     monkeypatch.setattr(work, "mine", found_on_every_image)
@@ -119,6 +128,7 @@ def test_missing_boxes_are_added_and_what_was_there_stays(planned, monkeypatch):
     assert arrays["class_id"].tolist() == [1]  # dog
     assert done.written == output / "completed.json"
     page = (output / "report.html").read_text()
+    assert f"comining review {output} --sample 40</code>" in page
     assert page.count("data:image/svg+xml;base64,") == 1
     assert "12 images had 24 annotated boxes; 12 boxes were added" in page
     assert page.count("data:image/jpeg;base64,") == 12
@@ -189,7 +199,9 @@ def test_interrupted_training_goes_on_and_finished_work_is_not_done_again(
     assert not (output / "result.json").exists()
     capsys.readouterr()
     done = complete(*arguments, device="cpu", quiet=False)
-    assert re.search(r"^training (25|50)%, about 0:0\d left$", capsys.readouterr().err, re.MULTILINE)
+    assert re.search(
+        r"^training (25|50)%, about 0:0\d left$", capsys.readouterr().err, re.MULTILINE
+    )
     assert done.categories[0]["added"] == 0  # so short a training finds nothing
     log = (output / "log.txt").read_text()
     assert "Starting training from iteration 0" in log
@@ -269,7 +281,7 @@ def test_images_that_cannot_be_read_are_named_at_the_end(planned, command_line, 
     path.write_bytes(path.read_bytes()[:200])
     done = command_line("complete", images, annotations, "--output", output, "--device", "cpu")
     assert done.exit_code == 1
-    assert "1 image could not be read" in done.stderr
+    assert "1 image could not be read; repair what can be and give the command" in done.stderr
     assert str(path) in done.stderr
     assert (output / "completed.json").exists()
 
@@ -307,7 +319,7 @@ def test_terminal_stays_quiet(planned, command_line):
     assert done.exit_code == 0, done.output
     assert len(done.output.splitlines()) <= 20
     assert "Traceback" not in (output / "log.txt").read_text()
-    assert "expected right    90 % interval" in done.stdout
+    assert "expected right    90% interval" in done.stdout
     assert f"\n{output / 'completed.json'}, {output / 'report.html'}\nNext" in done.stdout
     assert f"Next: comining review {output}" in done.stdout
     assert f"judge 40 boxes (comining review {output} --sample 40)" in done.stdout
@@ -325,7 +337,7 @@ def test_terminal_stays_quiet(planned, command_line):
         ("output in images", "lies in the folder of the images"),
         ("output of others", "belongs to"),
         ("output is a file", "out"),
-        ("precision", "--precision 1.5: must be above 0 and at most 1"),
+        ("precision", "--precision 1.5: must be above 0 and at most 1; 0.9 for 90 %"),
         ("minutes", "--minutes 0: must be above 0"),
         ("weights", "none.pth does not exist: name another with --weights"),
     ],

@@ -316,6 +316,7 @@ def test_page_without_a_server_has_the_decisions_made_before(browser, folder, tm
     assert "1 of 3 proposals" in page.find("#large .progress-text").text
     page.press("r")
     assert "2 of 3 proposals" in page.find("#large .progress-text").text
+    browser.execute_script("localStorage.clear()")
 
 
 def test_page_without_a_server_keeps_decisions_in_the_browser(browser, folder, tmp_path):

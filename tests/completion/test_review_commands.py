@@ -125,7 +125,8 @@ def test_what_is_missing_is_named(folder, tmp_path):
     assert "make them with `comining review` first" in refused
     assert "or keep all that was mined with --unreviewed keep" in refused
     assert "name the folder of its images: --images" in failing("review", folder / "completed.json")
-    assert "is not what `comining complete` wrote" in failing("review", tmp_path / "images")
+    refused = failing("review", tmp_path / "images")
+    assert "has no source.json. Name the folder that was its --output" in refused
     (tmp_path / "images").rename(tmp_path / "moved")
     assert "name it with --images" in failing("accept", folder)
     decide(folder / "decisions.jsonl", (2, "accept"))
@@ -273,7 +274,10 @@ def test_review_prints_its_address_and_ends_by_an_interrupt(folder, monkeypatch)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Running, "run", interrupted)
-    decide(folder / "decisions.jsonl", (2, "accept"))
+    decide(folder / "decisions.jsonl", (2, "accept"), (3, "accept"))
+    undo = {"key": "u", "action": "undo", "image_id": 1, "of": "k3", "time": "2026-03-01T12:00:01Z"}
+    with (folder / "decisions.jsonl").open("a") as file:
+        file.write(f"{json.dumps(undo)}\n")
     result = comining("review", folder, "--no-browser")
     assert result.exit_code == 0, result.output
     assert result.output.startswith("Review at http://127.0.0.1:")

@@ -123,7 +123,8 @@ def _place(repository: Repository, beside: Repository | None) -> str:
 def _verify(repository: Repository, folder: Path, beside: Repository | None) -> None:
     fix = (
         f"take a checkout of https://github.com/{repository.name} at commit {repository.commit}, "
-        f"laid out as it is there, without conversion of line ends, and {_place(repository, beside)}"
+        "laid out as it is there, without conversion of line ends, and "
+        f"{_place(repository, beside)}"
     )
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; {fix}")

@@ -304,7 +304,9 @@ class TestFiles:
             prepare_blood_cells_2017(tmp_path / "out", repositories=(older, bccd))
         for repository in (older, bccd):
             assert f"git clone https://github.com/{repository.name}`" in str(error.value)
-        where = "name with --source a folder that holds dataset and BCCD_Dataset, a checkout of each"
+        where = (
+            "name with --source a folder that holds dataset and BCCD_Dataset, a checkout of each"
+        )
         assert str(error.value).endswith(where)
         (tmp_path / "dataset").mkdir()
         with pytest.raises(InputError, match=where):
