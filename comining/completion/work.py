@@ -131,8 +131,8 @@ class Work:
             self.progress.note(f"the training begins {machine.begins}")
             if args.weights is None and not machine.weights + machine.trunk:
                 self.progress.note(
-                    "trained weights could not be downloaded (log.txt says why). To begin with some, "
-                    f"fetch {TRUNK_URL} by other means and name the file with --weights"
+                    "trained weights could not be downloaded (log.txt says why). To begin with "
+                    f"some, fetch {TRUNK_URL} by other means and name the file with --weights"
                 )
             tiling = choose_tiling(dataset, machine)
             write_json(folder.tiling, tiling and tiling._asdict())

@@ -101,7 +101,7 @@ def test_without_trained_weights_it_says_where_they_are(tmp_path, monkeypatch, c
     monkeypatch.setattr(machine, "_can_be_had", lambda _: False)
     complete(tmp_path / "photos", tmp_path / "half.json", tmp_path / "out", device="cpu",
              dry_run=True, quiet=False)  # fmt: skip
-    url = "https://download.pytorch.org/models/mobilenet_v2-7ebf99e0.pth"  # of docs/trunk.md
+    url = "https://download.pytorch.org/models/mobilenet_v2-b0353104.pth"  # of docs/trunk.md
     assert f"fetch {url} by other means" in capsys.readouterr().err
 
 
