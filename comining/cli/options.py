@@ -94,7 +94,6 @@ def batch_size(default: int) -> Callable[[Command], Command]:
 
 def echo_accepted(path: Path, counts: dict[str, int], number: int) -> None:
     """Print what became of the boxes of a review, and where the result is."""
-    for name, value in {**counts, "boxes in the result": number}.items():
-        if value or value is number:
-            click.echo(f"{name:38}{value:8}")
-    click.echo(path)
+    for name in filter(counts.get, counts):
+        click.echo(f"{name:38}{counts[name]:8}")
+    click.echo(f"{'boxes in the result':38}{number:8}\n{path}")
