@@ -22,6 +22,15 @@ def installed(path: str) -> str:
     return str(of_package) if is_needed else path
 
 
+def packaged_base(path: str) -> str:
+    """The path of a config that a ``_BASE_`` names: as it stands there or, where there is no such
+    file, that of the package's config, for ``configs/Base-Small.yaml`` or ``Base-Small``."""
+    wanted = Path(path)
+    of_package = config_folder() / f"{wanted.stem}.yaml"
+    is_named_so = wanted.parent.name == "configs" or not wanted.suffix
+    return str(of_package) if is_named_so and not wanted.exists() and of_package.is_file() else path
+
+
 def find_config(name: str) -> str:
     """The path of a config.
 

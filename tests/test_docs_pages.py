@@ -97,4 +97,4 @@ def test_python_example(photos, monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "cat 21 annotated, 3 added"
     assert lines[1] == "share of the withheld boxes that was found: 1.0"
-    assert lines[2:] == [f"{id_}.png [[20. 30. 32. 40.]] [0.9] [5]" for id_ in (1, 2, 3)]
+    assert lines[2:] == [f"{id_}.png [[20. 30. 32. 40.]] [0.9] [0]" for id_ in (1, 2, 3)]

@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         check_output(args.output, args.dataset, *([args.exported] if args.exported else []))
         if args.command == "back":
-            _, counts = take_back(review, args.exported, args.output)
+            counts = take_back(review, args.exported, args.output).counts
             for name, number in counts.items():
                 print(f"{name:38}{number:8}")
             print(args.output)

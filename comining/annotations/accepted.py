@@ -22,6 +22,8 @@ COUNTS = (
     "annotated, deleted",
     "drawn",
 )
+#: What becomes of those.
+KEPT, LEFT_OUT = "mined, not reviewed: kept as mined", "mined, not reviewed: left out"
 
 
 def apply_decisions(
@@ -45,7 +47,7 @@ def apply_decisions(
         The data set, with the counts in ``info["reviewed"]``.
     """
     outcomes, finished = decisions.outcomes(), decisions.finished()
-    unreviewed = f"mined, not reviewed: {'kept as mined' if keep_unreviewed else 'left out'}"
+    unreviewed = KEPT if keep_unreviewed else LEFT_OUT
     counts = Counter(dict.fromkeys((*COUNTS, unreviewed), 0))
     counts["images finished"] = len(finished)
     annotations = []

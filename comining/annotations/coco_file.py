@@ -98,7 +98,7 @@ def read_repaired(
     report.add("error", "image ids occur twice", repeated(x["id"] for x in images))
     report.add(
         "note",
-        "annotation ids occur twice: training does not mind, but no sparse version can be made",
+        "annotation ids occur twice: give each its own, as `comining sparsify` needs",
         repeated(x["id"] for x in annotations if "id" in x),
     )
     repaired["images"] = images

@@ -83,7 +83,8 @@ def make_sparse_file(
     Raises:
         InputError: something can't be used, or the output not be written.
     """
-    check_output(output, annotations)
+    if annotations.exists():  # else that is what is told
+        check_output(output, annotations)
     with _no_garbage_collection():
         full = repair_dataset(read_json(annotations), annotations.name)
         sparse = make_sparse(

@@ -39,6 +39,7 @@ def command(
     What was annotated stays unless it was rejected; accepted, changed and drawn boxes are
     annotations like the others.
     """
+    from comining.annotations.accepted import LEFT_OUT
     from comining.completion.acceptance import accept
     from comining.completion.review_files import find_review
 
@@ -47,3 +48,5 @@ def command(
     done = accept(review, decisions, output, keep_unreviewed=keep)
     if not quiet:
         options.echo_accepted(*done)
+        if not keep and done.counts.get(LEFT_OUT):
+            click.echo("--unreviewed keep keeps boxes that nobody decided about")

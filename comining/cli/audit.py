@@ -55,7 +55,7 @@ def command(folder: Path, as_json: bool) -> None:
             told = (f"{x.missing:.0f}", f"{x.low:.0f} to {x.high:.0f}", share)
         finished = (f"{x.finished:.0%}",) if is_known else ()
         table.append((x.name, x.annotated, *told, *finished))
-    head = ["category", "annotated", "missing", "90 % interval", "share missing"]
+    head = ["category", "annotated", "missing", "90% interval", "share missing"]
     if is_known:
         head.append("images finished")
     click.echo(tabulate(table, head, colalign=("left", *["right"] * (len(head) - 1))))

@@ -57,7 +57,9 @@ def command(images: Path, annotations: Path, output: Path, quiet: bool, **how: A
     if done.unreadable:
         named = "\n  ".join(list(done.unreadable.values())[:5])
         number = counted(len(done.unreadable), "images")
-        raise PartialError(f"{number} could not be read:\n  {named}")
+        raise PartialError(
+            f"{number} could not be read; repair what can be and give the command again:\n  {named}"
+        )
 
 
 def _tell(done: Completion, output: Path) -> None:
@@ -74,14 +76,14 @@ def _tell(done: Completion, output: Path) -> None:
          text(x["threshold"], ".2f"))
         for x in done.categories[:10]
     ]  # fmt: skip
-    head = ("category", "annotated", "added", "expected right", "90 % interval", "from score")
+    head = ("category", "annotated", "added", "expected right", "90% interval", "from score")
     click.echo(tabulate(rows, head, colalign=("left", *["right"] * 5), disable_numparse=True))
     numbers = len(done.dataset["images"]), sum(x["annotated"] for x in done.categories)
     click.echo(summary(*numbers, done.categories, done.recall, done.finished))
     if hint := advice(done.categories, done.recall):
         click.echo(hint)
-    written = f"{output / 'completed.json'}, {output / 'report.html'}"
-    click.echo(f"{written}\nNext: comining review {output}")
+    written = dict.fromkeys((done.written, output / "completed.json", output / "report.html"))
+    click.echo(f"{', '.join(map(str, written))}\nNext: comining review {output}")
     if not (output / "sample.json").exists():
         click.echo(
             "What is expected is measured by withheld boxes, which show no things that merely look "

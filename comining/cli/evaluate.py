@@ -11,8 +11,8 @@ from . import options
 from .running import run_and_show
 from .settings import WithSettings, with_settings
 
-#: Of the data set that options describe.
-NAME = "given"
+#: Of the data set that options describe, as messages name it.
+NAME = "--annotations"
 
 
 @click.command(cls=WithSettings, short_help="Evaluate a trained detector.")
@@ -32,7 +32,7 @@ def command(
     """Evaluate a trained detector on fully annotated images.
 
     They are those of --annotations and --images or, without these, the config's test data.
-    SETTINGS change the config: DATASETS.TEST "('my_val',)".
+    KEY VALUE pairs change the config: DATASETS.TEST "('my_val',)".
     """
     if (annotations is None) != (images is None):
         raise click.UsageError("--annotations and --images belong together")

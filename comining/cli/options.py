@@ -92,8 +92,8 @@ def batch_size(default: int) -> Callable[[Command], Command]:
     )  # fmt: skip
 
 
-def echo_accepted(path: Path, counts: dict[str, int]) -> None:
+def echo_accepted(path: Path, counts: dict[str, int], number: int) -> None:
     """Print what became of the boxes of a review, and where the result is."""
-    for name, number in counts.items():
-        click.echo(f"{name:38}{number:8}")
-    click.echo(path)
+    for name in filter(counts.get, counts):
+        click.echo(f"{name:38}{counts[name]:8}")
+    click.echo(f"{'boxes in the result':38}{number:8}\n{path}")

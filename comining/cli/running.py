@@ -68,6 +68,10 @@ def run_and_show(
     for name, values in _tables(metrics):
         shown = [f"{key} {value:.1f}" for key, value in values.items() if value is not None]
         click.echo(f"{name}: {', '.join(shown) or 'nothing was detected, or nothing is annotated'}")
+    if not eval_only:
+        click.echo(f"the detector: {folder / 'model_final.pth'}")
+    if metrics:
+        click.echo(f"all metrics: {results}")
     click.echo(f"all that was logged: {folder / 'log.txt'}")
 
 

@@ -47,9 +47,9 @@ def command(
 ) -> None:
     """Train several methods on several protocols with several seeds, and compare them.
 
-    STUDY is a YAML file, described in docs, or the name of one of the package (studies/scenes). The
-    same command goes on where it was interrupted, and tries again what failed. What is finished is
-    reported, also if only a part is to be trained.
+    STUDY is a YAML file, as docs/compare.md describes it, or the name of one of the package
+    (studies/scenes). The same command goes on where it was interrupted, and tries again what
+    failed. What is finished is reported, also if only a part is to be trained.
     """
     from comining.config_files import find_config
     from comining.errors import InputError

@@ -20,6 +20,7 @@ from .settings import WithSettings, with_settings
 def command(config: str, settings: tuple[str, ...], **given: Any) -> None:
     """Train a detector, and evaluate it on the config's test data.
 
-    SETTINGS change the config: SOLVER.MAX_ITER 1000. Several machines: torchrun -m comining train.
+    KEY VALUE pairs change the config: SOLVER.MAX_ITER 1000. Several machines: torchrun -m comining
+    train.
     """
     run_and_show(config, settings, **given)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 from comining.annotations.accepted import apply_decisions
 from comining.annotations.decisions import Decisions, read_decisions
@@ -13,10 +13,24 @@ from comining.annotations.sparse import encode
 from comining.errors import InputError
 from comining.output_file import check_output, write_atomically
 
-from .accepted_folder import check_folder, replace_folder
+from .accepted_folder import check_file, check_folder, replace_file, replace_folder
 from .gallery_data import read_completed
 from .proposals import read_proposals, with_proposals
 from .review_files import ReviewFiles
+
+
+class Accepted(NamedTuple):
+    """What a review left.
+
+    Attributes:
+        path: the file or folder that was written.
+        counts: how many boxes became what.
+        number: of the boxes in the result.
+    """
+
+    path: Path
+    counts: dict[str, int]
+    number: int
 
 
 def accept(
@@ -25,7 +39,7 @@ def accept(
     output: Path | None = None,
     *,
     keep_unreviewed: bool = False,
-) -> tuple[Path, dict[str, int]]:
+) -> Accepted:
     """Write the annotations of a completed data set with the decisions of its review applied.
 
     Args:
@@ -33,9 +47,6 @@ def accept(
         decisions: their file, if it isn't the review's own.
         output: the file to write, if it isn't the review's own.
         keep_unreviewed: as `apply_decisions` takes it.
-
-    Returns:
-        What was written, and how many boxes became what.
 
     Raises:
         InputError: there are no decisions, but for boxes that are all kept, they are not about
@@ -54,21 +65,25 @@ def accept(
         )
     dataset = with_proposals(dataset, proposals, made.outcomes())
     result = apply_decisions(dataset, made, keep_unreviewed=keep_unreviewed)
-    return write_accepted(review, result, output), result["info"]["reviewed"]
+    return write_accepted(review, result, result["info"]["reviewed"], output)
 
 
-def write_accepted(review: ReviewFiles, dataset: dict[str, Any], output: Path | None) -> Path:
+def write_accepted(
+    review: ReviewFiles, dataset: dict[str, Any], counts: dict[str, int], output: Path | None
+) -> Accepted:
     """Write a reviewed data set: in the input's format for a folder, else in COCO format.
 
     Raises:
         InputError: it can't be written, or would replace what was reviewed.
     """
+    number = len(dataset["annotations"])
     if review.source is not None:
-        return _write_like_source(review, review.source, dataset, output)
+        path = _write_like_source(review, review.source, dataset, output)
+        return Accepted(path, counts, number)
     path = output or review.accepted.with_name(f"{review.accepted.name}.json")
     check_output(path, review.completed, review.decisions)
     write_atomically(path, lambda file: file.writelines(encode(dataset)))
-    return path
+    return Accepted(path, counts, number)
 
 
 def _write_like_source(
@@ -87,13 +102,14 @@ def _write_like_source(
         )
     if suffix:
         check_output(path, review.completed, review.decisions, read.path)
+        check_file(path, review.written)
     else:
         check_folder(path, review.written)
     try:
         with TemporaryDirectory(prefix=".accepted-", dir=path.resolve().parent) as folder:
             written = write_annotations(read, dataset, Path(folder))
             if suffix:
-                written.replace(path)
+                replace_file(written, path, review.written)
             else:
                 replace_folder(written, path, review.written)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""A folder that is written anew whenever a review is accepted, but only if it is nobody else's."""
+"""What is written anew whenever a review is accepted, but only if it is nobody else's."""
 
 from __future__ import annotations
 
@@ -35,6 +35,36 @@ def check_folder(folder: Path, record: Path) -> None:
             )
 
 
+def check_file(file: Path, record: Path) -> None:
+    """Refuse to replace a file that isn't as `replace_file` wrote it.
+
+    Args:
+        file: to be written; perhaps not there yet.
+        record: of what was written, perhaps not there yet.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if file.exists() and _read(record).get(str(file.resolve())) != _digests(file):
+        raise InputError(
+            f"{file} is there already, and not as `comining accept` wrote it: move it away, or "
+            "name another with --output"
+        )
+
+
+def replace_file(written: Path, file: Path, record: Path) -> None:
+    """Let a new file take the place of one that `check_file` allows.
+
+    Args:
+        written: the new file.
+        file: its place.
+        record: gets what was written.
+    """
+    digests = _digests(written)
+    written.replace(file)
+    write_json(record, {**_read(record), str(file.resolve()): digests})
+
+
 def replace_folder(written: Path, folder: Path, record: Path) -> None:
     """Let a new folder take the place of one that `check_folder` allows.
 
@@ -56,11 +86,14 @@ def _read(record: Path) -> dict[str, Any]:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """By relative path, a hash of each file; of links, which nothing here writes, none."""
+    """By relative path, a hash of each file; of links, which nothing here writes, none.
+
+    A file has itself, as ".".
+    """
     return {
         path.relative_to(folder).as_posix(): (
             "" if path.is_symlink() else hashlib.sha256(path.read_bytes()).hexdigest()
         )
-        for path in sorted(folder.rglob("*"))
+        for path in ([folder] if folder.is_file() else sorted(folder.rglob("*")))
         if path.is_symlink() or not path.is_dir()
     }

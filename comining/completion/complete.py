@@ -28,6 +28,7 @@ class Completion:
         folder: holds ``completed.*``, ``report.html``, ``config.yaml`` and all else.
         dataset: the completed annotations in COCO format; those added have ``origin`` "mined" and
             a ``score``.
+        written: the same in the format of the annotations that were given, a file or a folder.
         categories: for each category ``name``, ``annotated``, ``finished`` (the share of the images
             in which it was complete), ``added``, ``precision`` (expected of what was added),
             ``precision_low`` and ``precision_high`` (which hold it with a probability of 90 %),
@@ -39,6 +40,7 @@ class Completion:
 
     folder: Path
     dataset: dict[str, Any]
+    written: Path
     categories: list[dict[str, Any]]
     recall: float | None
     unreadable: dict[int, str]
@@ -49,19 +51,22 @@ class Completion:
 
         Returns:
             ``xyxy`` (M, 4) in pixels, ``confidence`` (M,) in [0, 1] and ``class_id`` (M,), the
-            data set's own ids.
+            places of their categories in ``categories``, from 0.
         """
         added = [
             x
             for x in self.dataset["annotations"]
             if x["image_id"] == image_id and x.get("origin") == MINED
         ]
+        places = {
+            id_: i for i, id_ in enumerate(sorted(x["id"] for x in self.dataset["categories"]))
+        }
         boxes = np.array([x["bbox"] for x in added], dtype=float).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         return {
             "xyxy": boxes,
             "confidence": np.array([x["score"] for x in added], dtype=float),
-            "class_id": np.array([x["category_id"] for x in added], dtype=int),
+            "class_id": np.array([places[x["category_id"]] for x in added], dtype=int),
         }
 
 
@@ -138,7 +143,7 @@ def complete(
 
 def _check_range(precision: float, minutes: float) -> None:
     if not 0 < precision <= 1:
-        raise InputError(f"--precision {precision}: must be above 0 and at most 1")
+        raise InputError(f"--precision {precision:g}: must be above 0 and at most 1; 0.9 for 90 %")
     if minutes <= 0:
         raise InputError(f"--minutes {minutes:g}: must be above 0")
 

@@ -77,6 +77,11 @@ class DecisionLog:
         with self._lock:
             return self._decisions.records[number:]
 
+    def count(self) -> int:
+        """How many decisions there are that were not undone."""
+        with self._lock:
+            return sum(1 for _ in self._decisions.effective())
+
     def append(self, record: Any) -> None:
         """Save a decision; one that is known already is passed over.
 

@@ -19,7 +19,7 @@ from comining.counted import counted
 from comining.errors import InputError
 from comining.output_file import check_output, write_atomically
 
-from .acceptance import write_accepted
+from .acceptance import Accepted, write_accepted
 from .gallery_data import read_completed
 from .review_files import ReviewFiles
 
@@ -50,9 +50,7 @@ def to_label_studio(review: ReviewFiles, output: Path, image_url: str) -> str:
     )
 
 
-def take_back(
-    review: ReviewFiles, exported: Path, output: Path | None
-) -> tuple[Path, dict[str, int]]:
+def take_back(review: ReviewFiles, exported: Path, output: Path | None) -> Accepted:
     """Write the annotations that a review in CVAT or Label Studio leaves.
 
     Args:
@@ -60,16 +58,13 @@ def take_back(
         exported: from Label Studio as JSON, or from CVAT as COCO 1.0.
         output: the file to write, if it isn't the review's own.
 
-    Returns:
-        What was written, and how many boxes became what.
-
     Raises:
         InputError: a file can't be used or written.
     """
     dataset = read_completed(review.completed, None)
     reviewed = read_review(exported, dataset)
     result, counts = apply_review(dataset, reviewed)
-    return write_accepted(review, result, output), counts
+    return write_accepted(review, result, counts, output)
 
 
 def read_review(path: Path, dataset: dict[str, Any]) -> dict[int, list[ReviewedBox]]:

@@ -15,6 +15,7 @@ from comining.engine.weight_formats import TRUNK, read_weights, strip_prefixes
 from comining.errors import InputError
 
 TRUNK_WEIGHTS = "torchvision://mobilenet_v2/IMAGENET1K_V1"
+TRUNK_URL = torchvision.models.MobileNet_V2_Weights.IMAGENET1K_V1.url
 COCO_WEIGHTS = "detectron2://COCO-Detection/retinanet_R_50_FPN_3x/190397829/model_final_5bd44e.pkl"
 
 logger = logging.getLogger(__name__)

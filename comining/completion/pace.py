@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from comining.counted import counted
-
 from .training import MEASURED, MEASURED_IMAGES, Timing
 
 #: Of the time for training, what is left for the unforeseen.
@@ -35,29 +33,31 @@ class Pace(NamedTuple):
 
 
 def choose_pace(
-    seconds: float,
+    minutes: float,
     timing: Timing,
     batch: int,
     num_trained: int,
     num_mined: int,
+    passed: float = 0.0,
     has_weights: bool = False,
     num_processes: int = 1,
 ) -> Pace:
     """A schedule that ends in time, if it can be that short.
 
     Args:
-        seconds: for training and all that follows.
+        minutes: that are wanted.
         timing: of an iteration, and of finding objects on an image.
         batch: images of an iteration.
         num_trained: images that are trained on.
         num_mined: images in all.
+        passed: seconds of them.
         has_weights: whether it begins with trained weights.
         num_processes: that mine together.
     """
     per_iteration = timing.iteration
     mining = num_mined * timing.image / num_processes
     watching = (MEASURED + 1) * min(num_trained, MEASURED_IMAGES) * timing.image
-    left = (1 - RESERVE) * (seconds - mining - watching - ELSE)
+    left = (1 - RESERVE) * (60 * minutes - passed - mining - watching - ELSE)
     by_time = int(left / per_iteration)
     epochs = MAX_EPOCHS_TRAINED if has_weights else MAX_EPOCHS
     by_epochs = epochs * num_trained // batch
@@ -69,5 +69,5 @@ def choose_pace(
         number, why = MIN_ITERATIONS, "fewer would learn nothing"
     training = number * per_iteration + watching
     if by_time < number:
-        why += f"; they take about {counted(round((training + mining + ELSE) / 60), 'minutes')}"
+        why += f", though they take longer than --minutes {minutes:g}"
     return Pace(number, training, mining, why)

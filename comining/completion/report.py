@@ -60,6 +60,7 @@ def write_report(
         surest=_figures(by_score[:SHOWN], pictures, completed),
         doubtful=_figures(doubtful, pictures, completed),
         curves=_curves(folder),
+        folder=html.escape(str(folder.path)),
         unreadable=_unreadable(completed, unreadable),
         config=html.escape(folder.config.read_text(encoding="utf-8")),
     )
@@ -76,7 +77,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
         "images finished": [f"{x['finished']:.0%}" for x in rows],
         "added": [str(x["added"]) for x in rows],
         "expected right": [cell(x["precision"], ".0%") for x in rows],
-        "90 % interval": [interval_text(x) for x in rows],
+        "90% interval": [interval_text(x) for x in rows],
         "found of those withheld": [cell(x["recall"], ".0%") for x in rows],
         "from score": [cell(x["threshold"], ".2f") for x in rows],
     }

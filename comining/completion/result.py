@@ -15,6 +15,10 @@ from .evidence import Evidence
 from .folder import Folder
 from .thresholds import Chosen, is_added
 
+#: Little was found if a smaller share of the withheld boxes was, or the boxes that are added are
+#: fewer than this share of the annotated ones.
+FEW_FOUND, FEW_ADDED = 0.3, 0.05
+
 
 def category_rows(
     dataset: Mapping[str, Any],
@@ -96,7 +100,7 @@ def advice(rows: Sequence[Mapping[str, Any]], recall: float | None) -> str:
     """Why little was found and what would help; empty if much was."""
     added = sum(row["added"] for row in rows)
     annotated = sum(row["annotated"] for row in rows)
-    if added > 0.05 * annotated:
+    if added > FEW_ADDED * annotated and (recall is None or recall >= FEW_FOUND):
         return ""
     if recall is not None and recall > 0.7:
         return (
@@ -105,19 +109,19 @@ def advice(rows: Sequence[Mapping[str, Any]], recall: float | None) -> str:
         )
     if recall is None:
         return (
-            "Little was added: there are too few boxes to learn from, and none could be withheld "
+            "Little was found: there are too few boxes to learn from, and none could be withheld "
             "to measure by. Annotate some more images."
         )
     return (
-        f"Little was added: the detector found only {recall:.0%} of the withheld boxes with the "
-        "wanted precision. More time (--minutes), more annotated boxes or a lower --precision "
-        "would help."
+        f"Little was found: with the wanted precision, {recall:.0%} of the withheld boxes. More "
+        "time (--minutes), more annotated boxes or a lower --precision would help."
     )
 
 
 def read_result(folder: Folder) -> dict[str, Any]:
     """What a finished completion has left in its folder, by the names of `Completion`."""
     result = read_json(folder.result)
+    result["written"] = folder.path / result["written"]
     result["unreadable"] = {int(id_): why for id_, why in result["unreadable"].items()}
     return {"folder": folder.path, "dataset": read_json(folder.completed), **result}
 

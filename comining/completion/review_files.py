@@ -81,7 +81,10 @@ def find_review(target: Path, images: Path | None) -> ReviewFiles:
 
 def _of_folder(folder: Path, images: Path | None) -> ReviewFiles:
     if not (folder / "source.json").exists():
-        raise InputError(f"{folder} is not what `comining complete` wrote: it has no source.json")
+        raise InputError(
+            f"{folder} is not what `comining complete` wrote: it has no source.json. Name the "
+            "folder that was its --output"
+        )
     source = read_json(folder / "source.json")
     if not isinstance(source, dict) or not isinstance(source.get("images"), str):
         raise InputError(f"{folder / 'source.json'} must be an object that names the 'images'")

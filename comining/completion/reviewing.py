@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from comining.annotations.decisions import read_decisions
 from comining.output_file import check_output
 
 from .gallery import write_gallery
@@ -52,7 +53,7 @@ def serve(
         open_browser: whether to open it.
 
     Returns:
-        How many decisions are saved.
+        How many decisions are saved and not undone.
 
     Raises:
         InputError: a file can't be used, or the port is taken.
@@ -71,7 +72,7 @@ def serve(
             threading.Thread(target=webbrowser.open, args=[running.url], daemon=True).start()
         with suppress(KeyboardInterrupt):  # that is how a review ends
             running.run()
-        return len(log.after(0))
+        return log.count()
     finally:
         log.close()
 
@@ -89,7 +90,13 @@ def write_page(review: ReviewFiles, shown: Shown, output: Path, thumbnail_size: 
         InputError: a file can't be used or written.
     """
     check_output(output, review.completed, *([shown.full] if shown.full else []))
-    data = _page_data(read_completed(review.completed, review.images), review, shown)
+    dataset = read_completed(review.completed, review.images)
+    made: list[dict[str, Any]] = []
+    if review.decisions.is_file():
+        all_ = with_proposals(dataset, read_proposals(review.proposals))
+        made = read_decisions(review.decisions, all_).records
+    data = _page_data(dataset, review, shown, {x["id"] for x in made if "id" in x})
+    data["decisions"] = made
     if thumbnail_size is not None and len(data["images"]) >= MANY_IMAGES:
         logger.warning(
             f"{len(data['images']):,} thumbnails make a large page: --link-images makes a small "

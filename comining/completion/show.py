@@ -77,6 +77,7 @@ def show_mined(cfg: CfgNode, output: Path, num_images: int = 8) -> None:
     figure, axes = plt.subplots(rows, columns, figsize=(3.2 * columns, 3.2 * rows), squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
+    drawn = set()
     for axis, record in zip(axes.flat, records, strict=False):
         try:
             axis.imshow(read_image(record["file_name"], "RGB"))
@@ -85,10 +86,13 @@ def show_mined(cfg: CfgNode, output: Path, num_images: int = 8) -> None:
             raise InputError(failure_text(record["file_name"], error)) from error
         # Of real data, nobody knows what is missing.
         for kind, field in (("withheld", "withheld_annotations"), ("annotated", "annotations")):
-            draw_boxes(axis, kind, objects_of(record.get(field, []))[0].tolist())
+            boxes = objects_of(record.get(field, []))[0].tolist()
+            draw_boxes(axis, kind, boxes)
+            drawn |= {kind} if boxes else set()
         (mined,) = mine_batch(model, [mapped], [record])
         new = [i for i, is_new in enumerate(mined.is_new) if is_new]
         draw_boxes(axis, "mined", [mined.boxes[i] for i in new])
+        drawn |= {"mined"} if new else set()
         for i in new:
             (x0, y0, _, _), score = mined.boxes[i], mined.scores[i]
             axis.text(x0, y0, f"{score:.2f}", fontsize=6, color="white", backgroundcolor="navy",
@@ -96,6 +100,7 @@ def show_mined(cfg: CfgNode, output: Path, num_images: int = 8) -> None:
     legend = [
         Line2D([], [], color=style["edgecolor"], linestyle=style.get("linestyle", "-"), label=kind)
         for kind, style in STYLES.items()
+        if kind in drawn
     ]
     figure.legend(handles=legend, loc="lower center", ncol=len(legend), frameon=False)
     figure.tight_layout(rect=(0, 0.05, 1, 1))

@@ -93,13 +93,14 @@ def train_detector(
     Args:
         cfg: of the training.
         watched: images with ``withheld_annotations``.
-        tell: is told the share that is done.
+        tell: is told the share that is done, before a training that there is need of, too.
     """
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=True)
     if comm.is_main_process():
         trainer.register_hooks([_Watch(watched), Tell(tell)])
     if trainer.start_iter < trainer.max_iter:
+        tell(trainer.start_iter / trainer.max_iter)
         trainer.train()
 
 

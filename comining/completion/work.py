@@ -33,7 +33,7 @@ from .config_text import Choice, config_text, replaced
 from .evidence_file import new_boxes, proposal_ids, with_decisions, write_evidence
 from .folder import Folder, write_json
 from .gathering import gather_evidence
-from .machine import check_planned, with_weights
+from .machine import TRUNK_URL, check_planned, with_weights
 from .mining import mine
 from .pace import CHECKPOINTS, choose_pace
 from .plan import make_plan
@@ -131,7 +131,8 @@ class Work:
             self.progress.note(f"the training begins {machine.begins}")
             if args.weights is None and not machine.weights + machine.trunk:
                 self.progress.note(
-                    "no trained weights can be downloaded (log.txt says why): --weights names some"
+                    "trained weights could not be downloaded (log.txt says why). To begin with "
+                    f"some, fetch {TRUNK_URL} by other means and name the file with --weights"
                 )
             tiling = choose_tiling(dataset, machine)
             write_json(folder.tiling, tiling and tiling._asdict())
@@ -188,7 +189,6 @@ class Work:
             for stage in ("training", "mining"):
                 self.progress.expect(stage, pace[stage])
             self.progress.note(f"{counted(cfg.SOLVER.MAX_ITER, 'iterations')}: {pace['why']}")
-        self.progress.at("training", 0)
         train_detector(cfg, records, lambda share: self.progress.at("training", share))
         comm.synchronize()
         self.progress.at("mining", 0)
@@ -227,14 +227,14 @@ class Work:
         """Time what takes long, and let the config have as many iterations as there is time for."""
         timing = measure_time(cfg, records)
         if comm.is_main_process():
-            left = 60 * self.args.minutes - (time.monotonic() - self.begin)
             num_trained = len(that_teach(records, cfg.DATASETS.TRAIN))
             pace = choose_pace(
-                left,
+                self.args.minutes,
                 timing,
                 cfg.SOLVER.IMS_PER_BATCH,
                 num_trained,
                 len(records),
+                passed=time.monotonic() - self.begin,
                 has_weights=bool(cfg.MODEL.WEIGHTS),
                 num_processes=comm.get_world_size(),
             )
@@ -272,12 +272,13 @@ class Work:
         added = is_added(evidence, [x.threshold for x in chosen])
         new = new_boxes(evidence, added, proposal_ids(evidence, dataset), category_ids)
         completed = add_mined(dataset, new, record)
-        self.folder.write_completed(self.source, completed)
+        written = self.folder.write_completed(self.source, completed)
         recall = evidence.found(np.array([x.threshold for x in chosen]))
         finished = share_finished(known, category_ids)
         write_json(
             self.folder.result,
             {
+                "written": written.name,
                 "categories": rows,
                 "recall": recall,
                 "finished": finished,

@@ -190,6 +190,8 @@ def check_datasets(names: Iterable[str]) -> None:
     Raises:
         InputError: naming each data set, what is missing and where it belongs.
     """
+    from .prepare import how_prepared
+
     problems = []
     for name in names:
         if name not in DatasetCatalog.list():
@@ -203,6 +205,7 @@ def check_datasets(names: Iterable[str]) -> None:
         builtin = str(json_file).startswith(os.path.join(ROOT, "coco", ""))
         hint = ", or set $DETECTRON2_DATASETS to the folder that holds coco/" if builtin else ""
         if json_file is not None and not Path(json_file).is_file():
+            hint = hint or how_prepared(name, Path(json_file).parent)
             problems.append(f"{name}: put its annotation file at {json_file}{hint}")
         if image_root is not None and not Path(image_root).is_dir():
             problems.append(f"{name}: put its images into the folder {image_root}{hint}")

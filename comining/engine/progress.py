@@ -9,11 +9,14 @@ from collections.abc import Callable
 from detectron2.engine import HookBase
 from tqdm import tqdm
 
+#: Seconds from one line to the next where there is no bar.
+BETWEEN_LINES = 60
+
 
 class Progress:
     """Shows how far all stages have come and about how long the rest will take.
 
-    On a terminal it is a bar; elsewhere each stage is a line at its beginning.
+    On a terminal it is a bar; elsewhere a line at the beginning of each stage, and every minute.
     """
 
     def __init__(self, seconds: dict[str, float], *, quiet: bool = False) -> None:
@@ -24,9 +27,11 @@ class Progress:
         """
         self.seconds = dict(seconds)
         self.quiet = quiet
+        self.expected: set[str] = set()
         self.stage = ""
         self.share = 0.0
-        self.start = time.monotonic()
+        self.first = 0.0
+        self.start = self.told = time.monotonic()
         self.bar = tqdm(
             total=1.0,
             disable=quiet or not sys.stderr.isatty(),
@@ -38,13 +43,17 @@ class Progress:
     def expect(self, stage: str, seconds: float) -> None:
         """Correct what a stage may take."""
         self.seconds[stage] = seconds
+        self.expected.add(stage)
 
     def at(self, stage: str, share: float) -> None:
         """Tell that ``share``, in 0..1, of a stage is done."""
         if stage != self.stage:
-            self.stage, self.start = stage, time.monotonic()
-            if self.bar.disable and not self.quiet:
-                print(f"{stage} ...", file=sys.stderr, flush=True)
+            self.stage, self.first = stage, share  # an earlier run may have done a part
+            self.start = self.told = time.monotonic()
+            if stage in self.expected:
+                self.told -= BETWEEN_LINES  # so that the time is told at once
+            elif self.bar.disable:
+                self.note(f"{stage} ...")
         self.share = share
         self._show()
 
@@ -61,16 +70,21 @@ class Progress:
         done = stages[: stages.index(self.stage)]
         passed = time.monotonic() - self.start
         # What a stage has taken so far tells better than the estimate what it will take.
-        if self.share > 0.05:
-            self.seconds[self.stage] = passed / self.share
+        done_here = self.share - self.first
+        if done_here > 0.05 or (done_here > 0 and passed > BETWEEN_LINES / 2):
+            self.seconds[self.stage] = passed / done_here
         here = self.seconds[self.stage]
         total = max(sum(self.seconds.values()), 1e-9)
         before = sum(self.seconds[x] for x in done)
         left = total - before - here * self.share
         self.bar.n = min(1.0, (before + here * self.share) / total)
         minutes, seconds = divmod(round(max(left, 0)), 60)
+        text = f"about {minutes}:{seconds:02d} left"
+        if self.bar.disable and time.monotonic() - self.told >= BETWEEN_LINES:
+            self.told = time.monotonic()
+            self.note(f"{self.stage} {self.share:.0%}, {text}")
         self.bar.set_description_str(self.stage, refresh=False)
-        self.bar.set_postfix_str(f"about {minutes}:{seconds:02d} left", refresh=True)
+        self.bar.set_postfix_str(text, refresh=True)
 
 
 class Tell(HookBase):

@@ -6,6 +6,8 @@ import argparse
 import logging
 import socket
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO
 
 import torch
 import yaml
@@ -16,7 +18,7 @@ from detectron2.utils.file_io import PathManager
 from detectron2.utils.logger import setup_logger
 
 from comining.config import add_comining_config
-from comining.config_files import config_folder
+from comining.config_files import config_folder, packaged_base
 from comining.data import check_datasets, register_from_config
 from comining.errors import InputError
 
@@ -26,6 +28,14 @@ from .launch import is_on_several_machines, may_be_restarted, was_restarted
 
 #: Seconds that a server of weights may say nothing.
 PATIENCE = 30.0
+
+
+class _ConfigFile(CfgNode):
+    """Reads a file whose ``_BASE_`` may be a config of the package."""
+
+    @classmethod
+    def _open_cfg(cls, filename: str) -> IO[str]:
+        return PathManager.open(packaged_base(filename), "r")
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
@@ -146,7 +156,7 @@ def load_config(config_file: str, overrides: list[str] | None = None) -> CfgNode
     add_comining_config(cfg)
     try:
         if config_file:
-            cfg.merge_from_file(config_file, allow_unsafe=False)
+            _merge_file(cfg, config_file)
     except FileNotFoundError as error:
         of_package = config_folder() / Path(error.filename).name
         hint = f": the package has {of_package}" if of_package.is_file() else ""
@@ -165,6 +175,15 @@ def load_config(config_file: str, overrides: list[str] | None = None) -> CfgNode
         keys = ", ".join(map(str, (overrides or [])[::2]))
         raise InputError(f"command line: a key goes on below a value: {keys}") from error
     return cfg
+
+
+def _merge_file(cfg: CfgNode, config_file: str) -> None:
+    content = _ConfigFile.load_yaml_with_base(config_file)
+    # From a file of its own, detectron2 also takes its older versions.
+    with NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as whole:
+        yaml.safe_dump(content, whole)
+        whole.flush()
+        cfg.merge_from_file(whole.name, allow_unsafe=False)
 
 
 def check_data(cfg: CfgNode, eval_only: bool) -> None:

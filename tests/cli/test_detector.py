@@ -43,8 +43,14 @@ def run(trained, command_line):
 
 def test_train_tells_the_metrics_and_where_the_log_is(trained):
     folder, done = trained
-    metrics, log = done.stdout.splitlines()[-2:]
+    metrics, *named, log = done.stdout.splitlines()[-4:]
     assert re.fullmatch(r"bbox: (AP \d.*|nothing was detected.*)", metrics)
+    training = folder / "training"
+    assert named == [
+        f"the detector: {training / 'model_final.pth'}",
+        f"all metrics: {training / 'results.json'}",
+    ]
+    assert all((training / x).is_file() for x in ("model_final.pth", "results.json"))
     assert log == f"all that was logged: {folder / 'training/log.txt'}"
     assert "SEED: 1" in (folder / "training" / "config.yaml").read_text()
     assert not (folder / "unused").exists()
@@ -105,6 +111,17 @@ def test_evaluate_on_other_data(trained, run, command_line, own_data, tmp_path):
     assert done.exit_code == 2
     assert f"error: {trained[0] / 'my.yaml'} names no test data: give --annotations" in done.stderr
     assert "belong together" in command_line(*words, *data[:2]).stderr
+
+
+def test_evaluate_on_a_wrong_folder_names_the_options(trained, command_line, own_data, tmp_path):
+    weights = trained[0] / "training/model_final.pth"
+    words = ("evaluate", "--config", trained[0] / "my.yaml", "--weights", weights)
+    (tmp_path / "empty").mkdir()
+    annotations = own_data / "annotations.json"
+    done = command_line(*words, "--annotations", annotations, "--images", tmp_path / "empty")
+    assert done.exit_code == 2
+    assert f"error: --annotations can't be used. {annotations}: " in done.stderr
+    assert f"are not in {tmp_path / 'empty'}" in done.stderr
 
 
 def test_evaluate_quietly(run, tmp_path):

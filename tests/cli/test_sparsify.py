@@ -178,6 +178,9 @@ def test_refuses_outputs_that_cannot_be(full, tmp_path, refusal):
 
 def test_refuses_a_missing_input(tmp_path, refusal):
     assert "none.json" in refusal(tmp_path / "none.json", tmp_path / "out.json")
+    refused = refusal(tmp_path / "none.json", tmp_path / "gone" / "out.json")
+    assert "none.json" in refused
+    assert "gone" not in refused
 
 
 def test_images_count_for_what_is_hard_to_see(full, dataset, tmp_path, run):

@@ -11,7 +11,7 @@ from PIL import Image
 
 import comining
 from comining.annotations.sparse import make_sparse
-from comining.completion import report, work
+from comining.completion import machine, report, work
 from comining.completion.complete import Completion, complete
 from comining.completion.pace import Pace
 from comining.completion.thresholds import Chosen
@@ -96,6 +96,15 @@ def test_plan_is_explained_and_nothing_is_trained(tmp_path):
     assert not (tmp_path / "out" / "training").exists()
 
 
+def test_without_trained_weights_it_says_where_they_are(tmp_path, monkeypatch, capsys):
+    write_dataset(tmp_path)
+    monkeypatch.setattr(machine, "_can_be_had", lambda _: False)
+    complete(tmp_path / "photos", tmp_path / "half.json", tmp_path / "out", device="cpu",
+             dry_run=True, quiet=False)  # fmt: skip
+    url = "https://download.pytorch.org/models/mobilenet_v2-b0353104.pth"  # of docs/trunk.md
+    assert f"fetch {url} by other means" in capsys.readouterr().err
+
+
 def test_missing_boxes_are_added_and_what_was_there_stays(planned, monkeypatch):
     (images, annotations, output), dataset = planned
     monkeypatch.setattr(work, "mine", found_on_every_image)
@@ -116,8 +125,10 @@ def test_missing_boxes_are_added_and_what_was_there_stays(planned, monkeypatch):
     arrays = done.detections(1)
     assert arrays["xyxy"].tolist() == [[40, 34, 64, 47]]
     assert arrays["confidence"].tolist() == [0.93]
-    assert arrays["class_id"].tolist() == [7]
+    assert arrays["class_id"].tolist() == [1]  # dog
+    assert done.written == output / "completed.json"
     page = (output / "report.html").read_text()
+    assert f"comining review {output} --sample 40</code>" in page
     assert page.count("data:image/svg+xml;base64,") == 1
     assert "12 images had 24 annotated boxes; 12 boxes were added" in page
     assert page.count("data:image/jpeg;base64,") == 12
@@ -145,7 +156,10 @@ def test_after_a_review_the_same_command_goes_by_it(planned, monkeypatch, capsys
     (output / "sample.json").write_text(json.dumps([x["id"] for x in proposals[:4]]))
     capsys.readouterr()
     done = complete(*arguments, device="cpu", quiet=False)
-    assert "\n4 iterations: done before\n" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "\n4 iterations: done before\n" in told
+    assert "training 0%" not in told
+    assert "training ..." not in told
     assert done.categories[1]["added"] == 0  # all of a sample was wrong
     assert (output / "training" / "model_final.pth").stat().st_mtime_ns == weights
 
@@ -165,7 +179,9 @@ def test_a_folder_of_something_else_stays_as_it_is(tmp_path, name):
     assert (output / name).read_text() == "theirs"
 
 
-def test_interrupted_training_goes_on_and_finished_work_is_not_done_again(planned, monkeypatch):
+def test_interrupted_training_goes_on_and_finished_work_is_not_done_again(
+    planned, monkeypatch, capsys
+):
     arguments, _ = planned
     shrink(arguments[2], CHECKPOINT_PERIOD=1)
     tell = work.Progress.at
@@ -181,7 +197,11 @@ def test_interrupted_training_goes_on_and_finished_work_is_not_done_again(planne
             complete(*arguments, device="cpu")
     output = arguments[2]
     assert not (output / "result.json").exists()
-    done = complete(*arguments, device="cpu")
+    capsys.readouterr()
+    done = complete(*arguments, device="cpu", quiet=False)
+    assert re.search(
+        r"^training (25|50)%, about 0:0\d left$", capsys.readouterr().err, re.MULTILINE
+    )
     assert done.categories[0]["added"] == 0  # so short a training finds nothing
     log = (output / "log.txt").read_text()
     assert "Starting training from iteration 0" in log
@@ -261,7 +281,7 @@ def test_images_that_cannot_be_read_are_named_at_the_end(planned, command_line, 
     path.write_bytes(path.read_bytes()[:200])
     done = command_line("complete", images, annotations, "--output", output, "--device", "cpu")
     assert done.exit_code == 1
-    assert "1 image could not be read" in done.stderr
+    assert "1 image could not be read; repair what can be and give the command" in done.stderr
     assert str(path) in done.stderr
     assert (output / "completed.json").exists()
 
@@ -299,7 +319,8 @@ def test_terminal_stays_quiet(planned, command_line):
     assert done.exit_code == 0, done.output
     assert len(done.output.splitlines()) <= 20
     assert "Traceback" not in (output / "log.txt").read_text()
-    assert "expected right    90 % interval" in done.stdout
+    assert "expected right    90% interval" in done.stdout
+    assert f"\n{output / 'completed.json'}, {output / 'report.html'}\nNext" in done.stdout
     assert f"Next: comining review {output}" in done.stdout
     assert f"judge 40 boxes (comining review {output} --sample 40)" in done.stdout
     assert command_line(*words, "--quiet").output == ""
@@ -316,7 +337,7 @@ def test_terminal_stays_quiet(planned, command_line):
         ("output in images", "lies in the folder of the images"),
         ("output of others", "belongs to"),
         ("output is a file", "out"),
-        ("precision", "--precision 1.5: must be above 0 and at most 1"),
+        ("precision", "--precision 1.5: must be above 0 and at most 1; 0.9 for 90 %"),
         ("minutes", "--minutes 0: must be above 0"),
         ("weights", "none.pth does not exist: name another with --weights"),
     ],
@@ -389,10 +410,12 @@ def test_other_formats_come_back_in_their_own(tmp_path, monkeypatch):
         work, "choose", lambda evidence, number, precision: [Chosen(0.5, 0.9, np.nan)] * number
     )
     done = complete(*arguments, device="cpu")
+    assert done.detections(2)["class_id"].tolist() == [1]
     assert [x["file_name"] for x in done.dataset["images"]] == [
         x["file_name"] for x in dataset["images"]
     ]
-    files = {x.name: x.read_text().splitlines() for x in (tmp_path / "out/completed").glob("*.txt")}
+    assert done.written == tmp_path / "out" / "completed"
+    files = {x.name: x.read_text().splitlines() for x in done.written.glob("*.txt")}
     assert files["bild ü 1.txt"][0] == "0 0.3125 0.416667 0.375 0.5"
     for name in ("bild ü 1.txt", "bild ü 2.txt", "bild ü 3.txt"):
         class_, *values = files[name][-1].split()

@@ -330,9 +330,11 @@ def test_summary_tells_what_was_finished(finished, of_categories, words):
 @pytest.mark.parametrize(
     ("added", "recall", "words"),
     [
-        (50, 0.1, ""),
+        (50, 0.4, ""),
+        (50, None, ""),
+        (50, 0.15, "Little was found: with the wanted precision, 15% of the withheld boxes"),
         (0, 0.9, "may be nearly complete"),
-        (0, 0.2, "found only 20%"),
+        (0, 0.2, "20% of the withheld boxes"),
         (0, None, "too few boxes"),
     ],
 )

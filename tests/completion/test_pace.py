@@ -17,21 +17,22 @@ from comining.completion.training import Timing
     ],
 )
 def test_iterations(images, has_weights, iterations, why):
-    pace = choose_pace(600, Timing(0.6, 0.025), 8, images, images, has_weights=has_weights)
+    pace = choose_pace(10, Timing(0.6, 0.025), 8, images, images, has_weights=has_weights)
     assert pace.iterations == pytest.approx(iterations, abs=1)
     assert pace.why.startswith(why)
 
 
-def test_a_training_that_takes_longer_than_asked_tells_how_long():
+def test_a_training_that_takes_longer_than_asked_says_so():
     # 100 iterations of 3 seconds; mining 320 images 40, watching 9 times 64 of them 72; 10 for all
     # else.
-    pace = choose_pace(60, Timing(3.0, 0.125), 8, 320, 320)
+    pace = choose_pace(1.5, Timing(3.0, 0.125), 8, 320, 320)
     assert pace.iterations == 100
-    assert pace.why == "fewer would learn nothing; they take about 7 minutes"
+    assert pace.why == "fewer would learn nothing, though they take longer than --minutes 1.5"
+    assert pace.training == 372
 
 
 def test_processes_mine_together():
     # Mining 100 seconds in place of 400; watching 57.6 in one of them, all else 10; 0.95 of the
     # rest.
     timing = Timing(0.6, 0.1)
-    assert choose_pace(600, timing, 8, 4000, 4000, True, num_processes=4).iterations == 684
+    assert choose_pace(11, timing, 8, 4000, 4000, 60, True, num_processes=4).iterations == 684

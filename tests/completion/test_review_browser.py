@@ -301,6 +301,24 @@ def test_sample_measures_the_precision(browser, folder):
     assert sorted(x[0] for x in saved(folder)) == ["accept", "accept", "accept", "reject", "undo"]
 
 
+def test_page_without_a_server_has_the_decisions_made_before(browser, folder, tmp_path):
+    at, image_id = "2026-03-01T12:00:00Z", 1
+    proposal = next(
+        x for x in json.loads((folder / "completed.json").read_text())["annotations"]
+        if x["image_id"] == image_id and x.get("origin") == "mined"
+    )  # fmt: skip
+    decision = {"key": "k", "action": "accept", "image_id": image_id, "id": proposal["id"],
+                "was": proposal["bbox"], "time": at}  # fmt: skip
+    (folder / "decisions.jsonl").write_text(f"{json.dumps(decision)}\n")
+    html = tmp_path / "review.html"
+    assert CliRunner().invoke(main, ["review", str(folder), "--html", str(html)]).exit_code == 0
+    page = Review.of_first_image(browser, html.as_uri())
+    assert "1 of 3 proposals" in page.find("#large .progress-text").text
+    page.press("r")
+    assert "2 of 3 proposals" in page.find("#large .progress-text").text
+    browser.execute_script("localStorage.clear()")
+
+
 def test_page_without_a_server_keeps_decisions_in_the_browser(browser, folder, tmp_path):
     html = tmp_path / "review.html"
     run = CliRunner()

@@ -70,9 +70,13 @@ def test_accept_writes_what_the_review_leaves(folder):
     decide(folder / "decisions.jsonl", (2, "accept"))
     result = comining("accept", folder)
     assert result.exit_code == 0, result.output
-    assert result.output.endswith(f"{folder / 'accepted.json'}\n")
-    assert "mined, accepted                              1\n" in result.output
-    assert "mined, not reviewed: left out                1\n" in result.output
+    assert result.output.splitlines()[:-1] == [
+        "mined, accepted                              1",
+        "mined, not reviewed: left out                1",
+        "boxes in the result                          2",
+        str(folder / "accepted.json"),
+    ]
+    assert result.output.endswith("--unreviewed keep keeps boxes that nobody decided about\n")
     assert ids(folder / "accepted.json") == [1, 2]
 
 
@@ -87,6 +91,7 @@ def test_accept_needs_no_decisions_to_keep_all(folder):
     result = comining("accept", folder, "--unreviewed", "keep")
     assert result.exit_code == 0, result.output
     assert "mined, not reviewed: kept as mined           2\n" in result.output
+    assert "--unreviewed" not in result.output
     annotations = json.loads((folder / "accepted.json").read_text())["annotations"]
     assert [x.get("origin") for x in annotations] == [None, "mined", "mined"]
     words = ("--unreviewed", "keep", "--decisions", folder / "gone.jsonl")
@@ -120,7 +125,8 @@ def test_what_is_missing_is_named(folder, tmp_path):
     assert "make them with `comining review` first" in refused
     assert "or keep all that was mined with --unreviewed keep" in refused
     assert "name the folder of its images: --images" in failing("review", folder / "completed.json")
-    assert "is not what `comining complete` wrote" in failing("review", tmp_path / "images")
+    refused = failing("review", tmp_path / "images")
+    assert "has no source.json. Name the folder that was its --output" in refused
     (tmp_path / "images").rename(tmp_path / "moved")
     assert "name it with --images" in failing("accept", folder)
     decide(folder / "decisions.jsonl", (2, "accept"))
@@ -196,6 +202,21 @@ def test_annotations_may_have_been_replaced_but_not_so_that_images_are_others(of
     assert accepted.read_text() == before
 
 
+def test_an_accepted_file_is_replaced_until_someone_edits_it(folder):
+    accepted = folder / "accepted.json"
+    for pair in ((2, "accept"), (2, "reject")):
+        decide(folder / "decisions.jsonl", pair)
+        assert comining("accept", folder).exit_code == 0
+    assert ids(accepted) == [1]
+    edited = accepted.read_text() + "\n"
+    accepted.write_text(edited)
+    refused = failing("accept", folder)
+    assert f"{accepted} is there already, and not as `comining accept` wrote it: move it" in refused
+    assert accepted.read_text() == edited
+    accepted.unlink()
+    assert comining("accept", folder).exit_code == 0
+
+
 @pytest.mark.parametrize("change", ["a file changed", "a file added", "a link added", "not ours"])
 def test_accepting_again_spares_the_files_of_others(of_labels, change):
     decide(of_labels / "decisions.jsonl", (2, "accept"))
@@ -253,7 +274,10 @@ def test_review_prints_its_address_and_ends_by_an_interrupt(folder, monkeypatch)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Running, "run", interrupted)
-    decide(folder / "decisions.jsonl", (2, "accept"))
+    decide(folder / "decisions.jsonl", (2, "accept"), (3, "accept"))
+    undo = {"key": "u", "action": "undo", "image_id": 1, "of": "k3", "time": "2026-03-01T12:00:01Z"}
+    with (folder / "decisions.jsonl").open("a") as file:
+        file.write(f"{json.dumps(undo)}\n")
     result = comining("review", folder, "--no-browser")
     assert result.exit_code == 0, result.output
     assert result.output.startswith("Review at http://127.0.0.1:")

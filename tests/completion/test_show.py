@@ -59,8 +59,23 @@ def test_picture_shows_annotated_and_withheld_boxes_and_new_ones(cfg, tmp_path, 
     assert drawn["mined"] == 3
     (figure,) = figures
     assert [[text.get_text() for text in axis.texts] for axis in figure.axes] == [["0.90"]] * 3
+    assert legend_of(figure) == ["withheld", "annotated", "mined"]
     with Image.open(tmp_path / "mined.png") as picture:
         assert picture.width > picture.height > 100
+
+
+def legend_of(figure):
+    return [x.get_text() for x in figure.legends[0].get_texts()]
+
+
+def test_legend_has_what_is_drawn(cfg, tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(show_mined.plt, "close", figures.append)
+    records = show_mined.DatasetCatalog.get(cfg.DATASETS.TRAIN[0])
+    without = [{k: v for k, v in x.items() if k != "withheld_annotations"} for x in records]
+    monkeypatch.setattr(show_mined.DatasetCatalog, "get", lambda _: without)
+    show_mined.show_mined(cfg, tmp_path / "mined.png", num_images=1)
+    assert legend_of(figures[0]) == ["annotated"]
 
 
 def test_thresholds_that_nothing_is_above_are_told(cfg, tmp_path, capsys):

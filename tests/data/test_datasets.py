@@ -214,6 +214,29 @@ def test_everything_that_is_missing_is_named_at_once(tmp_path):
     assert "DETECTRON2_DATASETS" not in text
 
 
+@pytest.mark.parametrize(
+    ("name", "folder", "hint"),
+    [
+        (
+            "trees_hard",
+            "datasets/trees",
+            ", which `comining prepare trees --output datasets/trees` m",
+        ),
+        ("my_hard", "datasets/trees", ""),
+        ("my_hard", "datasets/my", ""),
+    ],
+)
+def test_what_a_command_prepares_is_told_with_it(name, folder, hint, tmp_path):
+    folder = tmp_path / folder
+    register_coco(name, folder / "a.json", tmp_path)
+    with pytest.raises(InputError) as error:
+        check_datasets([name])
+    hint = hint.replace("datasets/", f"{tmp_path}/datasets/") + ("akes" if hint else "")
+    assert str(error.value).endswith(
+        f"{name}: put its annotation file at {folder / 'a.json'}{hint}"
+    )
+
+
 def test_missing_coco_is_told_with_the_folder_variable():
     MetadataCatalog.get("here").set(json_file=f"{ROOT}/coco/no.json", image_root="no/such")
     DatasetCatalog.register("here", list)

@@ -56,9 +56,21 @@ def test_bad_config_file_is_named(content, message, tmp_path):
     assert str(tmp_path) in str(error.value)
 
 
+@pytest.mark.parametrize("base", ["configs/Base-Small.yaml", "Base-Small"])
+def test_base_may_be_the_packages(base, tmp_path):
+    file = tmp_path / "my.yaml"
+    file.write_text(f"_BASE_: {base}\nSEED: 5\n")
+    cfg = load_config(str(file))
+    assert (cfg.MODEL.COMINING.THRESHOLD, cfg.SEED) == ("adaptive", 5)
+    own = tmp_path / base
+    own.parent.mkdir(exist_ok=True)
+    own.write_text("VERSION: 2\nSEED: 6\nMODEL: {COMINING: {THRESHOLD: fixed}}\n")
+    assert load_config(str(file)).MODEL.COMINING.THRESHOLD == "fixed"
+
+
 def test_base_that_only_the_package_has_is_told(tmp_path):
     file = tmp_path / "my.yaml"
-    file.write_text("_BASE_: configs/Base-Small.yaml\n")
+    file.write_text("_BASE_: Base-Small.yaml\n")
     with pytest.raises(InputError, match="the package has") as error:
         load_config(str(file))
     base = str(error.value).rpartition(" ")[2]

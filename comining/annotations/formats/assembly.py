@@ -78,6 +78,7 @@ class _Assembly:
         self.orientations: dict[int, int] = {}
         self._taken: set[int] = set()
         self._free = count(1)
+        self._first: dict[str, str] = {}
 
     def add_image(self, name: str, size: ImageSize, record: dict[str, Any]) -> int:
         id_ = record.get("id")
@@ -99,7 +100,7 @@ class _Assembly:
             self.orientations[id_] = size.orientation
         orientation = self.orientations.get(id_, 1)
         for shape in self.document.shapes(entry, described):
-            box = self._clipped(shape.box, described)
+            box = self._clipped(shape.box, described, entry.where)
             if box is not None:
                 self.shapes.append((id_, shape, turned(box, orientation, size.upright)))
 
@@ -117,19 +118,23 @@ class _Assembly:
             f"{self.folder.root / name} is {real}: give the images that were annotated"
         )
 
-    def _clipped(self, box: Box, size: Size) -> Box | None:
+    def _clipped(self, box: Box, size: Size, where: str) -> Box | None:
         left, top, right, bottom = box
         if right <= left or bottom <= top:
-            self.document.notes["boxes have no area: left out"] += 1
+            self._note("boxes have no area: left out", where)
             return None
         width, height = size
         inside = (max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height))
         if inside[2] <= inside[0] or inside[3] <= inside[1]:
-            self.document.notes["boxes lie outside their image: left out"] += 1
+            self._note("boxes lie outside their image: left out", where)
             return None
         if max(abs(a - b) for a, b in zip(box, inside, strict=True)) > _TOLERANCE:
-            self.document.notes["boxes reach beyond their image: clipped"] += 1
+            self._note("boxes reach beyond their image: clipped", where)
         return inside
+
+    def _note(self, text: str, where: str) -> None:
+        self.document.notes[text] += 1
+        self._first.setdefault(text, where)
 
     def source(self, unlisted: int) -> Source:
         categories = self._categories()
@@ -178,7 +183,9 @@ class _Assembly:
         return categories
 
     def _notes(self, unlisted: int) -> Iterator[str]:
-        yield from (counted(number, text) for text, number in self.document.notes.items())
+        for text, number in self.document.notes.items():
+            first = f" (first in {self._first[text]})" if text in self._first else ""
+            yield counted(number, text) + first
         if unlisted:
             yield counted(
                 unlisted, f"images are not listed: added from {self.folder.root}, with no box yet"

@@ -10,6 +10,7 @@ from typing import Any
 
 from comining.annotations.coco_file import read_coco, read_json
 from comining.annotations.known import LISTS
+from comining.annotations.report import some
 from comining.errors import InputError
 
 from .document import Document, Entry, ImageEdits, NewBox, Shape
@@ -32,12 +33,17 @@ class CocoDocument(Document):
         if report.is_fatal:
             raise InputError(str(report))
         for finding in report.findings:
-            self.notes[finding.text] += len(finding.offenders)
+            if finding.severity == "repaired":
+                self.notes[f"{finding.text} ({some(finding.offenders)})"] = len(finding.offenders)
         self.categories = dataset["categories"]
         self._names = {None: None, **{x["id"]: x["name"] for x in self.categories}}
         self._images = dataset["images"]
         self._raw = read_json(path)
-        self._raw.setdefault("annotations", [])
+        if "annotations" not in self._raw:
+            raise InputError(
+                f"{path} has no list 'annotations', only {', '.join(self._raw)}: name the list so, "
+                "even if it is empty"
+            )
         if any(_ids(self._raw[key]) != _ids(dataset[key]) for key in ("images", "categories")):
             self._raw = dataset  # ids were repaired: their old forms would not fit new boxes
         counts = Counter(x["id"] for x in dataset["annotations"] if "id" in x)

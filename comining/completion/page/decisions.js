@@ -184,10 +184,13 @@ const serverStore = {
 const browserStore = {
   prefix: `comining-decision-${data.key}-`,
 
+  /** Those that the page came with, and those that were made here. */
   read() {
+    const given = data.decisions ?? [];
     const names = Object.keys(localStorage).filter((name) => name.startsWith(this.prefix));
     const decisions = names.map((name) => JSON.parse(localStorage.getItem(name)));
-    return decisions.sort((a, b) => (`${a.time}${a.key}` < `${b.time}${b.key}` ? -1 : 1));
+    decisions.sort((a, b) => (`${a.time}${a.key}` < `${b.time}${b.key}` ? -1 : 1));
+    return [...given, ...decisions];
   },
 
   async start() {
@@ -196,7 +199,7 @@ const browserStore = {
     });
     try {
       replaceLog(this.read());
-      if (log.length) this.showKept();
+      if (log.length > (data.decisions ?? []).length) this.showKept();
     } catch (error) {
       this.showProblem(error);
     }

@@ -6,6 +6,7 @@ Nothing is downloaded but by a preparer that was given no `source`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from .blood_cells import prepare_blood_cells, prepare_blood_cells_2017
 from .circuits import prepare_circuits
@@ -24,8 +25,18 @@ PREPARERS: dict[str, Callable[..., list[str]]] = {
 """By name, functions `(output, source=None, **options)`; that of scenes, which are generated, takes
 no `source`. They make the folder `output` and return lines that tell what they made."""
 
+
+def how_prepared(name: str, folder: Path) -> str:
+    """The command that makes a data set, if there is one."""
+    prepared = folder.name.replace("_", "-")
+    if prepared not in PREPARERS or not name.startswith(folder.name):
+        return ""
+    return f", which `comining prepare {prepared} --output {folder}` makes"
+
+
 __all__ = [
     "PREPARERS",
+    "how_prepared",
     "prepare_blood_cells",
     "prepare_blood_cells_2017",
     "prepare_circuits",

@@ -124,8 +124,8 @@ def prepare_blood_cells_2017(
     if is_prepared(output, recipe):
         return [f"{output} is complete already: nothing to do"]
     with (
-        checkout(older, source) as old_files,
-        checkout(later, source) as files,
+        checkout(older, source, later) as old_files,
+        checkout(later, source, older) as files,
         preparing(output, recipe) as folder,
     ):
         splits = _read_splits(files)

@@ -85,13 +85,16 @@ def digest(files: dict[str, Path]) -> str:
 
 
 @contextmanager
-def checkout(repository: Repository, source: Path | None) -> Iterator[Path]:
+def checkout(
+    repository: Repository, source: Path | None, beside: Repository | None = None
+) -> Iterator[Path]:
     """Give a folder that holds a repository's files, verified.
 
     Args:
         repository: what is wanted.
         source: a checkout of the repository, or a folder that holds it as a subfolder of the
             repository's name; None downloads the archive into a temporary folder.
+        beside: another one that is needed; then ``source`` is a folder that holds both.
 
     Raises:
         InputError: no network, or `source` doesn't hold the files of that commit.
@@ -99,21 +102,29 @@ def checkout(repository: Repository, source: Path | None) -> Iterator[Path]:
     if source is not None:
         folder = source / repository.short_name
         folder = folder if folder.is_dir() else source
-        _verify(repository, folder)
+        _verify(repository, folder, beside)
         yield folder
         return
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        _download(repository, folder)
-        _verify(repository, folder)
+        _download(repository, folder, beside)
+        _verify(repository, folder, beside)
         yield folder
 
 
-def _verify(repository: Repository, folder: Path) -> None:
+def _place(repository: Repository, beside: Repository | None) -> str:
+    """How a checkout is given."""
+    if beside is None:
+        return f"name it with --source, or a folder that holds it as {repository.short_name}"
+    names = f"{repository.short_name} and {beside.short_name}"
+    return f"name with --source a folder that holds {names}, a checkout of each"
+
+
+def _verify(repository: Repository, folder: Path, beside: Repository | None) -> None:
     fix = (
         f"take a checkout of https://github.com/{repository.name} at commit {repository.commit}, "
-        "laid out as it is there, without conversion of line ends, and name it, or a folder that "
-        f"holds it as {repository.short_name}"
+        "laid out as it is there, without conversion of line ends, and "
+        f"{_place(repository, beside)}"
     )
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; {fix}")
@@ -131,7 +142,7 @@ def _verify(repository: Repository, folder: Path) -> None:
         )
 
 
-def _download(repository: Repository, folder: Path) -> None:
+def _download(repository: Repository, folder: Path, beside: Repository | None) -> None:
     """Download the archive and unpack the used files."""
     archive_file = folder / "archive.tar.gz"
     try:
@@ -152,11 +163,14 @@ def _download(repository: Repository, folder: Path) -> None:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_bytes(content.read())
     except (OSError, HTTPException, EOFError, tarfile.TarError, zlib.error) as error:
+        clones = "; ".join(
+            f"`git clone https://github.com/{x.name}` and `git checkout {x.commit}`"
+            for x in (repository, beside)
+            if x is not None
+        )
         raise InputError(
             f"{repository.archive_url} can't be downloaded: {error}\n"
-            "Check the network, or bring a checkout from a machine that has one "
-            f"(`git clone https://github.com/{repository.name}` and "
-            f"`git checkout {repository.commit}`) and name it with --source, or a folder that "
-            f"holds it as {repository.short_name}"
+            f"Check the network, or bring a checkout from a machine that has one ({clones}) and "
+            f"{_place(repository, beside)}"
         ) from error
     archive_file.unlink()

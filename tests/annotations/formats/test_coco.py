@@ -57,10 +57,26 @@ def test_ids_fields_and_order_are_the_files(write, images, helpers):
     assert source.dataset["annotations"][0] == COCO["annotations"][0]
     assert helpers.boxes(source)["sub dir/b ü.png"] == [("zebra", [90, 70, 10, 10])]
     assert source.notes == [
-        "1 box has no area: dropped",
-        "1 box reaches beyond its image: clipped",
+        "1 box has no area: dropped (7)",
+        "1 box reaches beyond its image: clipped (8)",
         f"1 image is not listed: added from {images}, with no box yet",
     ]
+
+
+def test_a_list_of_another_name_is_missed(write, images):
+    content = dict(COCO)
+    content["annotation"] = content.pop("annotations")
+    path = write(content)
+    named = "info, licenses, images, categories, annotation: name the list so"
+    with pytest.raises(InputError, match=f"^{path} has no list 'annotations', only {named}"):
+        read_annotations(path, images)
+
+
+def test_what_only_matters_to_a_training_or_an_evaluation_is_not_told(write, images):
+    first, *others = COCO["annotations"]
+    annotations = [{**first, "area": 99999}, {**first, "bbox": [1, 1, 9, 9]}, *others]
+    notes = read_annotations(write({**COCO, "annotations": annotations}), images).notes
+    assert not any("area is" in x or "twice" in x for x in notes)
 
 
 def test_an_unchanged_data_set_only_gains_the_unlisted_images(write, images, tmp_path):

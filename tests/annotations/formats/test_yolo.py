@@ -72,6 +72,14 @@ def test_outlines_are_taken_by_their_boxes_and_confidences_left_out(labels, imag
     ]
 
 
+def test_the_first_file_with_a_box_outside_of_its_image_is_named(labels, images, helpers):
+    helpers.write_files(labels, {"a.txt": "0 0.1 0.1 0.1 0.1\n" + 2 * "0 1.5 0.5 0.1 0.1\n"})
+    where = f"(first in {labels / 'a.txt'})"
+    assert f"2 boxes lie outside their image: left out {where}" in (
+        read_annotations(labels, images).notes
+    )
+
+
 def test_edits_change_lines_and_leave_the_others_as_they_are(labels, images, tmp_path, helpers):
     text = "0 0.1 0.1 0.3 0.2 0.2 0.5\n1 .2 .2 .2 .2\n1 0.5 0.5 0.1 0.1\n"
     helpers.write_files(labels, {"a.txt": text, "classes.txt": "zebra\nant\n"})

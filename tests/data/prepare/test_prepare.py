@@ -298,6 +298,20 @@ class TestFiles:
             prepare_blood_cells(tmp_path / "out", repository=remote)
         assert not any(tmp_path.iterdir())
 
+    def test_both_checkouts_are_named_where_two_are_needed(self, bccd, tmp_path):
+        older = replace(OLDER, site=(tmp_path / "nowhere").as_uri())
+        with pytest.raises(InputError) as error:
+            prepare_blood_cells_2017(tmp_path / "out", repositories=(older, bccd))
+        for repository in (older, bccd):
+            assert f"git clone https://github.com/{repository.name}`" in str(error.value)
+        where = (
+            "name with --source a folder that holds dataset and BCCD_Dataset, a checkout of each"
+        )
+        assert str(error.value).endswith(where)
+        (tmp_path / "dataset").mkdir()
+        with pytest.raises(InputError, match=where):
+            prepare_blood_cells_2017(tmp_path / "out", tmp_path, repositories=(older, bccd))
+
     def test_download_that_is_no_archive(self, blood, bccd, tmp_path):
         remote = archive(blood / "BCCD_Dataset", bccd, tmp_path / "site")
         path = next((tmp_path / "site").rglob(BCCD.commit))
