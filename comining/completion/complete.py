@@ -32,7 +32,8 @@ class Completion:
         categories: for each category ``name``, ``annotated``, ``finished`` (the share of the images
             in which it was complete), ``added``, ``precision`` (expected of what was added),
             ``precision_low`` and ``precision_high`` (which hold it with a probability of 90 %),
-            ``recall`` (of withheld boxes) and ``threshold``; None where it can't be known.
+            ``recall`` (of withheld boxes), ``threshold`` and ``best`` (the highest precision that
+            is expected of ten or more of the new boxes); None where it can't be known.
         recall: the share of all withheld boxes that was found; None if none was withheld.
         unreadable: by image id, why an image was left out.
         finished: the share of the images in which all categories were complete.

@@ -44,6 +44,7 @@ def category_rows(
                 "precision_high": _known(choice.precision_high),
                 "recall": _known(choice.recall),
                 "threshold": _known(choice.threshold),
+                "best": _known(choice.best),
             }
         )
     return rows
@@ -98,6 +99,13 @@ def summary(
 
 def advice(rows: Sequence[Mapping[str, Any]], recall: float | None) -> str:
     """Why little was found and what would help; empty if much was."""
+    with_new = [row for row in rows if row.get("best") is not None]
+    if with_new and all(row["threshold"] is None for row in with_new):
+        best = max(row["best"] for row in with_new)
+        return (
+            "No score reaches the wanted precision: of the new boxes at most "
+            f"{best:.0%} are expected to be right. A lower --precision would add some."
+        )
     added = sum(row["added"] for row in rows)
     annotated = sum(row["annotated"] for row in rows)
     if added > FEW_ADDED * annotated and (recall is None or recall >= FEW_FOUND):

@@ -7,8 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .calibration import Calibration, calibrate
+from .calibration import calibrate
 from .evidence import LOWEST, UNDECIDED, Evidence
+
+#: Fewer new boxes are not worth a lower precision.
+SOME = 10
 
 
 class Chosen(NamedTuple):
@@ -20,6 +23,8 @@ class Chosen(NamedTuple):
         recall: the share of withheld objects of the class that is found; NaN without any.
         precision_low, precision_high: between these, the share of right ones is expected with a
             probability of 90 %; NaN if nothing is added.
+        best: the highest share of right ones that is expected among the `SOME` or more best new
+            boxes; NaN if there are fewer.
     """
 
     threshold: float
@@ -27,6 +32,7 @@ class Chosen(NamedTuple):
     recall: float
     precision_low: float = np.nan
     precision_high: float = np.nan
+    best: float = np.nan
 
 
 def choose(evidence: Evidence, num_classes: int, precision: float) -> list[Chosen]:
@@ -64,24 +70,25 @@ def _choose(
     is_open = of_class.is_proposal & (of_class.decided == UNDECIDED)
     confirmed = of_class.is_proposal & (of_class.decided != UNDECIDED) & of_class.right
     calibration = calibrate(evidence, class_)
-    threshold = _threshold(calibration, of_class.scores[is_open], wanted)
+    open_scores = np.sort(of_class.scores[is_open])[::-1]
+    expected_above = np.cumsum(calibration.chance(open_scores)) / np.arange(1, is_open.sum() + 1)
+    best = float(expected_above[SOME - 1 :].max(initial=0)) or np.nan
+    threshold = _threshold(open_scores, expected_above, wanted)
     recall = of_class.recall(threshold)
     added = of_class.scores[is_open & (of_class.scores >= threshold)]
     number = len(added) + confirmed.sum()
     if number == 0:
-        return Chosen(threshold, np.nan, recall)
+        return Chosen(threshold, np.nan, recall, best=best)
     expected = (calibration.chance(added).sum() + confirmed.sum()) / number
     possible = (calibration.possible_right(added, generator) + confirmed.sum()) / number
     low, high = np.quantile(possible, (0.05, 0.95))
-    return Chosen(threshold, float(expected), recall, float(low), float(high))
+    return Chosen(threshold, float(expected), recall, float(low), float(high), best)
 
 
-def _threshold(calibration: Calibration, scores: np.ndarray, wanted: float) -> float:
-    """The lowest score from which on the wanted precision is expected."""
+def _threshold(scores: np.ndarray, expected_above: np.ndarray, wanted: float) -> float:
+    """The lowest of descending scores from which on the wanted precision is expected."""
     if len(scores) == 0:  # whatever the threshold, nothing is left out
         return LOWEST
-    scores = np.sort(scores)[::-1]
-    expected = np.cumsum(calibration.chance(scores)) / np.arange(1, len(scores) + 1)
     is_last_of_equals = np.append(np.diff(scores) != 0, True)
-    reached = np.flatnonzero((expected >= wanted) & is_last_of_equals)
+    reached = np.flatnonzero((expected_above >= wanted) & is_last_of_equals)
     return float(scores[reached[-1]]) if len(reached) else np.inf

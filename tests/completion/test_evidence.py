@@ -286,15 +286,17 @@ def test_rows_of_categories(evidence):
             {"image_id": 8, "category_id": 20, "bbox": [0, 0, 1, 1], "iscrowd": 1},
         ],
     }
-    chosen = [Chosen(0.4, 0.95, np.nan, 0.9, 1.0), Chosen(np.inf, np.nan, 0.0)]
+    chosen = [Chosen(0.4, 0.95, np.nan, 0.9, 1.0, 0.97), Chosen(np.inf, np.nan, 0.0)]
     assert category_rows(dataset, evidence, chosen, [10, 20]) == [
         {
             "name": "a", "annotated": 1, "finished": 0, "added": 1, "precision": 0.95,
             "precision_low": 0.9, "precision_high": 1.0, "recall": None, "threshold": 0.4,
+            "best": 0.97,
         },
         {
             "name": "b", "annotated": 1, "finished": 0.5, "added": 0, "precision": None,
             "precision_low": None, "precision_high": None, "recall": 0.0, "threshold": None,
+            "best": None,
         },
     ]  # fmt: skip
 
@@ -342,6 +344,22 @@ def test_little_is_explained(added, recall, words):
     text = advice([row(100, added, None)], recall)
     assert words in text
     assert bool(text) == bool(words)
+
+
+def test_where_no_score_reaches_the_wanted_precision_it_is_told_what_does():
+    evidence = of_chances(WITHHELD, [(0.2, 0.5), (0.8, 0.84)])
+    dataset = {
+        "images": [{"id": 0}],
+        "categories": [{"id": 1, "name": "a"}],
+        "annotations": [{"image_id": 0, "category_id": 1}],
+    }
+    for wanted, words in (
+        (0.9, "of the new boxes at most 83% are expected to be right"),
+        (0.8, ""),
+    ):
+        rows = category_rows(dataset, evidence, choose(evidence, 1, wanted), [1])
+        assert words in advice(rows, 0.5)
+        assert bool(words) == bool(advice(rows, 0.5))
 
 
 @pytest.mark.parametrize(("in_finished", "kept"), [(20, {1}), (30, set())])
