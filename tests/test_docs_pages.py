@@ -45,7 +45,7 @@ def test_every_entry_of_the_log_is_listed():
 
 def test_readme_gives_the_numbers_of_the_studies():
     readme = (ROOT / "README.md").read_text()
-    rows = (ROOT / "docs" / "studies" / "scenes_2000" / "table.md").read_text().splitlines()
+    rows = (ROOT / "docs" / "studies" / "trunk_2000" / "table.md").read_text().splitlines()
     cells = [[x.strip() for x in row.split("|")] for row in rows[2:]]
     measured = {(row[1], row[2]): row[4] for row in cells}
     for method, name in (
