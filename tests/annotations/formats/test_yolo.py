@@ -73,7 +73,7 @@ def test_outlines_are_taken_by_their_boxes_and_confidences_left_out(labels, imag
 
 
 def test_the_first_file_with_a_box_outside_of_its_image_is_named(labels, images, helpers):
-    helpers.write_files(labels, {"a.txt": "0 0.1 0.1 0.1 0.1\n" + 2 * "0 1.5 0.5 0.1 0.1\n"})
+    helpers.write_files(labels, {"a.txt": "0 0.1 0.1 0.1 0.1\n" + 2 * "0 1.005 0.5 0.005 0.1\n"})
     where = f"(first in {labels / 'a.txt'})"
     assert f"2 boxes lie outside their image: left out {where}" in (
         read_annotations(labels, images).notes
