@@ -102,7 +102,7 @@ def test_readme_leads_somewhere_from_elsewhere():
     assert f"[hard, extreme]({base}/blob/v0.1.0/docs/studies/thresholds/table.md)" in text
     alone = described({})
     assert "Step by step." in alone
-    assert "| scenes, longer, FCOS | scenes | trees |" in alone
+    assert "| trunk, scenes, longer, FCOS | scenes | trees |" in alone
     for found in (text, alone):
         assert "[detectron2](https://github.com/facebookresearch/detectron2)" in found
         assert not re.search(r"\]\((?!https://)|^\[\w+\]: ", found, re.M)
