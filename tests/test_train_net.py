@@ -228,7 +228,7 @@ def test_help_warns_of_code_in_configs(monkeypatch, capsys):
 
 
 def test_missing_config_file(error_of):
-    assert re.search(r"^error: .*gone\.yaml does not exist", error_of(config="gone.yaml"))
+    assert re.search(r"^error: .*gone\.yaml' does not exist", error_of(config="gone.yaml"))
 
 
 def test_config_file_with_an_unknown_key(error_of, tmp_path):

@@ -6,7 +6,6 @@ import argparse
 import logging
 import socket
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import IO
 
 import torch
@@ -30,8 +29,8 @@ from .launch import is_on_several_machines, may_be_restarted, was_restarted
 PATIENCE = 30.0
 
 
-class _ConfigFile(CfgNode):
-    """Reads a file whose ``_BASE_`` may be a config of the package."""
+class _Config(CfgNode):
+    """Takes files whose ``_BASE_`` may be a config of the package."""
 
     @classmethod
     def _open_cfg(cls, filename: str) -> IO[str]:
@@ -152,11 +151,12 @@ def load_config(config_file: str, overrides: list[str] | None = None) -> CfgNode
             f"config file {config_file} is a Lazy config, which train_net.py alone takes: name a "
             "YAML one"
         )
-    cfg = get_cfg()
-    add_comining_config(cfg)
+    defaults = get_cfg()
+    add_comining_config(defaults)
+    cfg = _Config(defaults)
     try:
         if config_file:
-            _merge_file(cfg, config_file)
+            cfg.merge_from_file(config_file, allow_unsafe=False)
     except FileNotFoundError as error:
         of_package = config_folder() / Path(error.filename).name
         hint = f": the package has {of_package}" if of_package.is_file() else ""
@@ -174,16 +174,7 @@ def load_config(config_file: str, overrides: list[str] | None = None) -> CfgNode
     except (AttributeError, TypeError) as error:
         keys = ", ".join(map(str, (overrides or [])[::2]))
         raise InputError(f"command line: a key goes on below a value: {keys}") from error
-    return cfg
-
-
-def _merge_file(cfg: CfgNode, config_file: str) -> None:
-    content = _ConfigFile.load_yaml_with_base(config_file)
-    # From a file of its own, detectron2 also takes its older versions.
-    with NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as whole:
-        yaml.safe_dump(content, whole)
-        whole.flush()
-        cfg.merge_from_file(whole.name, allow_unsafe=False)
+    return CfgNode(cfg)  # yacs merges nodes of the very same type alone
 
 
 def check_data(cfg: CfgNode, eval_only: bool) -> None:

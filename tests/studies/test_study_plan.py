@@ -95,7 +95,7 @@ def test_there_are_studies():
         ({"seeds": [True]}, "seeds must be a list of different whole numbers"),
         ({"seeds": [-1]}, "seeds must be a list of different whole numbers"),
         ({"seeds": 3}, "seeds must be a list of different whole numbers"),
-        ({"config": "gone.yaml"}, r"method .* on protocol .*gone.yaml does not exist"),
+        ({"config": "gone.yaml"}, r"method .* on protocol .*gone.yaml' does not exist"),
         ({"config": ["a"]}, "config must be the path of a config file"),
         ({"script": "gone.py"}, "script must be the path of a Python file, but is 'gone.py'"),
         ({"script": ["gone.py"]}, "script must be the path of a Python file"),
