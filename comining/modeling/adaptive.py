@@ -143,14 +143,16 @@ class AdaptiveThresholds(nn.Module):
         """
         far = counted = self.are_far(detections, annotated)
         is_mistake = torch.zeros_like(far)
-        images = torch.zeros_like(self.images)
-        images[1] = num_images
+        # Images that are complete, that aren't, and annotated boxes, of each class.
+        shown = self.images.new_zeros(3, len(self.annotated))
+        shown[1] = num_images
+        shown[2].index_add_(0, annotated.classes, torch.ones_like(annotated.scores))
         if known is not None:
             is_complete = known.is_complete(detections)
             counted = far & ~known.is_ignored(detections)
             counted, is_mistake = counted & ~is_complete, counted & is_complete
-            images[0] = known.complete.sum(0)
-            images[1] -= images[0]
+            shown[0] = known.complete.sum(0)
+            shown[1] -= shown[0]
         of_kind = torch.stack(
             (
                 overlap_any(detections, annotated, HIT_IOU),
@@ -165,15 +167,13 @@ class AdaptiveThresholds(nn.Module):
         seen.flatten(1).index_add_(
             1, detections.classes * NUM_BINS + bins, of_kind.to(self.counts.dtype)
         )
-        objects = torch.zeros_like(self.annotated)
-        objects.index_add_(0, annotated.classes, torch.ones_like(annotated.scores))
         if comm.get_world_size() > 1:
-            for counts in (seen, images, objects):
-                distributed.all_reduce(counts)
+            distributed.all_reduce(seen)
+            distributed.all_reduce(shown)
         self.counts.mul_(DECAY).add_(seen[:-1])
         self.mistakes.mul_(DECAY).add_(seen[-1])
-        self.images.mul_(DECAY).add_(images)
-        self.annotated.mul_(DECAY).add_(objects)
+        self.images.mul_(DECAY).add_(shown[:2])
+        self.annotated.mul_(DECAY).add_(shown[2])
         num_right, _, num_close, num_far, _ = self._above()
         are_most = num_right >= MOST * num_right[:, :1]
         ratio = torch.where(
