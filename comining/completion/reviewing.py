@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,10 +62,11 @@ def serve(
     from .server import ReviewServer, Running
 
     dataset = read_completed(review.completed, review.images)
-    log = DecisionLog(review.decisions, with_proposals(dataset, read_proposals(review.proposals)))
+    proposals = read_proposals(review.proposals)
+    log = DecisionLog(review.decisions, with_proposals(dataset, proposals))
     try:
         decided = {x["id"] for x in log.after(0) if "id" in x}
-        data = _page_data(dataset, review, shown, decided)
+        data = _page_data(dataset, proposals, review, shown, decided)
         running = Running(ReviewServer(review.title, data, review.images, log), port)
         say(running.url)
         if open_browser and _has_display():
@@ -91,11 +92,11 @@ def write_page(review: ReviewFiles, shown: Shown, output: Path, thumbnail_size: 
     """
     check_output(output, review.completed, *([shown.full] if shown.full else []))
     dataset = read_completed(review.completed, review.images)
+    proposals = read_proposals(review.proposals)
     made: list[dict[str, Any]] = []
     if review.decisions.is_file():
-        all_ = with_proposals(dataset, read_proposals(review.proposals))
-        made = read_decisions(review.decisions, all_).records
-    data = _page_data(dataset, review, shown, {x["id"] for x in made if "id" in x})
+        made = read_decisions(review.decisions, with_proposals(dataset, proposals)).records
+    data = _page_data(dataset, proposals, review, shown, {x["id"] for x in made if "id" in x})
     data["decisions"] = made
     if thumbnail_size is not None and len(data["images"]) >= MANY_IMAGES:
         logger.warning(
@@ -107,12 +108,12 @@ def write_page(review: ReviewFiles, shown: Shown, output: Path, thumbnail_size: 
 
 def _page_data(
     dataset: dict[str, Any],
+    proposals: Sequence[dict[str, Any]],
     review: ReviewFiles,
     shown: Shown,
-    decided: Collection[int | str] = (),
+    decided: Collection[int | str],
 ) -> dict[str, Any]:
     """For a sample, all that may be added is shown, else what was and what is ``decided``."""
-    proposals = read_proposals(review.proposals)
     wanted = decided if shown.sample is None else None
     number = len(dataset["annotations"])
     dataset = with_proposals(dataset, proposals, wanted)
