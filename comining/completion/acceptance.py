@@ -13,7 +13,7 @@ from comining.annotations.sparse import encode
 from comining.errors import InputError
 from comining.output_file import check_output, write_atomically
 
-from .accepted_folder import check_file, check_folder, replace_file, replace_folder
+from .accepted_folder import check_file, check_folder, replace
 from .gallery_data import read_completed
 from .proposals import read_proposals, with_proposals
 from .review_files import ReviewFiles
@@ -65,25 +65,22 @@ def accept(
         )
     dataset = with_proposals(dataset, proposals, made.outcomes())
     result = apply_decisions(dataset, made, keep_unreviewed=keep_unreviewed)
-    return write_accepted(review, result, result["info"]["reviewed"], output)
+    path = write_accepted(review, result, output)
+    return Accepted(path, result["info"]["reviewed"], len(result["annotations"]))
 
 
-def write_accepted(
-    review: ReviewFiles, dataset: dict[str, Any], counts: dict[str, int], output: Path | None
-) -> Accepted:
+def write_accepted(review: ReviewFiles, dataset: dict[str, Any], output: Path | None) -> Path:
     """Write a reviewed data set: in the input's format for a folder, else in COCO format.
 
     Raises:
         InputError: it can't be written, or would replace what was reviewed.
     """
-    number = len(dataset["annotations"])
     if review.source is not None:
-        path = _write_like_source(review, review.source, dataset, output)
-        return Accepted(path, counts, number)
+        return _write_like_source(review, review.source, dataset, output)
     path = output or review.accepted.with_name(f"{review.accepted.name}.json")
     check_output(path, review.completed, review.decisions)
     write_atomically(path, lambda file: file.writelines(encode(dataset)))
-    return Accepted(path, counts, number)
+    return path
 
 
 def _write_like_source(
@@ -108,10 +105,7 @@ def _write_like_source(
     try:
         with TemporaryDirectory(prefix=".accepted-", dir=path.resolve().parent) as folder:
             written = write_annotations(read, dataset, Path(folder))
-            if suffix:
-                replace_file(written, path, review.written)
-            else:
-                replace_folder(written, path, review.written)
+            replace(written, path, review.written)
     except OSError as error:
         raise InputError(f"{path} can't be written: {error.strerror}") from error
     return path

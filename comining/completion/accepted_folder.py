@@ -13,7 +13,7 @@ from .folder import write_json
 
 
 def check_folder(folder: Path, record: Path) -> None:
-    """Refuse a folder that holds anything but what `replace_folder` wrote there.
+    """Refuse a folder that holds anything but what `replace` wrote there.
 
     Args:
         folder: to be written; perhaps not there yet.
@@ -36,7 +36,7 @@ def check_folder(folder: Path, record: Path) -> None:
 
 
 def check_file(file: Path, record: Path) -> None:
-    """Refuse to replace a file that isn't as `replace_file` wrote it.
+    """Refuse to replace a file that isn't as `replace` wrote it.
 
     Args:
         file: to be written; perhaps not there yet.
@@ -52,33 +52,21 @@ def check_file(file: Path, record: Path) -> None:
         )
 
 
-def replace_file(written: Path, file: Path, record: Path) -> None:
-    """Let a new file take the place of one that `check_file` allows.
+def replace(written: Path, target: Path, record: Path) -> None:
+    """Let a new file or folder take the place of one that was checked.
 
     Args:
-        written: the new file.
-        file: its place.
+        written: the new one, beside ``target`` or below; a folder it replaces is put beside it.
+        target: its place; of a link to a folder, what it leads to.
         record: gets what was written.
     """
     digests = _digests(written)
-    written.replace(file)
-    write_json(record, {**_read(record), str(file.resolve()): digests})
-
-
-def replace_folder(written: Path, folder: Path, record: Path) -> None:
-    """Let a new folder take the place of one that `check_folder` allows.
-
-    Args:
-        written: the new folder, beside ``folder`` or below; what it replaces is put beside it.
-        folder: its place.
-        record: gets what was written.
-    """
-    folder = folder.resolve()
-    digests = _digests(written)
-    if folder.exists():
-        folder.replace(written.with_name("former"))
-    written.replace(folder)
-    write_json(record, {**_read(record), str(folder): digests})
+    if written.is_dir():
+        target = target.resolve()
+        if target.exists():
+            target.replace(written.with_name("former"))
+    written.replace(target)
+    write_json(record, {**_read(record), str(target.resolve()): digests})
 
 
 def _read(record: Path) -> dict[str, Any]:

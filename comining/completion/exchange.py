@@ -64,7 +64,8 @@ def take_back(review: ReviewFiles, exported: Path, output: Path | None) -> Accep
     dataset = read_completed(review.completed, None)
     reviewed = read_review(exported, dataset)
     result, counts = apply_review(dataset, reviewed)
-    return write_accepted(review, result, counts, output)
+    path = write_accepted(review, result, output)
+    return Accepted(path, counts, len(result["annotations"]))
 
 
 def read_review(path: Path, dataset: dict[str, Any]) -> dict[int, list[ReviewedBox]]:
