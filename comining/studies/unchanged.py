@@ -52,13 +52,12 @@ def _difference(record: Record, cell: Cell) -> str:
     """What differs between a record and a cell as it would be run now; empty if nothing does."""
     missing = cell.settings.keys() - record.settings.keys()
     # Keys that the project got since then made no difference, as long as they have their defaults.
-    before = {**{key: _defaults().get(key) for key in missing}, **record.settings}
-    keys = sorted(before.keys() | cell.settings.keys())
+    before = _with_used_data({**{key: _defaults().get(key) for key in missing}, **record.settings})
+    now = _with_used_data(cell.settings)
     settings = [
-        f"{key} {before.get(key)}, now {cell.settings.get(key)}"
-        for key in keys
-        if before.get(key) != cell.settings.get(key)
-        and (_matters(key, before) or _matters(key, cell.settings))
+        f"{key} {before.get(key)}, now {now.get(key)}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key) and (_matters(key, before) or _matters(key, now))
     ]
     data = data_version(cell) if record.data else {}
     files = [
@@ -67,6 +66,13 @@ def _difference(record: Record, cell: Cell) -> str:
         if data.get(name, sha256) != sha256
     ]
     return ", ".join(settings + files)
+
+
+def _with_used_data(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings without the data sets that are registered, but neither trained on nor tested."""
+    used = {*settings["DATASETS.TRAIN"], *settings["DATASETS.TEST"]}
+    registered = [entry for entry in settings["DATASETS.REGISTER"] if entry[0] in used]
+    return {**settings, "DATASETS.REGISTER": sorted(registered)}
 
 
 def _matters(key: str, settings: dict[str, Any]) -> bool:
