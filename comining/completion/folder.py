@@ -65,6 +65,11 @@ class Folder:
         self.review = self.path / "review.html"
         self.result = self.path / "result.json"
 
+    @property
+    def mining_weights(self) -> Path:
+        """The best ones or, where nothing was withheld to tell, the last."""
+        return self.best_weights if self.best_weights.exists() else self.final_weights
+
     def make(self) -> IO[str]:
         """Make the folder and keep other runs out of it until the returned file is closed.
 

@@ -192,16 +192,18 @@ class Work:
         train_detector(cfg, records, lambda share: self.progress.at("training", share))
         comm.synchronize()
         self.progress.at("mining", 0)
-        weights = self.folder.best_weights
-        if not weights.exists():  # nothing was withheld
-            weights = self.folder.final_weights
+        tiles = read_json(self.folder.training_tiles)["images"] if tiling else []
         mined, unreadable = mine(
-            cfg, "training", weights, self.folder.mined, lambda x: self.progress.at("mining", x)
+            cfg,
+            "training",
+            self.folder.mining_weights,
+            self.folder.mined,
+            {x["id"]: x["source_image_id"] for x in tiles},
+            lambda share: self.progress.at("mining", share),
         )
         if comm.is_main_process():
             self.progress.at("reporting", 0)
             if tiling:
-                tiles = read_json(self.folder.training_tiles)["images"]
                 records = DatasetCatalog.get("whole")
                 mined, unreadable = join(mined, tiles), uncut | of_images(unreadable, tiles)
             self._write(cfg, records, mined, unreadable)

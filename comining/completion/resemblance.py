@@ -1,0 +1,144 @@
+"""Whether what looks like a detection is annotated elsewhere.
+
+What somebody never boxes, however often it occurs, is no object, though a detector that learns from
+half-finished annotations may take it for one: whatever is likely to be a missing object isn't
+learnt as background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from detectron2.data import DatasetMapper
+
+from comining.engine.miner import Mined
+from comining.modeling import TwoViewDetector
+
+from .evidence import ANNOTATED, LOWEST, NEW, WITHHELD
+from .gathering import gather_evidence
+from .looks import looks_of
+
+#: Images are judged by others: a part of so many by all the rest.
+FOLDS = 5
+#: Of fewer annotated or new detections nothing is learnt.
+FEWEST = 20
+#: How much large coefficients are punished (a normal prior of this precision).
+RIDGE = 100.0
+#: Objects that are hard to see are forgotten more often than others: what looks like them may be
+#: annotated up to so many times less often than what looks like most.
+FORGOTTEN = 2.0
+#: Newton's steps of the fit, none longer than 3.
+STEPS = 12
+
+
+def rescored(
+    model: TwoViewDetector,
+    mapper: DatasetMapper,
+    records: Sequence[dict[str, Any]],
+    mined: Mapping[int, Mined],
+    images: Mapping[int, Any],
+    tell: Callable[[float], None],
+) -> dict[int, Mined]:
+    """Detections with scores that are lower where what looks like them is hardly ever annotated.
+
+    Each score is multiplied by its `resemblance`.
+
+    Args:
+        model: that found them, in evaluation mode.
+        mapper: for inference.
+        records: of images or tiles, in detectron2's standard form.
+        mined: by their ids, what was found.
+        images: by the ids of tiles, the images that they are from; those of images may lack.
+        tell: is told the share that is done.
+    """
+    looks = looks_of(model, mapper, records, mined, tell)
+    records = [x for x in records if x["image_id"] in looks]
+    if not records:
+        return dict(mined)
+    evidence = gather_evidence(mined, records)
+    is_of_interest = evidence.scores >= LOWEST
+    factors = resemblance(
+        np.concatenate([looks[x["image_id"]] for x in records]),
+        evidence.classes,
+        np.array([images.get(id_, id_) for id_ in evidence.image_ids.tolist()]),
+        is_annotated=is_of_interest & (evidence.near == ANNOTATED) & evidence.right,
+        is_new=is_of_interest & (evidence.near == NEW),
+        is_asked=is_of_interest & np.isin(evidence.near, (NEW, ANNOTATED, WITHHELD)),
+    )
+    scores = evidence.scores * factors
+    ends = np.cumsum([len(mined[x["image_id"]].scores) for x in records])[:-1]
+    new_scores = dict(zip((x["image_id"] for x in records), np.split(scores, ends), strict=True))
+    return {
+        id_: _with_scores(found, new_scores[id_]) if id_ in new_scores else found
+        for id_, found in mined.items()
+    }
+
+
+def _with_scores(found: Mined, scores: np.ndarray) -> Mined:
+    order = np.argsort(-scores, kind="stable")
+    rescored = found._replace(scores=scores.round(4).tolist())
+    return Mined(*([field[i] for i in order] for field in rescored))
+
+
+def resemblance(
+    looks: np.ndarray,
+    classes: np.ndarray,
+    images: np.ndarray,
+    *,
+    is_annotated: np.ndarray,
+    is_new: np.ndarray,
+    is_asked: np.ndarray,
+) -> np.ndarray:
+    """How often what looks like a detection is annotated, against what looks like most objects.
+
+    Detections on annotated objects are told from new ones by their looks, class by class, by a
+    logistic regression; images by one of other images. Were objects forgotten by chance, the odds
+    of being annotated would be the same for all of them, and near 0 for what is none (Elkan and
+    Noto, Learning classifiers from only positive and unlabeled data, KDD 2008). As they are not,
+    odds that are `FORGOTTEN` times lower than the median of annotated ones still count as theirs.
+
+    Args:
+        looks: (M, C) of unit variance.
+        classes: (M,) int64.
+        images: (M,) which image each is from.
+        is_annotated, is_new: (M,) bool, on an annotated object with its class, or far from all.
+        is_asked: (M,) bool, of which it is asked.
+
+    Returns:
+        (M,) in (0, 1]; 1 for the others, and where too few are known.
+    """
+    part = np.unique(images, return_inverse=True)[1] % FOLDS
+    factors = np.ones(len(looks))
+    for class_ in np.unique(classes):
+        of_class = classes == class_
+        log_odds = np.full(len(looks), np.nan)
+        for fold in range(FOLDS):
+            known = of_class & (is_annotated | is_new) & (part != fold)
+            if min((known & is_annotated).sum(), (known & is_new).sum()) < FEWEST:
+                continue
+            coefficients = _fit(looks[known], is_annotated[known])
+            rows = of_class & is_asked & (part == fold)
+            log_odds[rows] = looks[rows] @ coefficients[:-1] + coefficients[-1]
+        is_told = ~np.isnan(log_odds)
+        if (is_told & is_annotated).any():
+            usual = np.median(log_odds[is_told & is_annotated])
+            factors[is_told] = np.exp(np.minimum(0, log_odds[is_told] - usual + np.log(FORGOTTEN)))
+    return factors
+
+
+def _fit(looks: np.ndarray, is_annotated: np.ndarray) -> np.ndarray:
+    """Coefficients and the intercept, the last, of a logistic regression."""
+    columns = np.hstack((looks, np.ones((len(looks), 1)))).astype(float)
+    ridge = np.full(columns.shape[1], RIDGE)
+    ridge[-1] = 1e-3
+    coefficients = np.zeros(columns.shape[1])
+    coefficients[-1] = np.log(is_annotated.sum() / (~is_annotated).sum())
+    for _ in range(STEPS):
+        chances = 1 / (1 + np.exp(-(columns @ coefficients)))
+        gradient = columns.T @ (chances - is_annotated) + ridge * coefficients
+        curvature = (columns * (chances * (1 - chances))[:, None]).T @ columns + np.diag(ridge)
+        step = np.linalg.solve(curvature, gradient)
+        coefficients -= step / max(1.0, float(np.linalg.norm(step)) / 3)
+    return coefficients
