@@ -85,17 +85,29 @@ def _described(
         if boxes:
             item = read(record)
             if "unreadable" not in item:
-                yield record["image_id"], _features(model, item, record, boxes)
+                yield record["image_id"], features_at(model, item, record, boxes)
         tell(number / len(records))
 
 
 @torch.no_grad()
-def _features(
+def features_at(
     model: TwoViewDetector,
     item: dict[str, Any],
     record: Mapping[str, Any],
     boxes: Sequence[Sequence[float]],
 ) -> np.ndarray:
+    """What the feature pyramid has around boxes on an image.
+
+    Args:
+        model: in evaluation mode.
+        item: of a mapper for inference.
+        record: of the image, with its ``width`` and ``height``.
+        boxes: M times XYXY in pixels of the original image.
+
+    Returns:
+        (M, D) half-precision floats: of each of the `LEVELS` finest levels, its channels in
+        `CELLS` x `CELLS` cells of the box enlarged by `CONTEXT`.
+    """
     images = model.preprocess_image([item]).tensor
     pyramid = model.backbone(images)
     strides = {name: shape.stride for name, shape in model.backbone.output_shape().items()}

@@ -19,8 +19,10 @@ from comining.output_file import write_atomically
 
 from .resemblance import rescored
 
-#: Of the time, what finding boxes takes; the rest is for seeing what looks like them.
-FINDING = 0.8
+#: How long seeing what boxes look like takes, in one process, against finding them.
+LOOKING = 0.3
+#: The share of the time that finding takes.
+FINDING = 1 / (1 + LOOKING)
 
 
 def mine(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from .mining import LOOKING
 from .training import MEASURED, MEASURED_IMAGES, Timing
 
 #: Of the time for training, what is left for the unforeseen.
@@ -55,7 +56,7 @@ def choose_pace(
         num_processes: that mine together.
     """
     per_iteration = timing.iteration
-    mining = num_mined * timing.image / num_processes
+    mining = num_mined * timing.image * (1 / num_processes + LOOKING)
     watching = (MEASURED + 1) * min(num_trained, MEASURED_IMAGES) * timing.image
     left = (1 - RESERVE) * (60 * minutes - passed - mining - watching - ELSE)
     by_time = int(left / per_iteration)

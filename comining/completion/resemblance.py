@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from detectron2.data import DatasetMapper
 
-from comining.engine.miner import Mined
+from comining.engine.miner import SCORE_DIGITS, Mined
 from comining.modeling import TwoViewDetector
 
 from .evidence import ANNOTATED, LOWEST, NEW, WITHHELD
@@ -28,7 +28,7 @@ FEWEST = 20
 RIDGE = 100.0
 #: Objects that are hard to see are forgotten more often than others: what looks like them may be
 #: annotated up to so many times less often than what looks like most.
-FORGOTTEN = 2.0
+FORGOTTEN = 1.5
 #: Newton's steps of the fit, none longer than 3.
 STEPS = 12
 
@@ -78,8 +78,12 @@ def rescored(
 
 def _with_scores(found: Mined, scores: np.ndarray) -> Mined:
     order = np.argsort(-scores, kind="stable")
-    rescored = found._replace(scores=scores.round(4).tolist())
-    return Mined(*([field[i] for i in order] for field in rescored))
+    return Mined(
+        boxes=[found.boxes[i] for i in order],
+        classes=[found.classes[i] for i in order],
+        scores=scores[order].round(SCORE_DIGITS).tolist(),
+        is_new=[found.is_new[i] for i in order],
+    )
 
 
 def resemblance(
@@ -94,10 +98,10 @@ def resemblance(
     """How often what looks like a detection is annotated, against what looks like most objects.
 
     Detections on annotated objects are told from new ones by their looks, class by class, by a
-    logistic regression; images by one of other images. Were objects forgotten by chance, the odds
-    of being annotated would be the same for all of them, and near 0 for what is none (Elkan and
-    Noto, Learning classifiers from only positive and unlabeled data, KDD 2008). As they are not,
-    odds that are `FORGOTTEN` times lower than the median of annotated ones still count as theirs.
+    logistic regression; those of an image by one of other images. Were objects forgotten by chance,
+    the chance of being annotated would be the same for all of them, and 0 for what is none (Elkan
+    and Noto, Learning classifiers from only positive and unlabeled data, KDD 2008, eq. 1). As they
+    are not, `FORGOTTEN` times the chance counts, divided by the median of annotated ones.
 
     Args:
         looks: (M, C) of unit variance.
@@ -113,30 +117,34 @@ def resemblance(
     factors = np.ones(len(looks))
     for class_ in np.unique(classes):
         of_class = classes == class_
-        log_odds = np.full(len(looks), np.nan)
+        chances = np.full(len(looks), np.nan)
         for fold in range(FOLDS):
             known = of_class & (is_annotated | is_new) & (part != fold)
             if min((known & is_annotated).sum(), (known & is_new).sum()) < FEWEST:
                 continue
             coefficients = _fit(looks[known], is_annotated[known])
             rows = of_class & is_asked & (part == fold)
-            log_odds[rows] = looks[rows] @ coefficients[:-1] + coefficients[-1]
-        is_told = ~np.isnan(log_odds)
+            chances[rows] = _chances(looks[rows], coefficients)
+        is_told = ~np.isnan(chances)
         if (is_told & is_annotated).any():
-            usual = np.median(log_odds[is_told & is_annotated])
-            factors[is_told] = np.exp(np.minimum(0, log_odds[is_told] - usual + np.log(FORGOTTEN)))
+            usual = np.median(chances[is_told & is_annotated])
+            factors[is_told] = np.minimum(1, FORGOTTEN * chances[is_told] / usual)
     return factors
 
 
+def _chances(looks: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-(looks @ coefficients[:-1] + coefficients[-1])))
+
+
 def _fit(looks: np.ndarray, is_annotated: np.ndarray) -> np.ndarray:
-    """Coefficients and the intercept, the last, of a logistic regression."""
+    """Coefficients and, last, the intercept of a logistic regression."""
     columns = np.hstack((looks, np.ones((len(looks), 1)))).astype(float)
     ridge = np.full(columns.shape[1], RIDGE)
     ridge[-1] = 1e-3
     coefficients = np.zeros(columns.shape[1])
     coefficients[-1] = np.log(is_annotated.sum() / (~is_annotated).sum())
     for _ in range(STEPS):
-        chances = 1 / (1 + np.exp(-(columns @ coefficients)))
+        chances = _chances(looks, coefficients)
         gradient = columns.T @ (chances - is_annotated) + ridge * coefficients
         curvature = (columns * (chances * (1 - chances))[:, None]).T @ columns + np.diag(ridge)
         step = np.linalg.solve(curvature, gradient)

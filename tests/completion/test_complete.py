@@ -211,7 +211,7 @@ def test_interrupted_training_goes_on_and_finished_work_is_not_done_again(
     (output / "mined" / "settings.json").write_text('{"config": "of another"}')
     (output / "mined" / "images-1-0.jsonl").write_text("[[1, [], [], [], []]]\n")
     assert complete(*arguments, device="cpu").dataset == done.dataset
-    (mined,) = (output / "mined").glob("*.jsonl")
+    (mined,) = (output / "mined").glob("images-*.jsonl")
     assert len(mined.read_text().splitlines()) == 3  # batches of 4 of 12 images
     assert (output / "training" / "model_final.pth").stat().st_mtime_ns == weights
     shrink(output, MAX_ITER=1)
