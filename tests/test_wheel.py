@@ -99,7 +99,7 @@ def test_readme_leads_somewhere_from_elsewhere():
     assert f"]({base}/raw/v0.1.0/docs/pictures/blood_cells.jpg)" in text
     assert f"[Step by step]({base}/blob/v0.1.0/docs/complete.md)" in text
     assert f"[scenes]({base}/blob/v0.1.0/docs/studies/scenes/table.md), [longer](" in text
-    assert f"[hard, extreme]({base}/blob/v0.1.0/docs/studies/thresholds/table.md)" in text
+    assert f"[compared]({base}/blob/v0.1.0/docs/log/methods.md#from-a-trained-trunk)" in text
     alone = described({})
     assert "Step by step." in alone
     assert "| trunk, scenes, longer, FCOS | scenes | trees |" in alone
