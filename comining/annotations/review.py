@@ -29,6 +29,8 @@ COUNTS = (
     "annotated, deleted",
     "drawn or changed",
 )
+#: Of these, what a reviewer did that didn't leave all as it was.
+CHANGES = ("mined, rejected", "annotated, deleted", "drawn or changed")
 
 
 def apply_review(

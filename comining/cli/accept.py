@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from . import options
+from .accepted import echo_accepted
 
 
 @click.command()
@@ -24,7 +25,10 @@ from . import options
     show_default=True,
     help="What happens to mined boxes that nobody decided about: kept ones stay marked as mined.",
 )
-@options.output("File to write. [default: accepted.* in DIR]", required=False)
+@options.output(
+    "File to write; for YOLO, Pascal VOC and LabelMe, folder. [default: accepted.* in DIR]",
+    required=False,
+)
 @options.quiet
 def command(
     target: Path,
@@ -37,7 +41,8 @@ def command(
     """Write the annotations that a review leaves.
 
     What was annotated stays unless it was rejected; accepted, changed and drawn boxes are
-    annotations like the others.
+    annotations like the others. Of a DIR, they are written in the format of what was completed
+    and, without --output, as a COCO file, too.
     """
     from comining.annotations.accepted import LEFT_OUT
     from comining.completion.acceptance import accept
@@ -47,6 +52,6 @@ def command(
     keep = unreviewed == "keep"
     done = accept(review, decisions, output, keep_unreviewed=keep)
     if not quiet:
-        options.echo_accepted(*done)
+        echo_accepted(*done)
         if not keep and done.counts.get(LEFT_OUT):
             click.echo("--unreviewed keep keeps boxes that nobody decided about")

@@ -15,11 +15,13 @@ from .running import restart_with_every_gpu
 if TYPE_CHECKING:
     from comining.completion.complete import Completion
 
+EXAMPLE = "comining complete photos/ half.json --output completed/"
+
 
 @click.command(short_help="Find the objects that half-finished annotations lack.")
-@click.argument("images", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("images", type=click.Path(path_type=Path))
 @click.argument("annotations", type=click.Path(path_type=Path))
-@options.output("Folder for all that is written.")
+@options.output("Folder for all that is written.", example=EXAMPLE)
 @click.option("--minutes", type=float, help="How long it may take. [default: 10, on a GPU 60]")
 @click.option(
     "--precision",
@@ -43,6 +45,11 @@ def command(images: Path, annotations: Path, output: Path, quiet: bool, **how: A
     Trains a detector on what is annotated, adds what it finds beside, with a score, and writes a
     report. The same command goes on where it was interrupted.
     """
+    if images.is_file():
+        raise click.UsageError(
+            f"{images} is a file: the folder of the images comes first. For example: {EXAMPLE}"
+        )
+
     from comining.completion.complete import complete
     from comining.errors import PartialError
 

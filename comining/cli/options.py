@@ -8,6 +8,8 @@ import click
 
 from comining.config_files import find_config
 
+from .places import Place
+
 #: Files of annotations in other formats end so.
 _NOT_COCO = (".csv", ".txt", ".xml", ".yaml", ".yml")
 
@@ -49,8 +51,9 @@ def annotations(required: bool = True) -> Callable[[Command], Command]:
     )
 
 
-def output(what: str, required: bool = True) -> Callable[[Command], Command]:
-    return click.option("--output", type=click.Path(path_type=Path), required=required, help=what)
+def output(what: str, required: bool = True, example: str = "") -> Callable[[Command], Command]:
+    """Where to write; an example is told if that is required and missing."""
+    return click.option("--output", type=Place(example), required=required, help=what)
 
 
 def _no_empty_name(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
@@ -90,10 +93,3 @@ def batch_size(default: int) -> Callable[[Command], Command]:
         "--batch-size", type=click.IntRange(1), default=default, show_default=True,
         help="Images at a time, in each process.",
     )  # fmt: skip
-
-
-def echo_accepted(path: Path, counts: dict[str, int], number: int) -> None:
-    """Print what became of the boxes of a review, and where the result is."""
-    for name in filter(counts.get, counts):
-        click.echo(f"{name:38}{counts[name]:8}")
-    click.echo(f"{'boxes in the result':38}{number:8}\n{path}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from . import options
+from .accepted import echo_accepted
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -36,7 +37,10 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--to", "to", type=click.Choice(["cvat", "label-studio"]), help="Review there.")
 @click.option("--image-url", help="What Label Studio finds the images below, for --to.")
 @click.option("--from", "exported", type=FILE, help="Take what CVAT or Label Studio exported.")
-@options.output("File to write with --to or --from.", required=False)
+@options.output(
+    "File that --to or --from writes; with --from, for YOLO, Pascal VOC and LabelMe, a folder.",
+    required=False,
+)
 def command(
     target: Path, images: Path | None, full: Path | None, sample: int | None, seed: int, port: int,
     no_browser: bool, html: Path | None, thumbnail_size: int, link_images: bool, to: str | None,
@@ -75,7 +79,7 @@ def command(
         )
         click.echo(told)
     elif exported is not None:
-        options.echo_accepted(*exchange.take_back(review, exported, output))
+        echo_accepted(*exchange.take_back(review, exported, output))
     elif html is not None:
         reviewing.write_page(review, shown, html, None if link_images else thumbnail_size)
         click.echo(html)

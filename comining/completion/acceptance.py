@@ -8,13 +8,19 @@ from typing import Any, NamedTuple
 
 from comining.annotations.accepted import apply_decisions
 from comining.annotations.decisions import Decisions, read_decisions
-from comining.annotations.formats import check_beside, read_annotations, write_annotations
+from comining.annotations.formats import (
+    Source,
+    check_beside,
+    read_annotations,
+    write_annotations,
+)
 from comining.annotations.sparse import encode
 from comining.errors import InputError
 from comining.output_file import check_output, write_atomically
 
 from .accepted_folder import check_file, check_folder, replace
 from .gallery_data import read_completed
+from .hints import of_accepted
 from .proposals import read_proposals, with_proposals
 from .review_files import ReviewFiles
 
@@ -26,11 +32,13 @@ class Accepted(NamedTuple):
         path: the file or folder that was written.
         counts: how many boxes became what.
         number: of the boxes in the result.
+        hints: what its user must know.
     """
 
     path: Path
     counts: dict[str, int]
     number: int
+    hints: list[str]
 
 
 def accept(
@@ -45,7 +53,7 @@ def accept(
     Args:
         review: what was reviewed.
         decisions: their file, if it isn't the review's own.
-        output: the file to write, if it isn't the review's own.
+        output: the file or folder to write, if it isn't the review's own.
         keep_unreviewed: as `apply_decisions` takes it.
 
     Raises:
@@ -65,47 +73,79 @@ def accept(
         )
     dataset = with_proposals(dataset, proposals, made.outcomes())
     result = apply_decisions(dataset, made, keep_unreviewed=keep_unreviewed)
-    path = write_accepted(review, result, output)
-    return Accepted(path, result["info"]["reviewed"], len(result["annotations"]))
+    return write_accepted(review, result, output, result["info"]["reviewed"])
 
 
-def write_accepted(review: ReviewFiles, dataset: dict[str, Any], output: Path | None) -> Path:
-    """Write a reviewed data set: in the input's format for a folder, else in COCO format.
+def write_accepted(
+    review: ReviewFiles, dataset: dict[str, Any], output: Path | None, counts: dict[str, int]
+) -> Accepted:
+    """Write a reviewed data set.
+
+    That of a folder is written in the format of the input and, unless ``output`` names a place, in
+    COCO format beside it; that of a file, in COCO format.
+
+    Args:
+        review: what was reviewed.
+        dataset: what that left.
+        output: the file or folder to write, if it isn't the review's own.
+        counts: how many boxes became what.
 
     Raises:
         InputError: it can't be written, or would replace what was reviewed.
     """
+    number = len(dataset["annotations"])
+    coco = review.accepted.with_name(f"{review.accepted.name}.json")
     if review.source is not None:
-        return _write_like_source(review, review.source, dataset, output)
-    path = output or review.accepted.with_name(f"{review.accepted.name}.json")
+        path, hints = _write_like_source(review, review.source, dataset, output, coco)
+        return Accepted(path, counts, number, hints)
+    path = output or coco
     check_output(path, review.completed, review.decisions)
     write_atomically(path, lambda file: file.writelines(encode(dataset)))
-    return path
+    return Accepted(path, counts, number, [])
 
 
 def _write_like_source(
-    review: ReviewFiles, source: dict[str, Any], dataset: dict[str, Any], output: Path | None
-) -> Path:
+    review: ReviewFiles,
+    source: dict[str, Any],
+    dataset: dict[str, Any],
+    output: Path | None,
+    coco: Path,
+) -> tuple[Path, list[str]]:
+    """Where it was written, and what its user must know."""
     read = read_annotations(
         source["annotations"], review.images, listed_only=bool(source.get("listed_only"))
     )
+    path = output or review.accepted.with_name(f"{review.accepted.name}{read.document.suffix}")
+    has_coco = output is None and read.format != "coco"
+    _check_place(review, read, path, coco)
+    if has_coco:
+        check_file(coco, review.written)
+    try:
+        with TemporaryDirectory(prefix=".accepted-", dir=path.resolve().parent) as folder:
+            written = write_annotations(read, dataset, Path(folder))
+            replace(written, path, review.written)
+            if has_coco:
+                written = Path(folder) / coco.name
+                written.write_bytes(b"".join(encode(dataset)))
+                replace(written, coco, review.written)
+    except OSError as error:
+        raise InputError(f"{path} can't be written: {error.strerror}") from error
+    if read.format == "coco":
+        return path, []
+    return path, of_accepted(read, dataset, coco=coco, is_coco_written=has_coco)
+
+
+def _check_place(review: ReviewFiles, read: Source, path: Path, coco: Path) -> None:
     suffix = read.document.suffix
-    path = output or review.accepted.with_name(f"{review.accepted.name}{suffix}")
     check_beside(read, path)
-    if path.suffix.lower() == ".json" and not suffix:
+    if path.suffix.lower() == ".json" and not suffix.endswith(".json"):
+        what = f"a {suffix} file" if suffix else "a folder"
         raise InputError(
-            f"--output {path} would be a folder, as {read.path} is: name one, of which `comining "
-            "convert` makes a COCO file"
+            f"--output {path} would be {what}, as {read.path} is: name one, or leave --output out, "
+            f"and a COCO file is written, too, as {coco}"
         )
     if suffix:
         check_output(path, review.completed, review.decisions, read.path)
         check_file(path, review.written)
     else:
         check_folder(path, review.written)
-    try:
-        with TemporaryDirectory(prefix=".accepted-", dir=path.resolve().parent) as folder:
-            written = write_annotations(read, dataset, Path(folder))
-            replace(written, path, review.written)
-    except OSError as error:
-        raise InputError(f"{path} can't be written: {error.strerror}") from error
-    return path

@@ -20,6 +20,7 @@ from comining.output_file import write_atomically
 from .evidence import DECIDED, SAMPLED, Evidence
 from .folder import Folder
 from .proposals import read_proposals, verdicts, with_proposals
+from .review_files import read_source, unfinished
 
 
 def proposal_ids(evidence: Evidence, dataset: Mapping[str, Any]) -> np.ndarray:
@@ -78,13 +79,16 @@ def read_evidence(folder: Folder) -> Evidence:
     Raises:
         InputError: it isn't there or can't be used.
     """
+    source = read_source(folder.path)
+    if not folder.evidence.exists():
+        raise unfinished(folder.path, source)
     try:
         with np.load(folder.evidence, allow_pickle=False) as arrays:
             return Evidence(**arrays)
     except (OSError, ValueError, TypeError, BadZipFile) as error:
         raise InputError(
-            f"{folder.evidence} can't be read: name a folder that `comining complete` has "
-            "finished; if it has, the same command makes the file anew"
+            f"{folder.evidence} can't be read: the `comining complete` command that wrote it "
+            "makes it anew"
         ) from error
 
 

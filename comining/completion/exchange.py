@@ -10,7 +10,7 @@ from typing import Any
 from comining.annotations.coco_file import read_json
 from comining.annotations.exchange_boxes import ReviewedBox
 from comining.annotations.report import Report
-from comining.annotations.review import apply_review
+from comining.annotations.review import CHANGES, apply_review
 from comining.annotations.review_cvat import cvat_dataset, read_cvat
 from comining.annotations.review_label_studio import label_studio_config, label_studio_tasks
 from comining.annotations.review_label_studio_export import read_label_studio
@@ -56,7 +56,7 @@ def take_back(review: ReviewFiles, exported: Path, output: Path | None) -> Accep
     Args:
         review: what was sent there.
         exported: from Label Studio as JSON, or from CVAT as COCO 1.0.
-        output: the file to write, if it isn't the review's own.
+        output: the file or folder to write, if it isn't the review's own.
 
     Raises:
         InputError: a file can't be used or written.
@@ -64,8 +64,10 @@ def take_back(review: ReviewFiles, exported: Path, output: Path | None) -> Accep
     dataset = read_completed(review.completed, None)
     reviewed = read_review(exported, dataset)
     result, counts = apply_review(dataset, reviewed)
-    path = write_accepted(review, result, output)
-    return Accepted(path, counts, len(result["annotations"]))
+    done = write_accepted(review, result, output, counts)
+    if counts["mined, accepted"] and not any(counts[x] for x in CHANGES):
+        done.hints.insert(0, f"nothing was changed in {exported}: all of its boxes are accepted")
+    return done
 
 
 def read_review(path: Path, dataset: dict[str, Any]) -> dict[int, list[ReviewedBox]]:

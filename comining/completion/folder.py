@@ -20,6 +20,8 @@ from comining.errors import InputError
 from comining.folder_lock import lock_folder
 from comining.output_file import write_atomically
 
+from .hints import of_unlisted
+
 #: What a run leaves that ended before it began.
 TRACES = {".lock", "log.txt"}
 #: Where what replaces a file or folder is written first.
@@ -107,6 +109,7 @@ class Folder:
             )
         source = read_annotations(annotations, images, listed_only=listed_only)
         completed_path(source, self.path / WRITING)
+        source.notes[:0] = of_unlisted(source)
         return source
 
     def claim(self, source: Source, images: Path, listed_only: bool) -> None:

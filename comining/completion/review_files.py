@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,8 @@ def find_review(target: Path, images: Path | None) -> ReviewFiles:
             bare.with_name(f"{bare.name}.accepted"),
         )
     if not review.completed.is_file():
+        if review.source is not None:
+            raise unfinished(target, review.source)
         raise InputError(f"{review.completed} is not there: review what `comining complete` wrote")
     if not review.images.is_dir():
         raise InputError(
@@ -79,7 +82,12 @@ def find_review(target: Path, images: Path | None) -> ReviewFiles:
     return review
 
 
-def _of_folder(folder: Path, images: Path | None) -> ReviewFiles:
+def read_source(folder: Path) -> dict[str, Any]:
+    """What ``source.json`` of a completion's folder holds.
+
+    Raises:
+        InputError: it is no such folder.
+    """
     if not (folder / "source.json").exists():
         raise InputError(
             f"{folder} is not what `comining complete` wrote: it has no source.json. Name the "
@@ -88,6 +96,21 @@ def _of_folder(folder: Path, images: Path | None) -> ReviewFiles:
     source = read_json(folder / "source.json")
     if not isinstance(source, dict) or not isinstance(source.get("images"), str):
         raise InputError(f"{folder / 'source.json'} must be an object that names the 'images'")
+    return source
+
+
+def unfinished(folder: Path, source: dict[str, Any]) -> InputError:
+    """What tells that a completion hasn't ended, and how it goes on."""
+    words = ["comining", "complete", source["images"], source.get("annotations", "ANNOTATIONS")]
+    words += ["--output", str(folder), *(["--listed-only"] if source.get("listed_only") else [])]
+    return InputError(
+        f"the completion in {folder} hasn't finished: give its command again, which goes on where "
+        f"it stopped: {shlex.join(words)}"
+    )
+
+
+def _of_folder(folder: Path, images: Path | None) -> ReviewFiles:
+    source = read_source(folder)
     return ReviewFiles(
         folder / "completed.json",
         Path(source["images"]) if images is None else images,

@@ -60,6 +60,7 @@ def test_help_of_a_command(command_line, name):
         (["show", "--config", "demo", "--weights", "a", "--output", "a", "SOLVER.MAX_ITR", "1"],
          "there is no key SOLVER.MAX_ITR; did you mean SOLVER.MAX_ITER?"),
         (["plot"], "Missing argument"),
+        (["complete", "a", "b.json"], "Missing option '--output'. For example: comining complete "),
         (["study", "gone"], "--output"),
     ],
 )  # fmt: skip
@@ -70,6 +71,17 @@ def test_wrong_use(command_line, tmp_path, monkeypatch, words, message):
     assert message in done.stderr
     assert "Traceback" not in done.output
     assert not any(tmp_path.iterdir())
+
+
+def test_images_come_before_annotations(command_line, tmp_path):
+    (tmp_path / "half.json").touch()
+    done = command_line("complete", tmp_path / "half.json", tmp_path, "--output", tmp_path / "out")
+    assert done.exit_code == 2
+    told = (
+        f"{tmp_path / 'half.json'} is a file: the folder of the images comes first. For example: "
+    )
+    assert f"{told}comining complete photos/ half.json --output completed/" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_setting_may_be_negative():

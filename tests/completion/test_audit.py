@@ -215,6 +215,8 @@ def completed(tmp_path):
     }
     folder = Folder(tmp_path / "done")
     folder.path.mkdir()
+    source = {"images": "/my photos", "annotations": "/half.json", "listed_only": False}
+    folder.source.write_text(json.dumps(source))
     folder.annotations.write_text(json.dumps(dataset))
     write_evidence(folder, evidence, dataset, [3])
     return folder
@@ -258,9 +260,24 @@ def test_nothing_is_missing_where_a_category_is_complete():
 def test_folder_of_something_else_is_named(tmp_path, command_line):
     done = command_line("audit", tmp_path)
     assert done.exit_code == 2
-    assert "comining complete" in done.stderr
-    with pytest.raises(InputError, match=r"evidence\.npz can't be read"):
-        audit_folder(tmp_path)
+    assert f"{tmp_path} is not what `comining complete` wrote: it has no source.json" in done.stderr
+
+
+def test_folder_of_a_completion_that_has_not_finished_is_named(completed, command_line):
+    completed.evidence.unlink()
+    done = command_line("audit", completed.path)
+    assert done.exit_code == 2
+    assert done.stderr == (
+        f"error: the completion in {completed.path} hasn't finished: give its command again, which "
+        "goes on where it stopped: comining complete '/my photos' /half.json --output "
+        f"{completed.path}\n"
+    )
+
+
+def test_evidence_that_is_broken_is_named(completed):
+    completed.evidence.write_bytes(b"no zip")
+    with pytest.raises(InputError, match=r"evidence\.npz can't be read: the `comining complete`"):
+        audit_folder(completed.path)
 
 
 def decide(folder, *decisions, key="k"):

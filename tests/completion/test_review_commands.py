@@ -1,9 +1,11 @@
 import json
+import shutil
 
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from comining.annotations.known import known_of
 from comining.cli import main
 from comining.completion.server import Running
 from tests.completion.served import write_folder
@@ -132,7 +134,11 @@ def test_what_is_missing_is_named(folder, tmp_path):
     decide(folder / "decisions.jsonl", (2, "accept"))
     assert comining("accept", folder, "--images", tmp_path / "moved").exit_code == 0
     (folder / "completed.json").unlink()
-    assert "completed.json is not there" in failing("review", folder)
+    command = f"comining complete {tmp_path / 'images'} {tmp_path / 'input.json'}"
+    for name in ("review", "accept"):
+        refused = failing(name, folder, "--images", tmp_path / "moved")
+        assert f"{folder} hasn't finished: give its command again" in refused
+        assert f"{command} --output {folder} --listed-only" in refused
 
 
 def test_output_may_not_replace_what_was_reviewed(folder):
@@ -182,6 +188,42 @@ def test_finished_images_without_a_box_have_a_file_in_an_accepted_folder(of_labe
     labels = of_labels / "accepted" / "labels"
     assert sorted(x.name for x in labels.iterdir()) == ["1.txt", "2.txt"]
     assert (labels / "2.txt").read_text() == ""
+    coco = of_labels / "accepted.json"
+    alone = "the same as a COCO file, which alone tells which images are finished"
+    assert f"{of_labels / 'accepted'}\n{alone}: {coco}\n" in result.output
+    images = json.loads(coco.read_text())["images"]
+    assert [x["id"] for x in images if x.get("finished")] == [2]
+    known = tmp_path / "known.json"
+    comining("annotate-known", coco, "--output", known, "--absent", "ant", "--images-glob", "3.*")
+    assert known_of(json.loads(known.read_text())).finished([1, 2, 3]) == {2}
+    elsewhere = comining("accept", of_labels, "--output", tmp_path / "elsewhere").output
+    assert "finished is kept in a COCO file alone: without --output, `comining" in elsewhere
+    assert f"writes it, too, as {coco}\n" in elsewhere
+
+
+def test_where_accepted_files_belong_is_told(of_labels, tmp_path):
+    """Copied over those that were completed, they take their place, whatever lies beside."""
+    decide(of_labels / "decisions.jsonl", (2, "accept"))
+    (tmp_path / "yolo" / "data.yaml").write_text("path: .\nnames: [ant, bee, cat]\n")
+    (tmp_path / "yolo" / "images").mkdir()
+    result = comining("accept", of_labels)
+    assert result.output.splitlines()[-2] == (
+        f"it is laid out as {tmp_path / 'yolo'}, without images: to use it, copy its files over "
+        "those there"
+    )
+    shutil.copytree(of_labels / "accepted", tmp_path / "yolo", dirs_exist_ok=True)
+    assert (tmp_path / "yolo" / "labels" / "1.txt").read_text().count("\n") == 2
+    assert (tmp_path / "yolo" / "data.yaml").read_text() == "names: [ant, bee, cat]\n"
+    names = sorted(x.name for x in (tmp_path / "yolo").iterdir())
+    assert names == ["data.yaml", "images", "labels"]
+
+
+def test_a_coco_file_that_was_edited_keeps_from_accepting(of_labels):
+    decide(of_labels / "decisions.jsonl", (2, "accept"))
+    (of_labels / "accepted.json").write_text("theirs")
+    assert "accepted.json is there already, and not as" in failing("accept", of_labels)
+    assert (of_labels / "accepted.json").read_text() == "theirs"
+    assert not (of_labels / "accepted").exists()
 
 
 def test_annotations_may_have_been_replaced_but_not_so_that_images_are_others(of_labels, tmp_path):
@@ -242,7 +284,7 @@ def test_accepting_again_spares_the_files_of_others(of_labels, change):
     [
         ("yolo/labels/accepted", "yolo, which would then hold two versions"),
         ("gone/accepted", "doesn't exist: create it first"),
-        ("yolo.json", "name one, of which `comining convert` makes a COCO file"),
+        ("yolo.json", "name one, or leave --output out, and a COCO file is written"),
         ("notes", "is a file: name a folder"),
         ("images", "1.png in it is not as `comining accept` wrote it"),
     ],
@@ -295,6 +337,16 @@ def test_review_in_cvat_and_back(folder):
     assert result.exit_code == 0, result.output
     # Boxes that lie on one another are told apart by their order alone.
     assert ids(folder / "back.json") == [1, 2]
+    assert "nothing was changed" not in result.output
+
+
+def test_that_nothing_was_changed_elsewhere_is_told(folder):
+    output = folder / "cvat.json"
+    comining("review", folder, "--to", "cvat", "--output", output)
+    result = comining("review", folder, "--from", output)
+    assert "mined, accepted                              2\n" in result.output
+    told = f"nothing was changed in {output}: all of its boxes are accepted"
+    assert result.output.splitlines()[-1] == told
 
 
 def test_tasks_for_label_studio(folder):

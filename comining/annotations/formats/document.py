@@ -100,7 +100,7 @@ class Document(ABC):
         path: the file or folder that the user named.
         root: what is read: ``path``, or the folder that it describes.
         format: name of the format.
-        suffix: of the file to be written; "" for a folder.
+        suffix: of the file to be written, ".json" for COCO's alone; "" for a folder.
         categories: declared ones, in order, each with ``id`` and ``name``.
         notes: how often what was repaired or left out.
     """

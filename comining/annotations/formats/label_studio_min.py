@@ -35,7 +35,7 @@ class LabelStudioMinDocument(Document):
     """
 
     format = "label_studio"
-    suffix = ".json"
+    suffix = ".label_studio.json"
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)

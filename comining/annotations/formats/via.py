@@ -24,7 +24,7 @@ class ViaDocument(Document):
     """Images are known by VIA's keys, shapes by their places among the regions."""
 
     format = "via"
-    suffix = ".json"
+    suffix = ".via.json"
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)

@@ -142,7 +142,7 @@ def test_mined_boxes_are_a_prediction_and_all_else_is_as_it_was(write, images, t
         ],
     )
     written = write_annotations(source, dataset, tmp_path / "out")
-    assert written.name == "completed.json"
+    assert written.name == "completed.label_studio.json"
     tasks = json.loads(written.read_text())
     other, own = tasks[0].pop("predictions")
     assert tasks[0] == {k: v for k, v in TASKS[0].items() if k != "predictions"}
