@@ -19,6 +19,8 @@ from .plan import Cell, flat
 #: Detectors that look at no key of Co-mining, which begin with ``COMINING``.
 PLAIN = ("RetinaNet", "FCOS", "GeneralizedRCNN")
 COMINING = "MODEL.COMINING."
+#: What an FCOS doesn't look at.
+OF_ANCHORS = ("MODEL.RETINANET.", "MODEL.ANCHOR_GENERATOR.")
 
 
 def check_unchanged(cells: Iterable[Cell], output: Path) -> None:
@@ -77,7 +79,10 @@ def _with_used_data(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _matters(key: str, settings: dict[str, Any]) -> bool:
     """Whether a training with these settings looks at a key; if in doubt it does."""
-    if settings["MODEL.META_ARCHITECTURE"] in PLAIN:
+    architecture = settings["MODEL.META_ARCHITECTURE"]
+    if architecture.endswith("FCOS") and key.startswith(OF_ANCHORS):
+        return False
+    if architecture in PLAIN:
         return not key.startswith(COMINING)
     method = method_name(settings[f"{COMINING}METHOD"], settings[f"{COMINING}THRESHOLD"])
     return not (method == "Published" and key.startswith(f"{COMINING}ADAPTIVE."))

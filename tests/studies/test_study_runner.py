@@ -362,20 +362,20 @@ def test_new_key_of_the_project_changes_nothing(plan, tmp_path):
 @pytest.mark.parametrize(
     ("method", "key", "matters"),
     [
-        ({"MODEL.META_ARCHITECTURE": "RetinaNet"}, "ADAPTIVE.PRECISION", False),
-        ({"MODEL.META_ARCHITECTURE": "FCOS"}, "IOU_THRESH", False),
-        ({"MODEL.COMINING.THRESHOLD": "fixed"}, "ADAPTIVE.PRECISION", False),
-        ({"MODEL.COMINING.THRESHOLD": "fixed"}, "IOU_THRESH", True),
-        ({"MODEL.COMINING.THRESHOLD": "adaptive"}, "ADAPTIVE.PRECISION", True),
-        ({"MODEL.COMINING.METHOD": "Published"}, "ADAPTIVE.PRECISION", False),
-        ({"MODEL.COMINING.METHOD": "Adaptive"}, "ADAPTIVE.PRECISION", True),
+        ({"MODEL.META_ARCHITECTURE": "RetinaNet"}, "MODEL.COMINING.ADAPTIVE.PRECISION", False),
+        ({"MODEL.META_ARCHITECTURE": "FCOS"}, "MODEL.COMINING.IOU_THRESH", False),
+        ({"MODEL.META_ARCHITECTURE": "CoMiningFCOS"}, "MODEL.RETINANET.PRIOR_PROB", False),
+        ({"MODEL.META_ARCHITECTURE": "RetinaNet"}, "MODEL.RETINANET.PRIOR_PROB", True),
+        ({"MODEL.COMINING.THRESHOLD": "fixed"}, "MODEL.COMINING.ADAPTIVE.PRECISION", False),
+        ({"MODEL.COMINING.THRESHOLD": "fixed"}, "MODEL.COMINING.IOU_THRESH", True),
+        ({"MODEL.COMINING.THRESHOLD": "adaptive"}, "MODEL.COMINING.ADAPTIVE.PRECISION", True),
+        ({"MODEL.COMINING.METHOD": "Published"}, "MODEL.COMINING.ADAPTIVE.PRECISION", False),
+        ({"MODEL.COMINING.METHOD": "Adaptive"}, "MODEL.COMINING.ADAPTIVE.PRECISION", True),
     ],
 )
 def test_what_a_training_does_not_look_at_may_change(method, key, matters, study, tmp_path):
     cell, other = (
-        study(
-            methods={"one": {**method, f"MODEL.COMINING.{key}": value}}, protocols={"full": {}}
-        ).cells[0]
+        study(methods={"one": {**method, key: value}}, protocols={"full": {}}).cells[0]
         for value in (0.4, 0.8)
     )
     run_cells([cell], tmp_path, 1, fake("well"))
@@ -384,6 +384,29 @@ def test_what_a_training_does_not_look_at_may_change(method, key, matters, study
         return
     with pytest.raises(InputError, match=rf"{key} 0\.4, now 0\.8"):
         run_cells([other], tmp_path, 1, fake("well"))
+
+
+def test_data_sets_that_a_training_does_not_use_may_change(study, tmp_path):
+    def cells(*entries):
+        for _, file in entries:
+            (tmp_path / f"{file}.json").touch()
+        settings = {
+            "DATASETS.REGISTER": [
+                [name, str(tmp_path / f"{file}.json"), "images"] for name, file in entries
+            ],
+            "DATASETS.TEST": ["val"],
+            "SOLVER.MAX_ITER": 20,
+        }
+        return study(settings=settings, protocols={"full": {"DATASETS.TRAIN": ["half"]}}).cells[:1]
+
+    used = ("half", "a"), ("val", "b")
+    output = tmp_path / "output"
+    run_cells(cells(*used), output, 1, fake("well"))
+    before = (output / "full/plain/seed0/results.json").stat().st_mtime_ns
+    run_cells(cells(("more", "c"), *used), output, 1, fake("well"))
+    assert (output / "full/plain/seed0/results.json").stat().st_mtime_ns == before
+    with pytest.raises(InputError, match=r"DATASETS.REGISTER"):
+        run_cells(cells(("half", "c"), ("val", "b")), output, 1, fake("well"))
 
 
 def test_folder_of_another_training(plan, tmp_path):
