@@ -263,7 +263,7 @@ class Work:
         evidence = gather_evidence(mined, records)
         write_evidence(self.folder, evidence, dataset, category_ids)
         evidence = with_decisions(evidence, self.folder, dataset, self.progress.note)
-        if number := np.count_nonzero(evidence.decided):
+        if number := int(np.count_nonzero(evidence.decided)):
             self.progress.note(f"going by your decisions about {counted(number, 'boxes')}")
         chosen = choose(evidence, len(category_ids), self.args.precision)
         rows = category_rows(dataset, evidence, chosen, category_ids)
