@@ -43,7 +43,7 @@ def mine(
         weights: what to mine with.
         folder: keeps what is found, so that the same call finds it at once.
         images: by the ids of tiles, the images that they are from; empty if these are no tiles.
-        tell: is told the share that is done.
+        tell: is told the share that is done, as soon as there is something to do.
 
     Returns:
         By image id, what was found (in the first process; nothing in others), and why images could

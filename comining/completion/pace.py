@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from .mining import LOOKING
@@ -69,6 +70,7 @@ def choose_pace(
     if number < MIN_ITERATIONS:
         number, why = MIN_ITERATIONS, "fewer would learn nothing"
     training = number * per_iteration + watching
-    if by_time < number:
-        why += f", though they take longer than --minutes {minutes:g}"
+    total = passed + training + mining + ELSE
+    if by_time < number and total > 60 * minutes:
+        why += f"; about {math.ceil(total / 60)} minutes in all, longer than --minutes {minutes:g}"
     return Pace(number, training, mining, why)

@@ -23,6 +23,9 @@ from .result import interval_text, summary
 PAGE = Path(__file__).with_name("report.html")
 #: Boxes shown of each kind.
 SHOWN = 12
+#: Of what the training itself takes for objects. It reads like a poor result, which it isn't:
+#: whatever nobody has annotated counts as wrong.
+QUALITY = ("comining/mined_precision", "comining/mined_recall")
 #: A picture shows its box with as much around it, in boxes, and is so large, in pixels.
 AROUND, EDGE = 1.0, 180
 
@@ -61,6 +64,7 @@ def write_report(
         doubtful=_figures(doubtful, pictures, completed),
         curves=_curves(folder),
         folder=html.escape(str(folder.path)),
+        review=_review(folder),
         unreadable=_unreadable(completed, unreadable),
         config=html.escape(folder.config.read_text(encoding="utf-8")),
     )
@@ -144,11 +148,21 @@ def _crop(image: Image.Image, box: Sequence[float]) -> bytes:
 
 def _curves(folder: Folder) -> str:
     try:
-        _, svg = plot_runs([folder.training], folder.training / "curves")
+        _, svg = plot_runs([folder.training], folder.training / "curves", without=QUALITY)
     except InputError:  # so short a training has logged nothing
         return "<p>none</p>"
     data = base64.b64encode(svg.read_bytes()).decode()
     return f'<img class="curves" alt="" src="data:image/svg+xml;base64,{data}">'
+
+
+def _review(folder: Folder) -> str:
+    if not folder.review.exists():
+        return ""
+    return (
+        f'<p><a href="{folder.review.name}">Look through all of them</a>. To accept or reject '
+        f"them, <code>comining review {html.escape(str(folder.path))}</code> is better: it saves "
+        "what you decide.</p>"
+    )
 
 
 def _unreadable(dataset: Mapping[str, Any], unreadable: Mapping[int, str]) -> str:

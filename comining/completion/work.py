@@ -191,7 +191,6 @@ class Work:
             self.progress.note(f"{counted(cfg.SOLVER.MAX_ITER, 'iterations')}: {pace['why']}")
         train_detector(cfg, records, lambda share: self.progress.at("training", share))
         comm.synchronize()
-        self.progress.at("mining", 0)
         tiles = read_json(self.folder.training_tiles)["images"] if tiling else []
         mined, unreadable = mine(
             cfg,
@@ -264,6 +263,8 @@ class Work:
         evidence = gather_evidence(mined, records)
         write_evidence(self.folder, evidence, dataset, category_ids)
         evidence = with_decisions(evidence, self.folder, dataset, self.progress.note)
+        if number := int(np.count_nonzero(evidence.decided)):
+            self.progress.note(f"going by your decisions about {counted(number, 'boxes')}")
         chosen = choose(evidence, len(category_ids), self.args.precision)
         rows = category_rows(dataset, evidence, chosen, category_ids)
         record = {
@@ -287,8 +288,8 @@ class Work:
                 "unreadable": {str(id_): why for id_, why in unreadable.items()},
             },
         )
-        write_report(self.folder, self.args.images, completed, rows, unreadable, recall, finished)
         self._write_review(len(completed["images"]))
+        write_report(self.folder, self.args.images, completed, rows, unreadable, recall, finished)
 
     def _write_review(self, num_images: int) -> None:
         review = find_review(self.folder.path, None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,12 +101,15 @@ def _parse(line: str) -> dict[str, Any] | None:
     return record if is_record else None
 
 
-def plot_runs(folders: Sequence[Path], output: Path) -> list[Path]:
+def plot_runs(
+    folders: Sequence[Path], output: Path, *, without: Collection[str] = ()
+) -> list[Path]:
     """Draw the curves of the trainings in ``folders``.
 
     Args:
         folders: the output folders of trainings.
         output: the pictures, with or without the suffix ``.png`` or ``.svg``.
+        without: names of what isn't drawn, though it was logged.
 
     Returns:
         The two pictures, PNG and SVG.
@@ -122,7 +125,7 @@ def plot_runs(folders: Sequence[Path], output: Path) -> list[Path]:
         for records in runs
         for record in records
         for name, value in record.items()
-        if _is_finite(value)
+        if _is_finite(value) and name.removesuffix("_aug") not in without
     )
     if not panels:
         raise InputError(

@@ -130,6 +130,7 @@ def test_missing_boxes_are_added_and_what_was_there_stays(planned, monkeypatch):
     page = (output / "report.html").read_text()
     assert f"comining review {output} --sample 40</code>" in page
     assert page.count("data:image/svg+xml;base64,") == 1
+    assert '<a href="review.html">' in page
     assert "12 images had 24 annotated boxes; 12 boxes were added" in page
     assert page.count("data:image/jpeg;base64,") == 12
     assert "bild \\u00fc 1.png" in (output / "review.html").read_text()
@@ -158,6 +159,7 @@ def test_after_a_review_the_same_command_goes_by_it(planned, monkeypatch, capsys
     done = complete(*arguments, device="cpu", quiet=False)
     told = capsys.readouterr().err
     assert "\n4 iterations: done before\n" in told
+    assert "\ngoing by your decisions about 4 boxes\n" in told
     assert "training 0%" not in told
     assert "training ..." not in told
     assert done.categories[1]["added"] == 0  # all of a sample was wrong
@@ -213,6 +215,12 @@ def test_interrupted_training_goes_on_and_finished_work_is_not_done_again(
     assert complete(*arguments, device="cpu").dataset == done.dataset
     (mined,) = (output / "mined").glob("images-*.jsonl")
     assert len(mined.read_text().splitlines()) == 3  # batches of 4 of 12 images
+    before = mined.stat().st_mtime_ns
+    capsys.readouterr()
+    complete(*arguments, device="cpu", quiet=False)
+    assert "mining" not in capsys.readouterr().err
+    assert [x.name for x in (output / "mined").glob("images-*.jsonl")] == [mined.name]
+    assert mined.stat().st_mtime_ns == before
     assert (output / "training" / "model_final.pth").stat().st_mtime_ns == weights
     shrink(output, MAX_ITER=1)
     complete(*arguments, device="cpu")

@@ -191,6 +191,16 @@ def test_enter_opens_the_first_image_at_once(page):
     assert page.find("#large-position").text == "1 of 4"
 
 
+def test_click_beside_the_cards_leaves_the_chosen_one(page):
+    page.press(Keys.ARROW_RIGHT)
+    for selector in ("#scroller", "#count"):
+        page.find(selector).click()
+        assert page.focused().get_attribute("title") == "a.png"
+    assert "Click a picture or press Enter to see it large." in page.find("header").text
+    page.press(Keys.ENTER)
+    assert page.find("#large-position").text == "2 of 4"
+
+
 def test_keys_lead_through_images_and_boxes(page):
     page.press(Keys.ARROW_RIGHT)
     assert page.focused().get_attribute("title") == "a.png"

@@ -25,10 +25,12 @@ def test_iterations(images, has_weights, iterations, why):
 
 def test_a_training_that_takes_longer_than_asked_says_so():
     # 100 iterations of 3 seconds; mining 320 images 52 in all, watching 9 times 64 of them 72; 10
-    # for all else.
+    # for all else: 434 seconds.
     pace = choose_pace(1.5, Timing(3.0, 0.125), 8, 320, 320)
     assert pace.iterations == 100
-    assert pace.why == "fewer would learn nothing, though they take longer than --minutes 1.5"
+    assert (
+        pace.why == "fewer would learn nothing; about 8 minutes in all, longer than --minutes 1.5"
+    )
     assert pace.training == 372
 
 

@@ -127,12 +127,52 @@ def test_keys_decide_and_lead_to_the_next_proposal(page, folder):
         ("accept", 2, [120, 20, 60, 60]), ("reject", 3, [220, 20, 60, 60])
     ]  # fmt: skip
     assert page.listed() == [" 0.20, mined, accepted", " 0.40, mined, rejected", ", annotated"]
-    assert "All proposals of this image are decided" in page.find("#note").text
+    assert page.find("#note").text == (
+        "All proposals of this image are decided. n: next image with undecided boxes, "
+        "f: image is finished."
+    )
     assert page.find("#large .progress-text").text == (
         "2 of 3 proposals decided, 0 of 3 images finished"
     )
     page.press("n")
     assert page.find("#large-name").text == "b.png"
+
+
+def test_one_key_too_many_changes_no_decision(page, folder):
+    page.press("a", "a", "r")
+    assert page.all("#boxes [aria-pressed=true]") == []
+    assert page.find("#note").text.startswith("No box is chosen: ↓ or a click chooses one")
+    page.wait_until_saved()
+    assert saved(folder, "id") == [("accept", 2), ("accept", 3)]
+    page.press("z")
+    assert page.chosen() == " 0.40, mined"
+
+
+def test_button_leads_to_the_next_undecided_proposal(page):
+    page.find("#next-undecided").click()
+    assert page.chosen() == " 0.40, mined"
+    page.press("a")
+    assert page.chosen() == " 0.20, mined"
+    page.find("#next-undecided").click()  # no other is left in this image
+    assert page.find("#large-name").text == "b.png"
+
+
+def test_proposals_on_one_object_are_told(browser, folder):
+    """Of 60x60 boxes at 220, 20 one moved by 15 has an IoU of 0.6, one moved by 30 of 0.33."""
+    path = folder / "completed.json"
+    dataset = json.loads(path.read_text())
+    dataset["annotations"][2]["bbox"][0] = 250
+    dataset["annotations"].append(annotation(5, 1, [265, 20, 60, 60], score=0.5))
+    dataset["annotations"][1]["bbox"][0] = 220
+    path.write_text(json.dumps(dataset))
+    with serving(folder) as served:
+        page = Review.of_first_image(browser, served.url)
+        told = "overlaps another proposal"
+        assert page.listed() == [
+            " 0.20, mined", f" 0.40, mined, {told}", f" 0.50, mined, {told}", ", annotated"
+        ]  # fmt: skip
+        page.press("n", "n", "r")
+        assert page.listed()[1:3] == [" 0.40, mined", " 0.50, mined, rejected"]
 
 
 def test_undo_takes_back_the_last_decision_wherever_it_was(page, folder):
@@ -260,10 +300,13 @@ def test_decisions_wait_for_a_server_that_is_away(browser, folder):
     page.press("a", "r")
     page.wait(lambda: "2 decisions not saved. The server does not answer" in
               page.find("#large .saved").text)  # fmt: skip
+    page.press(Keys.ESCAPE)
+    assert page.find("#download").is_displayed()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("comining.completion.server.secrets.token_urlsafe", lambda _: token)
         with serving(folder, port=port):
             page.wait_until_saved()
+            assert not page.find("#download").is_displayed()  # they are in the folder
     assert [x[0] for x in saved(folder)] == ["accept", "reject"]
 
 

@@ -102,6 +102,7 @@ def test_release_becomes_a_distribution_that_a_repeat_run_leaves_alone(environme
     assert f"installed detectron2 0.6 in {environment.site / 'detectron2'}" in first.stdout
     assert "route pypi" in first.stdout
     assert "lacks the compiled operators" in first.stdout
+    assert first.stdout.splitlines()[-1].startswith("Done. That is all that comining needs")
     assert environment.installed() == ["detectron2", "detectron2-0.6.dist-info"]
     assert "REPAIRED" in (environment.site / "detectron2/modeling.py").read_text()
     assert (environment.site / "detectron2/model_zoo/configs/a.yaml").read_text() == "depth: 50\n"

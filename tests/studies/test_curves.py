@@ -23,8 +23,8 @@ def plot(monkeypatch, tmp_path):
     close = curves.plt.close
     monkeypatch.setattr(curves.plt, "close", lambda figure: (figures.append(figure), close()))
 
-    def run(*folders):
-        curves.plot_runs(folders, tmp_path / "picture.png")
+    def run(*folders, **how):
+        curves.plot_runs(folders, tmp_path / "picture.png", **how)
         figure = figures.pop()
         panels = {
             axis.get_title(): [
@@ -89,6 +89,8 @@ def test_each_quantity_has_a_panel_and_each_training_a_colour(plot, tmp_path):
         "plain": ORANGE,
     }
     assert legend["original view"][1] != legend["second view"][1]
+    fewer, _ = plot(comining, without=["comining/mined_precision", "loss_cls"])
+    assert panels.keys() - fewer.keys() == {"precision of mined labels", "loss_cls"}
 
 
 def test_eleven_trainings_have_eleven_colours(plot, tmp_path):

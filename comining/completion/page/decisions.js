@@ -120,6 +120,7 @@ function changeLog(concerned, change) {
 // ---- where they are saved -----------------------------------------------------------------------
 
 function showSaved(text, isProblem = false) {
+  byId("download").hidden = data.server && !isProblem; // a server has them
   for (const place of document.querySelectorAll(".saved")) {
     if (place.textContent !== text) place.textContent = text;
     place.classList.toggle("problem", isProblem);
@@ -228,6 +229,7 @@ const browserStore = {
 };
 
 const store = data.server ? serverStore : browserStore;
+byId("download").hidden = data.server;
 
 function download() {
   const lines = [...log, ...pending].map((x) => `${JSON.stringify(x)}\n`);

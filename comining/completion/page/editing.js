@@ -8,8 +8,9 @@ const tenth = (value) => Math.round(value * 10) / 10;
 
 /** The chosen box if it can be decided about; else a note tells why not. */
 function decidable() {
-  if (!large.box) note("Choose a box first: ↓ or a click.");
-  else if (large.box.id === null) {
+  if (!large.box) {
+    note("No box is chosen: ↓ or a click chooses one, n goes to the next undecided one.");
+  } else if (large.box.id === null) {
     note("A withheld box is not in the annotation file: nothing can be decided about it.");
   } else {
     return large.box;
@@ -27,12 +28,16 @@ function judge(action) {
   else if (isProposal(box)) toUndecided(box);
 }
 
-/** Choose the next proposal of the image that is to be decided. */
+/** Choose the next proposal of the image that is to be decided; after the last one none, so that
+ *  one key too many decides nothing. */
 function toUndecided(box) {
   const from = large.boxes.indexOf(box) + 1;
   const next = [...large.boxes.slice(from), ...large.boxes.slice(0, from)].find(isUndecided);
-  if (next) choose(next);
-  else note("All proposals of this image are decided. n: next one, f: image is finished.");
+  choose(next ?? null);
+  if (!next) {
+    note("All proposals of this image are decided. n: next image with undecided boxes, " +
+      "f: image is finished.");
+  }
 }
 
 /** Go to the next proposal that is to be decided, in this image or a later one. */

@@ -40,6 +40,14 @@ const imageById = new Map(images.map((image) => [image.id, image]));
 const isProposal = (box) => box.score !== null && box.id !== null;
 const isUndecided = (box) => isProposal(box) && box.verdict === null;
 
+/** How far two boxes overlap, in 0..1: their intersection over their union. */
+function overlapOf(a, b) {
+  const along = (start, size) =>
+    Math.max(0, Math.min(a[start] + a[size], b[start] + b[size]) - Math.max(a[start], b[start]));
+  const common = along("x", "width") * along("y", "height");
+  return common / (a.width * a.height + b.width * b.height - common);
+}
+
 /** How a box differs from what the file says of it: an empty text if it does not. */
 function stateOf(box) {
   if (box.verdict === "rejected") return "rejected";

@@ -7,7 +7,7 @@ const SPARE_ROWS = 2; // built above and below what is visible
 
 const cards = new Map(); // position in `shown` -> <li>
 let current = 0; // the position that the keyboard is at
-let layout; // {columns, width and height of a card in px}
+let layout; // {available width, columns, width and height of a card in px}
 
 function rebuildGrid() {
   const hadFocus = byId("grid").contains(document.activeElement);
@@ -16,10 +16,22 @@ function rebuildGrid() {
   const available = byId("grid").clientWidth;
   const columns = Math.max(1, Math.floor(available / CARD_WIDTH));
   const width = available / columns;
-  layout = { columns, width, height: Math.round(width * 0.75) + CAPTION_HEIGHT };
+  layout = { available, columns, width, height: Math.round(width * 0.75) + CAPTION_HEIGHT };
   byId("grid").style.height = `${Math.ceil(shown.length / columns) * layout.height}px`;
   buildCards();
   if (hadFocus) buttonAt(current)?.focus({ preventScroll: true });
+}
+
+/** After a change of size, keep what is seen at the top. */
+function fitGrid() {
+  if (byId("grid").clientWidth === layout.available) {
+    buildCards();
+    return;
+  }
+  const scroller = byId("scroller");
+  const first = Math.floor(scroller.scrollTop / layout.height) * layout.columns;
+  rebuildGrid();
+  scroller.scrollTop = Math.floor(first / layout.columns) * layout.height;
 }
 
 function buildCards() {

@@ -41,8 +41,16 @@ function listBoxes() {
 
 function describe(box) {
   const state = box.isDrawn && box.verdict !== "rejected" ? "" : stateOf(box);
-  const words = [box.isDrawn ? "drawn" : box.kind, box.found && "found", state].filter(Boolean);
-  return `${nameOf(box)}, ${words.join(", ")}`;
+  const overlap = overlapsAnother(box) && "overlaps another proposal";
+  const words = [box.isDrawn ? "drawn" : box.kind, box.found && "found", state, overlap];
+  return `${nameOf(box)}, ${words.filter(Boolean).join(", ")}`;
+}
+
+/** Whether another proposal is probably about the same object. */
+function overlapsAnother(box) {
+  const isLeft = (x) => isProposal(x) && x.verdict !== "rejected";
+  return isLeft(box) && largeImage().boxes.some((other) =>
+    other !== box && isLeft(other) && overlapOf(box, other) > 0.5);
 }
 
 const nameOf = ({ label, score }) =>

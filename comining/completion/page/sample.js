@@ -5,12 +5,7 @@ let sampleItems = []; // {image, box}, in the order in which they are judged
 /** Whether a decided proposal was right as it was: a change may not have moved it far. */
 function wasRight(box) {
   if (box.verdict !== "accepted" || box.label !== box.original.label) return false;
-  const overlap = (start, size) => Math.max(0, Math.min(
-    box[start] + box[size], box.original[start] + box.original[size],
-  ) - Math.max(box[start], box.original[start]));
-  const common = overlap("x", "width") * overlap("y", "height");
-  const areas = box.width * box.height + box.original.width * box.original.height;
-  return common / (areas - common) >= 0.5;
+  return overlapOf(box, box.original) >= 0.5;
 }
 
 function startSample() {

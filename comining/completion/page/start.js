@@ -84,7 +84,7 @@ document.addEventListener("keydown", (event) => {
 const MEANINGS = {
   annotated: "in the annotation file, accepted, or drawn here",
   mined: "found by the detector, with its score: a proposal, to be decided",
-  wrong: "mined, but on no annotation of its class, not even a withheld one (IoU 0.5)",
+  wrong: "mined, but on no annotation of its category, not even a withheld one (IoU 0.5)",
   withheld: "only in the full original; thin where a mined box found it",
 };
 
@@ -118,6 +118,10 @@ function listenToForms() {
   listen("help-button", "click", () => byId("help").showModal());
   listen("download", "click", download);
   listen("scroller", "scroll", buildCards);
+  document.body.addEventListener("click", ({ target }) => {
+    // A click beside everything takes the focus from the card, and Enter its meaning.
+    if (!target.closest("button, label, input, select, dialog")) buttonAt(current)?.focus({ preventScroll: true });
+  });
 }
 
 function listenToLarge() {
@@ -126,6 +130,7 @@ function listenToLarge() {
   listen("zoom", "click", toggleZoom);
   listen("accept", "click", () => judge("accept"));
   listen("reject", "click", () => judge("reject"));
+  listen("next-undecided", "click", nextUndecided);
   listen("undo", "click", undoLast);
   listen("draw", "click", () => toggleDrawing());
   listen("finish", "click", finish);
@@ -161,10 +166,7 @@ store.start().then(() => {
   if (sampled) startSample();
   else moveTo(0); // keys work at once
   new ResizeObserver(() => {
-    const scroller = byId("scroller");
-    const first = Math.floor(scroller.scrollTop / layout.height) * layout.columns;
-    rebuildGrid();
-    scroller.scrollTop = Math.floor(first / layout.columns) * layout.height;
+    fitGrid();
     if (byId("large").open) drawLarge();
   }).observe(byId("scroller"));
   new MutationObserver(showAwaited).observe(document.body, { childList: true });
