@@ -82,6 +82,15 @@ def test_missing_data_are_told_once_whatever_the_number_of_processes(command_lin
     assert done.stderr.count("gone: put its annotation file at gone.json") == 1
 
 
+@pytest.mark.parametrize("command", ["train", "evaluate", "mine", "predict"])
+def test_gpu_that_is_asked_for_but_not_there(command, command_line):
+    done = command_line(command, "--config", "demo", "--weights", "x.pth", "--device", "cuda:1")
+    assert done.exit_code == 2
+    assert done.stderr.endswith(
+        "error: --device cuda:1: torch finds no GPU here; leave it out for the CPU\n"
+    )
+
+
 def test_no_training_overwrites_that_of_a_completion(trained, command_line, tmp_path):
     (tmp_path / "training").mkdir()
     (tmp_path / "training" / "settings.json").write_text("{}")
