@@ -137,7 +137,10 @@ class Checkpointer(DetectionCheckpointer, _SafeCheckpointer):
         """Warn of another detector's weights, of whose head a training would keep but a part."""
         differences = [
             f"{where} alone has {counted(len(names), 'parameters')} of a head, such as {max(names)}"
-            for names, where in ((in_model - in_file, "the model"), (in_file - in_model, "the file"))
+            for names, where in (
+                (in_model - in_file, "the model"),
+                (in_file - in_model, "the file"),
+            )
             if names
         ]
         logger.warning(
