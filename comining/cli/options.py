@@ -53,14 +53,6 @@ def output(what: str, required: bool = True) -> Callable[[Command], Command]:
     return click.option("--output", type=click.Path(path_type=Path), required=required, help=what)
 
 
-def _present(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    if value is not None:
-        from comining.engine.device import check_device
-
-        check_device(value)
-    return value
-
-
 def _no_empty_name(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
     if not value:
         raise click.BadParameter("which model? Name its weights", ctx, parameter)
@@ -76,9 +68,7 @@ config = click.option(
 weights = click.option(
     "--weights", required=True, callback=_no_empty_name, help="Weights of the trained model."
 )
-device = click.option(
-    "--device", callback=_present, help="cpu, cuda, cuda:1, ... [default: a GPU if there is one]"
-)
+device = click.option("--device", help="cpu, cuda, cuda:1, ... [default: a GPU if there is one]")
 num_gpus = click.option(
     "--num-gpus", type=click.IntRange(1), default=1, show_default=True,
     help="Processes: one a GPU, or on the CPU if there is none.",
