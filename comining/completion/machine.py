@@ -69,10 +69,9 @@ def this_machine(device: str | None = None) -> Machine:
     Raises:
         InputError: that is not there.
     """
+    check_device(device)
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    else:
-        check_device(device)
     every_gpu = device == "cuda"
     return Machine(device, torch.cuda.device_count() if every_gpu else 1)
 

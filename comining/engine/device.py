@@ -16,13 +16,13 @@ def usable_device(wanted: str) -> str:
     return "cpu" if is_missing else wanted
 
 
-def check_device(asked: str) -> None:
-    """Check that a device that ``--device`` names is there.
+def check_device(asked: str | None) -> None:
+    """Check that a device is there, if ``--device`` names one.
 
     Raises:
         InputError: it is a GPU, and the machine has none.
     """
-    if asked.startswith("cuda") and not torch.cuda.is_available():
+    if asked and asked.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"--device {asked}: torch finds no GPU here; leave it out for the CPU")
 
 
