@@ -304,8 +304,8 @@ def test_missing_coco(error_of):
     assert "coco/annotations/instances_train2017_hard.json, or set $DETECTRON2_DATASETS" in message
     assert "coco/train2017, or set $DETECTRON2_DATASETS" in message
     assert re.search(
-        r"; `comining sparsify --annotations (.*)/instances_train2017\.json --protocol hard --seed 0 "
-        r"--record-name --output \1/instances_train2017_hard\.json` makes it\n",
+        r"; `comining sparsify --annotations (.*)/instances_train2017\.json --protocol hard --seed "
+        r"0 --record-name --output \1/instances_train2017_hard\.json` makes it\n",
         message,
     )
 

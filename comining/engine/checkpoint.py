@@ -135,12 +135,10 @@ class Checkpointer(DetectionCheckpointer, _SafeCheckpointer):
 
     def _tell_differences(self, in_model: set[str], in_file: set[str]) -> None:
         """Warn of another detector's weights, of whose head a training would keep but a part."""
+        alone = {"the model": in_model - in_file, "the file": in_file - in_model}
         differences = [
             f"{where} alone has {counted(len(names), 'parameters')} of a head, such as {max(names)}"
-            for names, where in (
-                (in_model - in_file, "the model"),
-                (in_file - in_model, "the file"),
-            )
+            for where, names in alone.items()
             if names
         ]
         logger.warning(
