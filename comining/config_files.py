@@ -35,12 +35,13 @@ def find_config(name: str) -> str:
     """The path of a config.
 
     Args:
-        name: a path; or the name of a config of the package, such as ``hard_R50``,
-            ``studies/scenes`` or, for a Lazy config, ``lazy/hard_R50``.
+        name: a path, also as a checkout has it; or the name of a config of the package, such as
+            ``hard_R50``, ``studies/scenes`` or, for a Lazy config, ``lazy/hard_R50``.
 
     Raises:
         InputError: there is neither.
     """
+    name = installed(name)
     if Path(name).is_file():
         return name
     folder = config_folder()

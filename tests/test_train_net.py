@@ -228,7 +228,13 @@ def test_help_warns_of_code_in_configs(monkeypatch, capsys):
 
 
 def test_missing_config_file(error_of):
-    assert re.search(r"^error: .*gone\.yaml' does not exist", error_of(config="gone.yaml"))
+    message = error_of(config="demoo.yaml")
+    assert message.startswith("error: demoo.yaml is neither a file nor the name of a config; near")
+    assert " demo" in message.partition("near to it are")[2]
+
+
+def test_config_of_the_package_by_its_name(error_of):
+    assert "SOLVER.MAX_ITER is 0" in error_of(config="demo", **{"SOLVER.MAX_ITER": 0})
 
 
 def test_config_file_with_an_unknown_key(error_of, tmp_path):
@@ -297,6 +303,11 @@ def test_missing_coco(error_of):
     message = error_of(**{"DATASETS.TRAIN": ["coco_2017_train_hard"]})
     assert "coco/annotations/instances_train2017_hard.json, or set $DETECTRON2_DATASETS" in message
     assert "coco/train2017, or set $DETECTRON2_DATASETS" in message
+    assert re.search(
+        r"; `comining sparsify --annotations (.*)/instances_train2017\.json --protocol hard --seed "
+        r"0 --record-name --output \1/instances_train2017_hard\.json` makes it\n",
+        message,
+    )
 
 
 def test_unknown_data_set(error_of):

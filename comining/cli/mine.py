@@ -52,7 +52,9 @@ def command(num_gpus: int, **given: Any) -> None:
     Once they are repaired, the same command mines these alone.
     """
     from comining.engine import launch
+    from comining.engine.device import check_device
 
+    check_device(given["device"])
     args = argparse.Namespace(
         **given, num_gpus=num_gpus, num_machines=1, machine_rank=0, dist_url="auto"
     )

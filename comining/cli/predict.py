@@ -55,9 +55,11 @@ def command(
     from comining.data import register_from_config
     from comining.data.pictures import find_inputs
     from comining.engine import load_config
+    from comining.engine.device import check_device
     from comining.engine.prediction import JSON_NAME, predict
     from comining.errors import PartialError
 
+    check_device(device)
     end_as_if_interrupted()
     paths = find_inputs(inputs, output)
     words = [word for pair in settings for word in pair]

@@ -6,9 +6,8 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -41,9 +40,12 @@ def run_and_show(
     """
     from comining.completion.folder import check_is_free
     from comining.engine import launch, load_config
+    from comining.engine.device import check_device
     from comining.engine.run import quiet_main
     from comining.engine.setup import check_data, check_weights
+    from comining.evaluation.summary import summary
 
+    check_device(device)
     if weights:
         check_weights(weights)
     own = {"OUTPUT_DIR": output, "MODEL.WEIGHTS": weights, "MODEL.DEVICE": device}
@@ -65,9 +67,8 @@ def run_and_show(
     if as_json:
         click.echo(json.dumps(metrics))
         return
-    for name, values in _tables(metrics):
-        shown = [f"{key} {value:.1f}" for key, value in values.items() if value is not None]
-        click.echo(f"{name}: {', '.join(shown) or 'nothing was detected, or nothing is annotated'}")
+    for line in summary(metrics, folder, cfg.DATASETS.TEST):
+        click.echo(line)
     if not eval_only:
         click.echo(f"the detector: {folder / 'model_final.pth'}")
     if metrics:
@@ -87,12 +88,3 @@ def restart_with_every_gpu(device: str | None) -> None:
     if number > 1 and device in (None, "cuda") and "LOCAL_RANK" not in os.environ:
         torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={number}"]
         os.execv(sys.executable, [sys.executable, *torchrun, "-m", "comining", *sys.argv[1:]])
-
-
-def _tables(metrics: Mapping[str, Any], name: str = "") -> list[tuple[str, Mapping[str, Any]]]:
-    """The metrics of each data set and task; of one data set alone, its name isn't there."""
-    if not any(isinstance(x, dict) for x in metrics.values()):
-        return [(name, metrics)] if metrics else []
-    return [
-        row for key, value in metrics.items() for row in _tables(value, f"{name} {key}".strip())
-    ]

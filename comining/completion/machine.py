@@ -10,6 +10,7 @@ import torch
 import torchvision
 
 from comining.engine import load_config
+from comining.engine.device import check_device
 from comining.engine.setup import check_weights, weights_file
 from comining.engine.weight_formats import TRUNK, read_weights, strip_prefixes
 from comining.errors import InputError
@@ -68,10 +69,9 @@ def this_machine(device: str | None = None) -> Machine:
     Raises:
         InputError: that is not there.
     """
+    check_device(device)
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    elif device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"--device {device}: torch finds no GPU here; leave it out for the CPU")
     every_gpu = device == "cuda"
     return Machine(device, torch.cuda.device_count() if every_gpu else 1)
 

@@ -23,18 +23,12 @@ from comining.annotations.withheld import full_original, read_original, withheld
 from comining.counted import counted
 from comining.errors import InputError
 
+from .sparse_coco import SPARSE_COCO, how_sparsified
+
 logger = logging.getLogger(__name__)
 
 #: Where detectron2, and this package, look for COCO and other data sets.
 ROOT = os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets"))
-#: Name, annotation file below ``coco/annotations``; the images are those of ``coco/train2017``.
-SPARSE_COCO = {
-    "coco_2017_train_full": "instances_train2017.json",
-    "coco_2017_train_easy": "instances_train2017_easy.json",
-    "coco_2017_train_hard": "instances_train2017_hard.json",
-    "coco_2017_train_extreme": "instances_train2017_extreme.json",
-    "coco_missing_50p": "coco_missing_50p.json",
-}
 
 
 def register_coco(name: str, json_file: str | Path, image_root: str | Path) -> None:
@@ -206,7 +200,8 @@ def check_datasets(names: Iterable[str]) -> None:
         hint = ", or set $DETECTRON2_DATASETS to the folder that holds coco/" if builtin else ""
         if json_file is not None and not Path(json_file).is_file():
             hint = hint or how_prepared(name, Path(json_file).parent)
-            problems.append(f"{name}: put its annotation file at {json_file}{hint}")
+            made = how_sparsified(name, Path(json_file)) if builtin else ""
+            problems.append(f"{name}: put its annotation file at {json_file}{hint}{made}")
         if image_root is not None and not Path(image_root).is_dir():
             problems.append(f"{name}: put its images into the folder {image_root}{hint}")
     if problems:

@@ -248,7 +248,7 @@ def build_train_loader(
     if total_batch_size < 1 or total_batch_size % world_size:
         raise InputError(
             f"SOLVER.IMS_PER_BATCH is {total_batch_size}; it must be a multiple of the number of "
-            f"processes, {world_size}"
+            f"processes, {world_size}, and at least that"
         )
     if num_workers < 0:
         raise InputError(f"DATALOADER.NUM_WORKERS is {num_workers}; it must be at least 0")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -13,6 +13,7 @@ import fvcore.common.checkpoint
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 
+from comining.counted import counted
 from comining.errors import InputError
 from comining.modeling.teacher import PREFIX, Taught, leave_out_teacher
 from comining.output_file import write_atomically
@@ -27,6 +28,8 @@ PERIODIC = re.compile(r"model_\d{7}\.pth")
 #: another detector's weights may lack.
 TRUNK = "backbone.bottom_up."
 NEW_IN_TRUNK = 0.1
+#: What is learnt in the heads of detectron2's detectors.
+HEADS = re.compile(r"(?:head|proposal_generator|roi_heads)\..*\.(?:weight|bias)")
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +84,7 @@ class Checkpointer(DetectionCheckpointer, _SafeCheckpointer):
         strip_prefixes(checkpoint["model"], set(own))
         self.has_classifier = prefix_trunk(checkpoint["model"], own, self._path)
         example = next(iter(checkpoint["model"]))
+        in_model, in_file = _heads(parameters), _heads(checkpoint["model"])
         teacher = self.model.teacher if isinstance(self.model, Taught) else None
         if teacher is None:
             leave_out_teacher(checkpoint["model"])
@@ -105,6 +109,8 @@ class Checkpointer(DetectionCheckpointer, _SafeCheckpointer):
             )
         if unset:
             self._check_trunk([x for x in parameters if x.startswith(TRUNK)], unset)
+        if in_file and in_file != in_model and not self.whole:
+            self._tell_differences(in_model, in_file)
         if teacher is None:
             return incompatible
         if self.whole and self.model.evaluate_teacher and not teacher.has_begun:
@@ -126,6 +132,20 @@ class Checkpointer(DetectionCheckpointer, _SafeCheckpointer):
                 "other MODEL.WEIGHTS, the config that these were trained with, or '' to begin with "
                 "random ones"
             )
+
+    def _tell_differences(self, in_model: set[str], in_file: set[str]) -> None:
+        """Warn of another detector's weights, of whose head a training would keep but a part."""
+        alone = {"the model": in_model - in_file, "the file": in_file - in_model}
+        differences = [
+            f"{where} alone has {counted(len(names), 'parameters')} of a head, such as {max(names)}"
+            for where, names in alone.items()
+            if names
+        ]
+        logger.warning(
+            f"{self._path} is of another detector than this {type(self.model).__name__}: "
+            f"{'; '.join(differences)}. If that isn't meant, name the config that it was trained "
+            "with, or other weights"
+        )
 
     def save(self, name: str, **kwargs: Any) -> None:
         """Write ``<name>.pth`` into the folder and make it the last checkpoint.
@@ -164,6 +184,10 @@ class Checkpointer(DetectionCheckpointer, _SafeCheckpointer):
         if filename.endswith((".pkl", ".pyth")):
             return read_weights(filename)
         return super()._load_file(filename)
+
+
+def _heads(names: Iterable[str]) -> set[str]:
+    return {name for name in names if HEADS.fullmatch(name)}
 
 
 def _write(path: Path, write: Callable[[IO[bytes]], Any]) -> None:

@@ -56,6 +56,8 @@ def launch(main: Callable[[argparse.Namespace], Any], args: argparse.Namespace) 
                 "of the machine of rank 0 and a free port there"
             )
         address = f"tcp://127.0.0.1:{_free_port()}"  # so that two runs don't get into each other
+    if not torch.cuda.is_available() and not getattr(args, "quiet", False):
+        print(f"no GPU is there: {args.num_gpus} processes share the CPU", file=sys.stderr)
     try:
         multiprocessing.start_processes(_spawned, (main, args, address), nprocs=args.num_gpus)
     except multiprocessing.ProcessExitedException as error:

@@ -10,7 +10,9 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.engine import default_argument_parser
 from detectron2.utils import comm
+from detectron2.utils.file_io import PathManager
 
+from comining.config_files import find_config
 from comining.errors import InputError
 
 from .checkpoint import Checkpointer
@@ -84,7 +86,10 @@ def command(description: str | None = None) -> None:
         description: for ``--help``.
     """
     try:
-        launch(main, default_argument_parser(epilog=description).parse_args())
+        args = default_argument_parser(epilog=description).parse_args()
+        if args.config_file and not PathManager.isfile(args.config_file):
+            args.config_file = find_config(args.config_file)
+        launch(main, args)
     except (InputError, FloatingPointError, TimeoutError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(exit_code(error))

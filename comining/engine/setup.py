@@ -6,7 +6,6 @@ import argparse
 import logging
 import socket
 from pathlib import Path
-from typing import IO
 
 import torch
 import yaml
@@ -17,24 +16,17 @@ from detectron2.utils.file_io import PathManager
 from detectron2.utils.logger import setup_logger
 
 from comining.config import add_comining_config
-from comining.config_files import config_folder, packaged_base
+from comining.config_files import config_folder
 from comining.data import check_datasets, register_from_config
 from comining.errors import InputError
 
 from .checkpoint import are_disowned, disown_checkpoints, last_checkpoint, saved_seed
 from .config_keys import config_error
 from .launch import is_on_several_machines, may_be_restarted, was_restarted
+from .lenient_config import LenientConfig
 
 #: Seconds that a server of weights may say nothing.
 PATIENCE = 30.0
-
-
-class _Config(CfgNode):
-    """Takes files whose ``_BASE_`` may be a config of the package."""
-
-    @classmethod
-    def _open_cfg(cls, filename: str) -> IO[str]:
-        return PathManager.open(packaged_base(filename), "r")
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
@@ -153,7 +145,7 @@ def load_config(config_file: str, overrides: list[str] | None = None) -> CfgNode
         )
     defaults = get_cfg()
     add_comining_config(defaults)
-    cfg = _Config(defaults)
+    cfg = LenientConfig(defaults)
     try:
         if config_file:
             cfg.merge_from_file(config_file, allow_unsafe=False)

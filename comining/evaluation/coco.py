@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from detectron2.data import MetadataCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets.coco import convert_to_coco_dict
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
@@ -65,6 +65,8 @@ class COCOBoxEvaluator(DatasetEvaluator):
         self.output_dir = Path(output_dir)
         json_file = metadata.get("json_file")
         self.ground_truth = _read(json_file) if json_file else convert_to_coco_dict(dataset_name)
+        if metadata.get("thing_classes") is None:
+            DatasetCatalog.get(dataset_name)  # loading it makes its categories known
         self.category_names = metadata.thing_classes
         contiguous_ids = metadata.get(
             "thing_dataset_id_to_contiguous_id", {x: x for x in range(len(self.category_names))}

@@ -11,7 +11,7 @@ from .dense import Dense
 from .methods import Method
 from .predictions import Predictions
 from .teacher import Taught
-from .transfer import move_batch
+from .transfer import check_classes, move_batch
 from .two_view_detector import BRANCHES, TwoViewDetector
 from .two_views import TwoViews
 
@@ -54,6 +54,7 @@ class CoMining(TwoViewDetector, Taught, Dense):
     def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
         """detectron2's ``DenseDetector.forward``."""
         if self.training:
+            check_classes(batched_inputs, self.num_classes)
             batched_inputs = move_batch(batched_inputs, self.device)
         return super().forward(batched_inputs)
 

@@ -28,7 +28,7 @@ from .rcnn_parts import check_parts, only_dense
 from .sampling import draw_sample, log_sample, sample_losses
 from .targets import Targets
 from .teacher import settings_of
-from .transfer import move_batch
+from .transfer import check_classes, move_batch
 from .two_view_detector import BRANCHES, TwoViewDetector
 
 NUM_BRANCHES = len(BRANCHES)
@@ -107,6 +107,7 @@ class CoMiningGeneralizedRCNN(TwoViewDetector, rcnn.GeneralizedRCNN):
         """detectron2's ``GeneralizedRCNN.forward``."""
         if not self.training:
             return super().forward(batched_inputs)
+        check_classes(batched_inputs, self.num_classes)
         batch = move_batch(batched_inputs, self.device)
         images = self.preprocess_image(batch)
         return self.train_branches(

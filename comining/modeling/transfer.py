@@ -9,6 +9,9 @@ import torch
 from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
+from comining.counted import counted
+from comining.errors import InputError
+
 
 def move_batch(
     batched_inputs: Sequence[dict[str, Any]], device: torch.device
@@ -44,6 +47,27 @@ def move_batch(
     for (item, key), of_image, box, class_ in zip(places, instances, boxes, classes, strict=True):
         item[key] = Instances(of_image.image_size, gt_boxes=Boxes(box), gt_classes=class_)
     return items
+
+
+def check_classes(batched_inputs: Sequence[dict[str, Any]], num_classes: int) -> None:
+    """Check the classes of annotations that are on the host; a device would have to be waited for.
+
+    Args:
+        batched_inputs: N items of a mapper, with ``instances``.
+        num_classes: of the model.
+
+    Raises:
+        InputError: there are more.
+    """
+    for item in batched_inputs:
+        classes = item["instances"].gt_classes if "instances" in item else torch.empty(0)
+        if classes.device.type == "cpu" and (classes >= num_classes).any():
+            last = int(classes.max())
+            raise InputError(
+                f"{item.get('file_name', 'an image')} has an annotation of class {last}, counted "
+                f"from 0, but the model has {counted(num_classes, 'classes')}: give the detector "
+                "as many as the data set has categories, by its NUM_CLASSES below MODEL"
+            )
 
 
 def move(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from detectron2.config import CfgNode
 
-from comining.config_files import installed
+from comining.config_files import find_config
 from comining.engine import load_config
 from comining.errors import InputError
 
@@ -106,13 +106,13 @@ def _study(content: Any) -> Study:
     if not isinstance(content, dict):
         raise InputError("must consist of KEY: value lines")
     missing = [key for key in NEEDED if key not in content]
-    if missing:
-        raise InputError(f"{', '.join(missing)}: not there")
     unknown = [str(key) for key in content if key not in (*NEEDED, *OPTIONAL)]
+    mistakes = [f"{', '.join(missing)}: not there"] if missing else []
     if unknown:
-        raise InputError(
-            f"{', '.join(unknown)}: unknown; {', '.join((*NEEDED, *OPTIONAL))} are known"
-        )
+        known = ", ".join((*NEEDED, *OPTIONAL))
+        mistakes.append(f"{', '.join(unknown)}: unknown; {known} are known")
+    if mistakes:
+        raise InputError("; ".join(mistakes))
     common = _overrides(content.get("settings"), "settings")
     methods = _methods(content["methods"], _config(content["config"], "config"))
     protocols = {
@@ -189,8 +189,8 @@ def _overrides(value: Any, where: str) -> dict[str, Any]:
 
 def _config(value: Any, where: str) -> str:
     if not isinstance(value, str) or not value:
-        raise InputError(f"{where} must be the path of a config file, but is {value!r}")
-    return installed(value)
+        raise InputError(f"{where} must be a config file or the name of one, but is {value!r}")
+    return find_config(value)
 
 
 def _script(value: Any) -> str:

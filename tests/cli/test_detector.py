@@ -44,7 +44,7 @@ def run(trained, command_line):
 def test_train_tells_the_metrics_and_where_the_log_is(trained):
     folder, done = trained
     metrics, *named, log = done.stdout.splitlines()[-4:]
-    assert re.fullmatch(r"bbox: (AP \d.*|nothing was detected.*)", metrics)
+    assert re.fullmatch(r"bbox: (AP \d.*|nothing was detected)", metrics)
     training = folder / "training"
     assert named == [
         f"the detector: {training / 'model_final.pth'}",
@@ -82,6 +82,24 @@ def test_missing_data_are_told_once_whatever_the_number_of_processes(command_lin
     assert done.stderr.count("gone: put its annotation file at gone.json") == 1
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("train", ()),
+        ("evaluate", ()),
+        ("mine", ("--dataset", "x", "--output", "x.json")),
+        ("predict", ("pictures", "--output", "found")),
+    ],
+)
+def test_gpu_that_is_asked_for_but_not_there(command, words, command_line):
+    model = ("--config", "demo", "--weights", "x.pth")
+    done = command_line(command, *words, *model, "--device", "cuda:1")
+    assert done.exit_code == 2
+    assert done.stderr.endswith(
+        "error: --device cuda:1: torch finds no GPU here; leave it out for the CPU\n"
+    )
+
+
 def test_no_training_overwrites_that_of_a_completion(trained, command_line, tmp_path):
     (tmp_path / "training").mkdir()
     (tmp_path / "training" / "settings.json").write_text("{}")
@@ -97,6 +115,21 @@ def test_evaluate_gives_the_metrics_as_json(trained, run, tmp_path):
     training = json.loads((trained[0] / "training" / "results.json").read_text())
     assert json.loads(done.stdout) == training
     assert "bbox" in training
+
+
+@pytest.mark.parametrize(
+    ("threshold", "why"), [(1.0, "nothing was detected"), (0.0, "nothing is annotated")]
+)
+def test_evaluate_tells_why_there_are_no_metrics(threshold, why, run, own_data, tmp_path):
+    dataset = json.loads((own_data / "annotations.json").read_text())
+    if threshold == 0:
+        dataset["annotations"] = []
+    (tmp_path / "a.json").write_text(json.dumps(dataset))
+    entry = ["mine", str(tmp_path / "a.json"), str(own_data / "images")]
+    done = run("evaluate", "--output", tmp_path / "out", "DATASETS.REGISTER", [entry],
+               "DATASETS.TEST", ["mine"], "DATASETS.TRAIN", ["mine"],
+               "MODEL.RETINANET.SCORE_THRESH_TEST", threshold)  # fmt: skip
+    assert done.stdout.splitlines()[0] == f"bbox: {why}"
 
 
 def test_evaluate_on_other_data(trained, run, command_line, own_data, tmp_path):

@@ -67,6 +67,34 @@ class TestWholeModel:
             Checkpointer(tiny(), whole=True).load("")
 
 
+class TestBeginningOfATraining:
+    """What fits of another detector's weights is taken, and the rest is told."""
+
+    def load(self, folder, *names):
+        model = nn.ModuleDict({"backbone": tiny(), "head": nn.ModuleDict({"boxes": tiny()})})
+        weights = {f"{name}.{x}": y + 1 for name in names for x, y in tiny().state_dict().items()}
+        torch.save(weights, folder / "x.pth")
+        Checkpointer(model).load(str(folder / "x.pth"))
+        assert torch.equal(model["backbone"].bias, weights["backbone.bias"])
+
+    @pytest.mark.parametrize("names", [("backbone",), ("backbone", "head.boxes")])
+    def test_backbone_alone_and_everything_are_fine(self, names, tmp_path, caplog):
+        self.load(tmp_path, *names)
+        assert "another detector" not in caplog.text
+
+    def test_head_of_another_detector(self, tmp_path, caplog):
+        self.load(tmp_path, "backbone", "head.masks")
+        assert (
+            f"{tmp_path / 'x.pth'} is of another detector than this ModuleDict: the model alone "
+            "has 2 parameters of a head, such as head.boxes.weight; the file alone has 2 "
+            "parameters of a head, such as head.masks.weight. If that isn't meant, name the config"
+        ) in caplog.text
+
+    def test_head_with_one_part_more(self, tmp_path, caplog):
+        self.load(tmp_path, "backbone", "head.boxes", "roi_heads.boxes")
+        assert "ModuleDict: the file alone has 2 parameters of a head" in caplog.text
+
+
 class TestSave:
     def test_is_loaded_again(self, tmp_path):
         checkpointer = save(tmp_path, 3)

@@ -28,6 +28,7 @@ def test_num_gpus_starts_processes_where_there_is_no_gpu(training, two_processes
     done = training.run("--num-gpus", "2")
     assert done.returncode == 0, done.stderr
     assert "World size: 2" in done.stdout
+    assert done.stderr.count("no GPU is there: 2 processes share the CPU\n") == 1
     assert_same_end(training.output, two_processes)
 
 

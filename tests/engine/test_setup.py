@@ -111,7 +111,11 @@ def test_lazy_config_is_no_yaml_config():
     [
         (["SOLVER.MAX_ITERS", "5"], "MAX_ITERS"),
         (["SOLVER.MAX_ITER"], "pairs"),
-        (["SOLVER.MAX_ITER=5"], "pairs"),
+        (["SOLVER.MAX_ITER=5"], "write SOLVER.MAX_ITER 5 in place of SOLVER.MAX_ITER=5$"),
+        (["SEED", "1", "SOLVER.MAX_ITER=5"], "write SOLVER.MAX_ITER 5 "),
+        (["SOLVER.MAX_ITER=5", "SEED=1"], "write SOLVER.MAX_ITER 5 "),
+        (["DATASETS.TRAIN", "x"], r'takes a list: write DATASETS.TRAIN "\[x\]" in place of x'),
+        (["INPUT.MIN_SIZE_TRAIN", "640"], r'write INPUT.MIN_SIZE_TRAIN "\[640\]" in place'),
         (["SOLVER.MAX_ITER", "many"], "MAX_ITER"),
         (["MODEL.COMINING.VIEW", "3"], "VIEW"),
         (["SEED.X", "1"], "SEED"),
@@ -120,6 +124,34 @@ def test_lazy_config_is_no_yaml_config():
 def test_bad_override(overrides, message):
     with pytest.raises(InputError, match=f"(?s)^command line: .*{message}"):
         load_config("", overrides)
+
+
+@pytest.mark.parametrize(
+    ("key", "word", "value"),
+    [
+        ("MODEL.COMINING.SCORE_THRESH", "60", 60.0),
+        ("DATASETS.TRAIN", "[x, y_1]", ("x", "y_1")),
+        ("DATASETS.TRAIN", "('x',)", ("x",)),
+        ("DATASETS.TRAIN", "()", ()),
+        (
+            "DATASETS.REGISTER",
+            "[[x, data/a.json, data/images]]",
+            [["x", "data/a.json", "data/images"]],
+        ),
+        ("INPUT.MIN_SIZE_TRAIN", "[640, 800]", (640, 800)),
+    ],
+)
+def test_words_whose_meaning_is_clear(key, word, value):
+    found = load_config("", [key, word])
+    for name in key.split("."):
+        found = found[name]
+    assert (found, type(found)) == (value, type(value))
+
+
+def test_whole_number_for_another_one_in_a_file(tmp_path):
+    (tmp_path / "my.yaml").write_text("VERSION: 2\nMODEL: {COMINING: {SCORE_THRESH: 1}}\n")
+    found = load_config(str(tmp_path / "my.yaml")).MODEL.COMINING.SCORE_THRESH
+    assert (found, type(found)) == (1.0, float)
 
 
 def test_config_is_frozen_and_without_gpu_for_the_cpu(own_overrides, monkeypatch):

@@ -286,6 +286,16 @@ def test_file_that_can_not_be_used_is_refused_at_once(tmp_path):
         COCOBoxEvaluator("unusable", tmp_path)
 
 
+def test_data_set_that_nothing_has_loaded_yet(own_data, tmp_path):
+    """As where a training can't tell the number of classes of somebody's own detector."""
+    register_coco("own", own_data / "annotations.json", own_data / "images")
+    evaluator = COCOBoxEvaluator("own", tmp_path)
+    assert dict(zip(evaluator.category_ids, evaluator.category_names, strict=True)) == {
+        3: "cat",
+        7: "dog",
+    }
+
+
 def test_no_predictions():
     ground_truth, _ = make_dataset()
     assert all(math.isnan(value) for value in box_metrics(ground_truth, [], CATEGORIES).values())

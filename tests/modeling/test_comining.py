@@ -36,6 +36,24 @@ def step(model, batch, iteration=0):
         return model(batch)
 
 
+@pytest.mark.parametrize("threshold", ["fixed", "adaptive"])
+@each_detector
+def test_class_that_the_model_does_not_have(detector, threshold):
+    model = tiny_model("MODEL.COMINING.THRESHOLD", threshold, detector=detector)
+    last, beyond = (
+        [*items(((32, 32), [], [])), *items(((32, 32), [[1, 2, 30, 30]], [x]))]
+        for x in (NUM_CLASSES - 1, NUM_CLASSES)
+    )
+    beyond[1]["file_name"] = "b.jpg"
+    step(model, last)
+    message = (
+        rf"^b\.jpg has an annotation of class {NUM_CLASSES}, counted from 0, but the model has "
+        rf"{NUM_CLASSES} classes: .* NUM_CLASSES"
+    )
+    with pytest.raises(InputError, match=message):
+        step(model, beyond)
+
+
 def seen_by_backbone(model, batch):
     """The images (B, 3, H, W) that reach the backbone, normalised and padded."""
     model, seen = copy.deepcopy(model), []  # the next batch of an iteration gets other views

@@ -77,6 +77,12 @@ def test_a_study_of_the_package_is_planned_away_from_a_checkout(tmp_path, monkey
     assert {Path(cell.config_file) for cell in read_study(quick).cells} == {demo}
 
 
+def test_a_config_of_the_package_may_be_named(study):
+    demo, fcos = (str(Path(f"configs/{x}.yaml").resolve()) for x in ("demo", "fcos_demo"))
+    cells = study(config="demo", methods={"a": {}, "b": {"config": "fcos_demo"}}).cells
+    assert {(cell.method, cell.config_file) for cell in cells} == {("a", demo), ("b", fcos)}
+
+
 def test_there_are_studies():
     names = (
         "fcos known known_blood_cells methods methods_blood_cells methods_fcos methods_scratch "
@@ -90,13 +96,14 @@ def test_there_are_studies():
     [
         ({"seeds": None}, "seeds: not there"),
         ({"sedes": [1]}, "sedes: unknown; config, methods"),
+        ({"seeds": None, "seed": [1]}, "seeds: not there; seed: unknown; config, methods"),
         ({"seeds": []}, "seeds must be a list of different whole numbers"),
         ({"seeds": [0, 0]}, "seeds must be a list of different whole numbers"),
         ({"seeds": [True]}, "seeds must be a list of different whole numbers"),
         ({"seeds": [-1]}, "seeds must be a list of different whole numbers"),
         ({"seeds": 3}, "seeds must be a list of different whole numbers"),
-        ({"config": "gone.yaml"}, r"method .* on protocol .*gone.yaml' does not exist"),
-        ({"config": ["a"]}, "config must be the path of a config file"),
+        ({"config": "demoo.yaml"}, "demoo.yaml is neither a file nor .*; near to it are demo"),
+        ({"config": ["a"]}, "config must be a config file or the name of one"),
         ({"script": "gone.py"}, "script must be the path of a Python file, but is 'gone.py'"),
         ({"script": ["gone.py"]}, "script must be the path of a Python file"),
         ({"methods": {}}, "methods: there must be at least one"),
@@ -104,7 +111,7 @@ def test_there_are_studies():
         ({"methods": {"a/b": {}}}, "methods: 'a/b' is no name"),
         ({"methods": {"..": {}}}, "methods: '..' is no name"),
         ({"methods": {1: {}}}, "methods: 1 is no name"),
-        ({"methods": {"a": {"config": 1}}}, "methods: a: config must be the path"),
+        ({"methods": {"a": {"config": 1}}}, "methods: a: config must be a config file"),
         ({"methods": {"a": {"SEED": 1}}}, "methods: a: SEED is set by the study"),
         ({"settings": {"OUTPUT_DIR": "x"}}, "settings: OUTPUT_DIR is set by the study"),
         ({"methods": {"a": {"SOLVER": {"MAX_ITER": 3}}}}, "write SOLVER.NAME: value, flat"),
