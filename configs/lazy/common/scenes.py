@@ -3,7 +3,10 @@
 from .data import dataloader
 
 dataloader.register = [
-    ["scenes_hard", "datasets/scenes/train_hard.json", "datasets/scenes/train"],
+    *(
+        [f"scenes_{x}", f"datasets/scenes/train_{x}.json", "datasets/scenes/train"]
+        for x in ("full", "easy", "hard", "extreme", "keep1", "miss50")
+    ),
     ["scenes_val", "datasets/scenes/val.json", "datasets/scenes/val"],
 ]
 dataloader.train.dataset.names = "scenes_hard"
