@@ -287,4 +287,5 @@ def test_evaluation_needs_a_data_set(error_of):
 
 
 def test_missing_file(error_of):
-    assert error_of(config="gone.py").endswith("error: config file gone.py does not exist\n")
+    message = "error: gone.py is neither a file nor the name of a config\n"
+    assert error_of(config="gone.py").endswith(message)
