@@ -99,7 +99,7 @@ def with_decisions(
 
     Args:
         evidence: of the folder.
-        folder: of the completion.
+        folder: of the completion. Its sample counts as one once half of it is judged.
         dataset: what was completed.
         tell: is told if the decisions are about something else, so that they aren't used.
     """
@@ -113,9 +113,13 @@ def with_decisions(
         return evidence
     by_id = verdicts(decisions, proposals)
     sampled = set(read_json(folder.sample)) if folder.sample.exists() else set()
+    # What follows for others from an image that is finished was not drawn by chance.
+    judged = sampled & decisions.outcomes().keys()
+    if 2 * len(judged) < len(sampled):
+        judged = set()  # too few to stand for all
     right, decided = evidence.right.copy(), evidence.decided.copy()
     for row, id_ in enumerate(proposal_ids(evidence, dataset).tolist()):
         if id_ in by_id:
             right[row] = by_id[id_]
-            decided[row] = SAMPLED if id_ in sampled else DECIDED
+            decided[row] = SAMPLED if id_ in judged else DECIDED
     return evidence._replace(right=right, decided=decided)

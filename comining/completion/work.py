@@ -264,7 +264,7 @@ class Work:
         write_evidence(self.folder, evidence, dataset, category_ids)
         evidence = with_decisions(evidence, self.folder, dataset, self.progress.note)
         if number := int(np.count_nonzero(evidence.decided)):
-            self.progress.note(f"going by your decisions about {counted(number, 'boxes')}")
+            self.progress.note(f"going by your review of {counted(number, 'boxes')}")
         chosen = choose(evidence, len(category_ids), self.args.precision)
         rows = category_rows(dataset, evidence, chosen, category_ids)
         record = {

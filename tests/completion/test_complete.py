@@ -159,11 +159,30 @@ def test_after_a_review_the_same_command_goes_by_it(planned, monkeypatch, capsys
     done = complete(*arguments, device="cpu", quiet=False)
     told = capsys.readouterr().err
     assert "\n4 iterations: done before\n" in told
-    assert "\ngoing by your decisions about 4 boxes\n" in told
+    assert "\ngoing by your review of 4 boxes\n" in told
     assert "training 0%" not in told
     assert "training ..." not in told
     assert done.categories[1]["added"] == 0  # all of a sample was wrong
     assert (output / "training" / "model_final.pth").stat().st_mtime_ns == weights
+
+
+@pytest.mark.usefixtures("without_curves")
+def test_a_sample_that_is_hardly_judged_does_not_stand_for_all(planned, monkeypatch):
+    arguments, _ = planned
+    output = arguments[2]
+    monkeypatch.setattr(work, "mine", found_on_every_image)
+    complete(*arguments, device="cpu")
+    first, second, *others = json.loads((output / "proposals.json").read_text())
+    common = {"time": "2026-03-01T12:00:00Z"}
+    reject = {**common, "key": "a", "action": "reject", "image_id": first["image_id"],
+              "id": first["id"], "was": first["bbox"]}  # fmt: skip
+    finish = {**common, "key": "b", "action": "finish", "image_id": second["image_id"]}
+    (output / "decisions.jsonl").write_text(f"{json.dumps(reject)}\n{json.dumps(finish)}\n")
+    # One of three is judged; of a second one, no more is known than that its image is finished.
+    (output / "sample.json").write_text(json.dumps([first["id"], second["id"], others[0]["id"]]))
+    done = complete(*arguments, device="cpu")
+    added = [x["id"] for x in done.dataset["annotations"] if x.get("origin") == "mined"]
+    assert added == [x["id"] for x in others]
 
 
 @pytest.mark.usefixtures("without_curves")
