@@ -8,10 +8,11 @@ import click
 
 from . import options
 from .accepted import echo_accepted
+from .places import Completed
 
 
 @click.command()
-@click.argument("target", type=click.Path(exists=True, path_type=Path), metavar="DIR|FILE")
+@click.argument("target", type=Completed(files=True), metavar="DIR|FILE")
 @options.images(required=False)
 @click.option(
     "--decisions",

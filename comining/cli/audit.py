@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from . import options
+from .places import Completed
 
 ASSUMED = (
     "That holds if they are found as often as the withheld boxes. People rather leave out what "
@@ -21,7 +22,7 @@ LOWER = (
 
 
 @click.command(short_help="Estimate how many objects annotations lack.")
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", type=Completed(files=False))
 @options.as_json
 def command(folder: Path, as_json: bool) -> None:
     """Estimate how many objects annotations lack, whatever was added to them.

@@ -8,12 +8,13 @@ import click
 
 from . import options
 from .accepted import echo_accepted
+from .places import Completed
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command(short_help="Look through mined boxes in the browser, and decide.")
-@click.argument("target", type=click.Path(exists=True, path_type=Path), metavar="DIR|FILE")
+@click.argument("target", type=Completed(files=True), metavar="DIR|FILE")
 @options.images(required=False)
 @click.option("--full", type=FILE, help="Full original of sparse annotations, to compare with.")
 @click.option(

@@ -139,3 +139,21 @@ def test_plot_can_be_quiet(command_line, monkeypatch, tmp_path):
     monkeypatch.setattr("comining.studies.curves.plot_runs", lambda *_: [tmp_path / "a.png"])
     assert command_line("plot", tmp_path).stdout == f"{tmp_path / 'a.png'}\n"
     assert command_line("plot", tmp_path, "--quiet").output == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["accept", "gone"], "gone is not there: name the --output of `comining complete`"),
+        (["review", "gone"], "gone is not there: name the --output of `comining complete`"),
+        (["audit", "gone"], "gone is not there: name the --output of `comining complete`"),
+        (["audit", "done/completed.json"], "done/completed.json is a file: name its folder, done"),
+    ],
+)
+def test_what_no_completion_has_written(command_line, words, message, tmp_path, monkeypatch):
+    (tmp_path / "done").mkdir()
+    (tmp_path / "done" / "completed.json").touch()
+    monkeypatch.chdir(tmp_path)
+    done = command_line(*words)
+    assert done.exit_code == 2
+    assert message in done.stderr
