@@ -71,6 +71,8 @@ class Commands(click.Group):
         hide_warnings_of_others()
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # click ends quietly: who reads the output, such as head, has seen enough
         except (PartialError, ResultError, FloatingPointError, OSError) as error:
             _end(error, 1)
         except InputError as error:

@@ -62,6 +62,10 @@ def find_review(target: Path, images: Path | None) -> ReviewFiles:
     if target.is_dir():
         review = _of_folder(target, images)
     elif images is None:
+        if (target.parent / "source.json").exists():
+            raise InputError(
+                f"{target} lies in the folder of a completion: name that, {target.parent}"
+            )
         raise InputError(f"to review the file {target}, name the folder of its images: --images")
     else:
         bare = target.with_suffix("")

@@ -1,6 +1,7 @@
 """What ``comining`` tells about itself."""
 
 import subprocess
+import sys
 
 import click
 import pytest
@@ -157,3 +158,10 @@ def test_what_no_completion_has_written(command_line, words, message, tmp_path, 
     done = command_line(*words)
     assert done.exit_code == 2
     assert message in done.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = [sys.executable, "-m", "comining", "study", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        running.stdout.close()
+        assert running.stderr.read() == b""

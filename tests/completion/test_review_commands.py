@@ -126,7 +126,10 @@ def test_what_is_missing_is_named(folder, tmp_path):
     refused = failing("accept", folder)
     assert "make them with `comining review` first" in refused
     assert "or keep all that was mined with --unreviewed keep" in refused
-    assert "name the folder of its images: --images" in failing("review", folder / "completed.json")
+    refused = failing("accept", shutil.copy(folder / "completed.json", folder / "other.json"))
+    assert f"lies in the folder of a completion: name that, {folder}" in refused
+    alone = shutil.copy(folder / "completed.json", tmp_path)
+    assert "name the folder of its images: --images" in failing("review", alone)
     refused = failing("review", tmp_path / "images")
     assert "has no source.json. Name the folder that was its --output" in refused
     (tmp_path / "images").rename(tmp_path / "moved")

@@ -107,10 +107,12 @@ class ImageFolder:
         candidates = [self.candidates(name) for name in names]
         missing = [x for x, found in zip(names, candidates, strict=True) if not found]
         if missing:
+            fix = "Give the folder of its images"
+            if len(missing) < len(names):
+                fix = "Give the folder of all images, or take these out of the annotations"
             raise InputError(
-                f"{counted(len(missing), f'images are not in {self.root}')}, but in "
-                f"{described_by}: {_named(missing)}. Give the folder of all images, or take these "
-                "out of the annotations"
+                f"{described_by} is about {counted(len(missing), f'images missing in {self.root}')}"
+                f": {_named(missing)}. {fix}"
             )
         for name, found in zip(names, candidates, strict=True):
             if len(found) > 1:

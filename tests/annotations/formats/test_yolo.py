@@ -171,7 +171,11 @@ def test_a_faulty_data_yaml_is_named(text, message, labels, images, tmp_path, he
 
 def test_labels_of_other_images_are_refused(images, tmp_path, helpers):
     helpers.write_files(tmp_path / "labels", {"x.txt": BOX, "y.txt": BOX})
-    with pytest.raises(InputError, match=r"2 images are not in .*images, but in .*labels: x, y"):
+    with pytest.raises(
+        InputError,
+        match=r"labels is about 2 images missing in .*images: x, y\. "
+        "Give the folder of its images$",
+    ):
         read_annotations(tmp_path / "labels", images)
 
 
