@@ -71,9 +71,9 @@ def mine(
         )
         if not comm.is_main_process():
             return {}, unreadable
-        found, before = results.read("images"), results.read("rescored")
-        if found.keys() != before.keys():
-            before = rescored(
+        found, scored = results.read("images"), results.read("rescored")
+        if found.keys() != scored.keys():
+            scored = rescored(
                 model,
                 mapper,
                 records,
@@ -81,10 +81,10 @@ def mine(
                 images,
                 lambda share: tell(FINDING + share * (1 - FINDING)),
             )
-            text = json.dumps([[i, *of_image] for i, of_image in before.items()]) + "\n"
+            text = json.dumps([[i, *of_image] for i, of_image in scored.items()]) + "\n"
             path = folder / "rescored-1-0.jsonl"
             write_atomically(path, lambda file: file.write(text.encode()))
-        return before, unreadable
+        return scored, unreadable
 
 
 def _sha256(path: Path) -> str:
