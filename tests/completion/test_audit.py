@@ -270,7 +270,7 @@ def test_folder_of_a_completion_that_has_not_finished_is_named(completed, comman
     assert done.stderr == (
         f"error: the completion in {completed.path} hasn't finished: give its command again, which "
         "goes on where it stopped: comining complete '/my photos' /half.json --output "
-        f"{completed.path}\n"
+        f"{completed.path} (and the other options that it had)\n"
     )
 
 
