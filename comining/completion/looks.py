@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 import torch
 from detectron2.data import DatasetMapper
+from detectron2.utils import comm
 from torch import Tensor
 from torchvision.ops import roi_align
 
-from comining.data.tolerant import TolerantMapper
 from comining.engine.miner import Mined
+from comining.engine.mining_run import read_batches
+from comining.engine.waiting import report_progress, wait_for_all
 from comining.modeling import TwoViewDetector
 
 from .evidence import LOWEST
@@ -31,62 +34,76 @@ def looks_of(
     mapper: DatasetMapper,
     records: Sequence[dict[str, Any]],
     mined: Mapping[int, Mined],
+    num_workers: int,
     tell: Callable[[float], None],
 ) -> dict[int, np.ndarray]:
     """What detections look like, as numbers of unit variance that are not correlated.
+
+    Each process of a run looks at its share of the images.
 
     Args:
         model: in evaluation mode.
         mapper: for inference.
         records: images in detectron2's standard form.
         mined: by image id, what was found on those that could be read.
+        num_workers: processes that read images; 0 reads in this one.
         tell: is told the share that is done.
 
     Returns:
-        By image id (M, C) for its M detections, C at most `COMPONENTS`; zeros for those of a score
-        below `LOWEST`.
+        In the first process, by image id, (M, C) for its M detections, C at most `COMPONENTS`;
+        zeros for those of a score below `LOWEST`. Nothing in others.
     """
     # By chance, so that the first ones are like all.
     order = np.random.default_rng(0).permutation(len(records))
-    stream = _described(model, mapper, [records[i] for i in order], mined, tell)
-    sample, number = [], 0
-    for image_id, described in stream:
-        sample.append((image_id, described))
-        number += len(described)
-        if number >= SAMPLE:
-            break
-    if number == 0:
-        return {}
-    centre, components = _principal(np.concatenate([x for _, x in sample]).astype(np.float32))
+    asked = [(records[i], of_interest(mined.get(records[i]["image_id"]))) for i in order]
+    asked = [(record, rows) for record, rows in asked if rows.any()]
+    numbers = np.cumsum([rows.sum() for _, rows in asked])
+    num_sampled = int(np.searchsorted(numbers, SAMPLE)) + 1
+
+    rank, world = comm.get_rank(), comm.get_world_size()
+    own = asked[rank::world]
+    stream = _described(model, mapper, own, mined, num_workers, tell)
+    own_sample = dict(islice(stream, len(asked[:num_sampled][rank::world])))
+    sample = dict(ChainMap(*comm.all_gather(own_sample)))
+    features = [sample[x["image_id"]] for x, _ in asked[:num_sampled]]
+    features = [x for x in features if x is not None]
     looks = {}
-    for image_id, described in chain(sample, stream):
-        is_of_interest = np.array(mined[image_id].scores) >= LOWEST
-        looks[image_id] = np.zeros((len(is_of_interest), components.shape[1]), np.float32)
-        looks[image_id][is_of_interest] = (described - centre) @ components
-    return looks
+    if features:
+        centre, components = _principal(np.concatenate(features).astype(np.float32))
+        rows_of = {record["image_id"]: rows for record, rows in own}
+        for image_id, described in chain(own_sample.items(), stream):
+            if described is not None:
+                rows = rows_of[image_id]
+                looks[image_id] = np.zeros((len(rows), components.shape[1]), np.float16)
+                looks[image_id][rows] = (described - centre) @ components
+    wait_for_all()
+    return dict(ChainMap(*comm.gather(looks)))
+
+
+def of_interest(found: Mined | None) -> np.ndarray:
+    """(M,) bool, which detections score enough to matter."""
+    return np.array(found.scores if found else []) >= LOWEST
 
 
 def _described(
     model: TwoViewDetector,
     mapper: DatasetMapper,
-    records: Sequence[dict[str, Any]],
+    asked: Sequence[tuple[dict[str, Any], np.ndarray]],
     mined: Mapping[int, Mined],
+    num_workers: int,
     tell: Callable[[float], None],
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Image ids and, of the detections of interest, (M, D) features as half-precision floats."""
-    read = TolerantMapper(mapper)
-    for number, record in enumerate(records, 1):
-        found = mined.get(record["image_id"])
-        boxes = (
-            [box for box, score in zip(found.boxes, found.scores, strict=True) if score >= LOWEST]
-            if found
-            else []
-        )
-        if boxes:
-            item = read(record)
-            if "unreadable" not in item:
-                yield record["image_id"], features_at(model, item, record, boxes)
-        tell(number / len(records))
+) -> Iterator[tuple[int, np.ndarray | None]]:
+    """Image ids and the features (M, D) of the detections asked for, as half-precision floats; None
+    if an image can no longer be read."""
+    images = read_batches([[record] for record, _ in asked], mapper, num_workers)
+    pairs = zip(images, asked, strict=True)
+    for number, (([record], [item]), (_, rows)) in enumerate(pairs, 1):
+        id_ = record["image_id"]
+        boxes = np.array(mined[id_].boxes, np.float32)[rows]
+        is_read = "unreadable" not in item
+        yield id_, features_at(model, item, record, boxes) if is_read else None
+        report_progress()
+        tell(number / len(asked))
 
 
 @torch.no_grad()
@@ -94,7 +111,7 @@ def features_at(
     model: TwoViewDetector,
     item: dict[str, Any],
     record: Mapping[str, Any],
-    boxes: Sequence[Sequence[float]],
+    boxes: np.ndarray,
 ) -> np.ndarray:
     """What the feature pyramid has around boxes on an image.
 
@@ -102,7 +119,7 @@ def features_at(
         model: in evaluation mode.
         item: of a mapper for inference.
         record: of the image, with its ``width`` and ``height``.
-        boxes: M times XYXY in pixels of the original image.
+        boxes: (M, 4) XYXY in pixels of the original image.
 
     Returns:
         (M, D) half-precision floats: of each of the `LEVELS` finest levels, its channels in
@@ -114,7 +131,7 @@ def features_at(
     finest = sorted(strides, key=strides.__getitem__)[:LEVELS]
     height, width = item["image"].shape[1:]
     scale = torch.tensor([width / record["width"], height / record["height"]])
-    corners = torch.tensor(boxes).reshape(-1, 2, 2) * scale
+    corners = torch.from_numpy(boxes).reshape(-1, 2, 2) * scale
     centre, half = corners.mean(1), (corners[:, 1] - corners[:, 0]) / 2 * CONTEXT
     regions = torch.cat((centre - half, centre + half), dim=1).to(images)
     pooled: list[Tensor] = [

@@ -19,7 +19,7 @@ from comining.output_file import write_atomically
 
 from .resemblance import rescored
 
-#: How long seeing what boxes look like takes, in one process, against finding them.
+#: How long seeing what boxes look like takes, against finding them.
 LOOKING = 0.3
 #: The share of the time that finding takes.
 FINDING = 1 / (1 + LOOKING)
@@ -69,8 +69,6 @@ def mine(
             num_workers=cfg.DATALOADER.NUM_WORKERS,
             tell=lambda share: tell(share * FINDING),
         )
-        if not comm.is_main_process():
-            return {}, unreadable
         found, scored = results.read("images"), results.read("rescored")
         if found.keys() != scored.keys():
             scored = rescored(
@@ -79,12 +77,14 @@ def mine(
                 records,
                 found,
                 images,
+                cfg.DATALOADER.NUM_WORKERS,
                 lambda share: tell(FINDING + share * (1 - FINDING)),
             )
-            text = json.dumps([[i, *of_image] for i, of_image in scored.items()]) + "\n"
-            path = folder / "rescored-1-0.jsonl"
-            write_atomically(path, lambda file: file.write(text.encode()))
-        return scored, unreadable
+            if comm.is_main_process():
+                text = json.dumps([[i, *of_image] for i, of_image in scored.items()]) + "\n"
+                path = folder / "rescored-1-0.jsonl"
+                write_atomically(path, lambda file: file.write(text.encode()))
+        return scored if comm.is_main_process() else {}, unreadable
 
 
 def _sha256(path: Path) -> str:

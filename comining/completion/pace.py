@@ -57,7 +57,7 @@ def choose_pace(
         num_processes: that mine together.
     """
     per_iteration = timing.iteration
-    mining = num_mined * timing.image * (1 / num_processes + LOOKING)
+    mining = num_mined * timing.image * (1 + LOOKING) / num_processes
     watching = (MEASURED + 1) * min(num_trained, MEASURED_IMAGES) * timing.image
     left = (1 - RESERVE) * (60 * minutes - passed - mining - watching - ELSE)
     by_time = int(left / per_iteration)

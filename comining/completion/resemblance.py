@@ -24,6 +24,8 @@ from .looks import looks_of
 FOLDS = 5
 #: Of fewer annotated or new detections nothing is learnt.
 FEWEST = 20
+#: Of more, so many are drawn by chance.
+MOST = 50_000
 #: How much large coefficients are punished (a normal prior of this precision).
 RIDGE = 100.0
 #: Objects that are hard to see are forgotten more often than others: what looks like them may be
@@ -39,6 +41,7 @@ def rescored(
     records: Sequence[dict[str, Any]],
     mined: Mapping[int, Mined],
     images: Mapping[int, Any],
+    num_workers: int,
     tell: Callable[[float], None],
 ) -> dict[int, Mined]:
     """Detections with scores that are lower where what looks like them is hardly ever annotated.
@@ -51,9 +54,13 @@ def rescored(
         records: of images or tiles, in detectron2's standard form.
         mined: by their ids, what was found.
         images: by the ids of tiles, the images that they are from; those of images may lack.
+        num_workers: processes that read images; 0 reads in this one.
         tell: is told the share that is done.
+
+    Returns:
+        By id; with the same scores in other processes than the first.
     """
-    looks = looks_of(model, mapper, records, mined, tell)
+    looks = looks_of(model, mapper, records, mined, num_workers, tell)
     records = [x for x in records if x["image_id"] in looks]
     if not records:
         return dict(mined)
@@ -122,7 +129,10 @@ def resemblance(
             known = of_class & (is_annotated | is_new) & (part != fold)
             if min((known & is_annotated).sum(), (known & is_new).sum()) < FEWEST:
                 continue
-            coefficients = _fit(looks[known], is_annotated[known])
+            drawn = np.flatnonzero(known)
+            if len(drawn) > MOST:
+                drawn = np.random.default_rng(fold).choice(drawn, MOST, replace=False)
+            coefficients = _fit(looks[drawn], is_annotated[drawn])
             rows = of_class & is_asked & (part == fold)
             chances[rows] = _chances(looks[rows], coefficients)
         is_told = ~np.isnan(chances)

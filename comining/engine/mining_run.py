@@ -159,7 +159,7 @@ def mine_dataset(
         path.open("w") as file,
         tqdm(total=total, desc=f"mining {name}{of_process}", unit=" images", disable=hidden) as bar,
     ):
-        for batch, items in _read(batches, mapper, num_workers):
+        for batch, items in read_batches(batches, mapper, num_workers):
             found, not_read = mine_readable(model, items, batch, score_thresh)
             unreadable |= not_read
             if found:
@@ -215,12 +215,18 @@ def _batches_left(
     return list(filter(None, left))[comm.get_rank() :: comm.get_world_size()]
 
 
-def _read(
+def read_batches(
     batches: list[list[dict[str, Any]]],
     mapper: Callable[[dict[str, Any]], dict[str, Any]],
     num_workers: int,
 ) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
-    """Each batch, and what the mapper makes of it."""
+    """Each batch of records, and what a `TolerantMapper` makes of it.
+
+    Args:
+        batches: of records in detectron2's standard form.
+        mapper: for inference.
+        num_workers: processes that read images; 0 reads in this one.
+    """
     images = [record for batch in batches for record in batch]
     # detectron2 can't serialise an empty list.
     shared = DatasetFromList(images, copy=False, serialize=bool(images))

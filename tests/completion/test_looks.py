@@ -7,11 +7,14 @@ import pytest
 import torch
 from detectron2.layers import ShapeSpec
 from PIL import Image
+from torch import distributed
 
 from comining.completion.evidence import LOWEST
 from comining.completion.looks import features_at, looks_of
 from comining.completion.resemblance import rescored
+from comining.engine import waiting
 from comining.engine.miner import Mined
+from tests.processes import in_two_processes
 
 STRIDES = {"p5": 32, "p3": 8, "p4": 16}
 
@@ -59,7 +62,9 @@ def test_features_are_of_the_box_and_its_surroundings_in_pixels_of_the_network()
     # The network sees the image twice as large. The box is 40 by 20 pixels around (60, 50).
     item = {"image": torch.zeros(3, 256, 256)}
     record = {"width": 128, "height": 128}
-    features = features_at(model_of(Places()), item, record, [[40.0, 40.0, 80.0, 60.0]])
+    features = features_at(
+        model_of(Places()), item, record, np.array([[40, 40, 80, 60]], np.float32)
+    )
     # Two levels, x and y of three by three cells of a region of 120 by 60 around (120, 100).
     xs, ys = features.reshape(2, 2, 3, 3).transpose(1, 0, 2, 3).astype(float)
     assert xs == pytest.approx(np.broadcast_to([80, 120, 160], (2, 3, 3)), abs=0.5)
@@ -97,19 +102,38 @@ def mapper(record):
 
 def test_looks_are_uncorrelated_and_of_unit_variance_whatever_the_order_of_images(images):
     records, mined = images
-    looks = looks_of(model_of(Colours()), mapper, records, mined, lambda share: None)
+    looks = looks_of(model_of(Colours()), mapper, records, mined, 0, lambda share: None)
     every = np.concatenate([looks[i][:4] for i in range(300)])
     covariance = np.cov(every.T, bias=True)
     assert covariance == pytest.approx(np.eye(len(covariance)), abs=0.02)
     assert all((looks[i][4] == 0).all() for i in range(300))  # scores below LOWEST
     assert mined[0].scores[4] < LOWEST
-    assert looks_of(model_of(Colours()), mapper, [], {}, lambda share: None) == {}
+    assert looks_of(model_of(Colours()), mapper, [], {}, 0, lambda share: None) == {}
+
+
+def look_in_a_process_of_its_own(rank, folder, records, mined):
+    store = distributed.FileStore(f"{folder}/meeting", 2)
+    distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
+    waiting.meet_at(store, 2)
+    looks = looks_of(model_of(Colours()), mapper, records, mined, 0, lambda share: None)
+    torch.save(looks, folder / f"{rank}.pth")
+
+
+def test_two_processes_see_what_one_sees(images, tmp_path):
+    records, mined = images
+    (tmp_path / "7.png").write_bytes(b"no image")
+    alone = looks_of(model_of(Colours()), mapper, records, mined, 0, lambda share: None)
+    in_two_processes(look_in_a_process_of_its_own, tmp_path, records, mined)
+    together, nothing = (torch.load(tmp_path / f"{x}.pth", weights_only=False) for x in range(2))
+    assert nothing == {}
+    assert together.keys() == alone.keys() == set(range(300)) - {7}
+    assert all((together[i] == alone[i]).all() for i in alone)
 
 
 def test_scores_fall_where_what_looks_alike_is_never_annotated(images):
     records, mined = images
     told = []
-    lower = rescored(model_of(Colours()), mapper, records, mined, {}, told.append)
+    lower = rescored(model_of(Colours()), mapper, records, mined, {}, 0, told.append)
     assert told[-1] == 1
     factors = {"red": [], "blue": [], "unlikely": []}
     for id_ in range(300):
@@ -127,6 +151,6 @@ def test_an_image_that_can_no_longer_be_read_keeps_its_scores(images):
     records, mined = images
     with open(records[7]["file_name"], "w") as file:
         file.write("no image")
-    lower = rescored(model_of(Colours()), mapper, records, mined, {}, lambda share: None)
+    lower = rescored(model_of(Colours()), mapper, records, mined, {}, 0, lambda share: None)
     assert lower[7] == mined[7]
     assert lower.keys() == mined.keys()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from comining import completion
 from comining.completion.resemblance import FORGOTTEN, resemblance
 
 
@@ -57,6 +58,15 @@ def test_an_annotated_object_does_not_speak_for_its_own_image():
     assert factors[(kind == 1) & (part == 1)].min() == pytest.approx(
         FORGOTTEN * (2000 / 6800) / 0.6, rel=0.1
     )
+
+
+def test_of_many_some_are_enough(monkeypatch):
+    looks, kind, is_annotated = kinds((6000, 4000), (360, 2640), (0, 3000))
+    monkeypatch.setattr(completion.resemblance, "MOST", 5_000)
+    factors = factors_of(looks, is_annotated)
+    assert factors[kind == 0].mean() == 1
+    assert factors[kind == 1].mean() == pytest.approx(FORGOTTEN * 12 / 60, rel=0.2)
+    assert factors[kind == 2].mean() < 0.08
 
 
 def test_classes_are_judged_apart():
