@@ -67,8 +67,13 @@ def make_plan(
     objects = [x for x in seen["annotations"] if not x.get("iscrowd")]
     boxes = np.array([x["bbox"][2:] for x in objects], dtype=float)
     in_time = PIXELS_A_MINUTE * minutes / len(sizes)
-    pixels = max(MIN_PIXELS, in_time) if tiles is None and not machine.is_gpu else math.inf
-    scale = choose_scale(np.array(list(sizes.values()), dtype=float), boxes, machine, pixels)
+    pixels = math.inf if machine.is_gpu else max(MIN_PIXELS, in_time)
+    edges = np.array(list(sizes.values()), dtype=float)
+    if tiles is None:
+        scale = choose_scale(edges, boxes, machine, pixels)
+    else:  # what is narrower, at the border of a narrow image, is to be no larger for it
+        scale = choose_scale(np.full((1, 2), edges.max()), boxes, machine)
+        scale = scale._replace(long_edge=scale.short_edge)
     factors = np.array([_factor(sizes[x["image_id"]], scale) for x in objects])
     network_boxes = boxes * factors[:, None]
     anchors = choose_anchors(network_boxes, np.array([x["category_id"] for x in objects]))
@@ -162,6 +167,7 @@ def _crop_choices(scale: Scale, crop: float) -> list[Choice]:
             "INPUT.MIN_SIZE_TRAIN", sizes, "the shorter edge of a crop, in pixels: one of these"
         ),
         Choice("INPUT.MIN_SIZE_TRAIN_SAMPLING", "choice"),
+        Choice("INPUT.MAX_SIZE_TRAIN", round(sizes[-1] * scale.long_edge / scale.short_edge), ""),
         Choice("INPUT.CROP.ENABLED", True, why),
         Choice("INPUT.CROP.TYPE", "relative"),
         Choice("INPUT.CROP.SIZE", [crop, crop], "of both edges"),

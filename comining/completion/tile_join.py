@@ -10,7 +10,7 @@ import numpy as np
 
 from comining.engine.miner import Mined
 
-from .tiling import MARGIN
+from .tile_plan import MARGIN
 
 #: Boxes from different tiles with a higher IoU are one object.
 SAME_IOU = 0.5

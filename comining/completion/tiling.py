@@ -1,7 +1,7 @@
-"""Cutting images that are too large to be seen whole: when, how large, and the files.
+"""Cutting images that are too large to be seen whole: the tiles and their files.
 
-Shrunk to what a machine can take, a large image may lose its objects. Then tiles of it, which
-overlap, are trained on and mined; `comining.completion.tile_join` puts together what is found.
+Tiles, which overlap, are trained on and mined in place of the images; `tile_plan` tells when and
+how large, `tile_join` puts together what is found.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from detectron2.data.detection_utils import SizeMismatchError
@@ -26,68 +26,7 @@ from comining.errors import InputError
 from comining.output_file import write_atomically
 
 from .folder import Folder
-from .machine import Machine
-from .plan import MAX_ENLARGED, MAX_PIXELS, WANTED_EDGE, choose_scale
-
-#: Images are cut if that shows the objects so many times larger.
-WORTHWHILE = 2.0
-#: About as many tiles as there is time for: of more images, they are larger, up to twice.
-MAX_TILES = {"cpu": 1_000, "cuda": 20_000}
-#: A box that ends nearer to a tile's border than this share of the tile's edge may be cut off.
-MARGIN = 0.01
-#: The share of objects that are to be whole in a tile.
-WHOLE = 0.95
-
-
-class Tiling(NamedTuple):
-    """How images are cut.
-
-    Attributes:
-        edge: of a tile, in pixels of the image.
-        overlap: of neighbouring tiles, in the same pixels, at least.
-        why: the reason, as a sentence.
-    """
-
-    edge: int
-    overlap: int
-    why: str
-
-
-def plan_tiles(images: np.ndarray, boxes: np.ndarray, machine: Machine) -> Tiling | None:
-    """Whether and how to cut images, so that objects have the size that a network wants.
-
-    Args:
-        images: (N, 2) width and height in pixels.
-        boxes: (M, 2) width and height in pixels.
-        machine: sets how many network pixels an image may have, and how many tiles there may be.
-
-    Returns:
-        None if whole images show the objects about as large, or if the objects are too large
-        themselves.
-    """
-    scale = choose_scale(images, boxes, machine)
-    width, height = np.median(images, axis=0)
-    whole = min(scale.factor, scale.long_edge / max(width, height))
-    object_edge = float(np.median(np.sqrt(boxes.prod(1))))
-    longest = boxes.max(1)
-    needed = float(np.quantile(longest, WHOLE, method="higher"))
-    pixels = MAX_PIXELS[machine.kind]
-    wanted = min(WANTED_EDGE[machine.kind] / object_edge, MAX_ENLARGED)
-    in_time = (MAX_TILES[machine.kind] * pixels / images.prod(1).sum()) ** 0.5
-    # Beyond the last, neighbours would share more than half.
-    factor = min(wanted, max(in_time, wanted / 2), pixels**0.5 * (0.5 - 2 * MARGIN) / needed)
-    if factor < WORTHWHILE * whole:
-        return None
-    edge = round(pixels**0.5 / factor)
-    spanned = max(needed, min(float(longest.max()), edge / 4))
-    overlap = int(np.ceil(spanned + 2 * MARGIN * edge))
-    number = sum(len(cover_evenly(int(w), int(h), edge, overlap)) for w, h in images)
-    why = (
-        f"whole images of {width:.0f} x {height:.0f} pixels would show the median object "
-        f"{object_edge * whole:.1f} pixels wide: they are cut into {number} tiles of {edge} "
-        f"pixels, which overlap by {overlap} so that objects are whole in one of them"
-    )
-    return Tiling(edge, overlap, why)
+from .tile_plan import Tiling
 
 
 def tiles_of(dataset: Mapping[str, Any], tiling: Tiling) -> dict[str, Any]:
@@ -276,13 +215,6 @@ def _with_known(
 
 def _write_dataset(path: Path, dataset: Mapping[str, Any]) -> None:
     write_atomically(path, lambda file: file.writelines(encode(dataset)))
-
-
-def choose_tiling(dataset: Mapping[str, Any], machine: Machine) -> Tiling | None:
-    """As `plan_tiles`, for a data set in COCO format with at least one annotation."""
-    images = np.array([(x["width"], x["height"]) for x in dataset["images"]], dtype=float)
-    objects = [x["bbox"][2:] for x in dataset["annotations"] if not x.get("iscrowd")]
-    return plan_tiles(images, np.array(objects, dtype=float), machine)
 
 
 def read_tiling(folder: Folder) -> Tiling | None:

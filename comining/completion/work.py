@@ -16,6 +16,7 @@ from detectron2.utils import comm
 
 from comining.annotations.coco_file import read_json
 from comining.annotations.completion import complete as add_mined
+from comining.annotations.formats import FORMAT_NAMES
 from comining.annotations.known import known_of
 from comining.annotations.sparse import encode
 from comining.config_files import config_folder
@@ -43,22 +44,13 @@ from .review_files import find_review
 from .reviewing import MANY_IMAGES, Shown, write_page
 from .thresholds import choose, is_added
 from .tile_join import join, of_images
-from .tiling import Tiling, choose_tiling, read_tiling, tiles_of, write_tiles
+from .tile_plan import Tiling, choose_tiling
+from .tiling import read_tiling, tiles_of, write_tiles
 from .training import begin_anew, measure_time, train_detector
 from .withholding import withhold
 
 logger = logging.getLogger(__name__)
 
-FORMATS = {
-    "coco": "COCO",
-    "voc": "Pascal VOC",
-    "yolo": "YOLO",
-    "cvat": "CVAT",
-    "labelme": "LabelMe",
-    "via": "VIA",
-    "openimages": "Open Images",
-    "label_studio": "Label Studio",
-}
 #: The longest edge of a picture of the review page, in pixels.
 THUMBNAIL = 256
 #: More that was repaired or left out is in the log.
@@ -114,7 +106,7 @@ class Work:
         number = sum(not x.get("iscrowd") for x in dataset["annotations"])
         self.progress.note(
             f"{counted(len(dataset['images']), 'images')}, {counted(number, 'boxes')} "
-            f"({FORMATS[source.format]})"
+            f"({FORMAT_NAMES[source.format]})"
         )
         for number_of_note, note in enumerate(source.notes):
             logger.info(note)
@@ -134,7 +126,7 @@ class Work:
                     "trained weights could not be downloaded (log.txt says why). To begin with "
                     f"some, fetch {TRUNK_URL} by other means and name the file with --weights"
                 )
-            tiling = choose_tiling(dataset, machine)
+            tiling = choose_tiling(dataset, machine, args.minutes)
             write_json(folder.tiling, tiling and tiling._asdict())
             tiles = tiles_of(dataset, tiling) if tiling else None
             base = config_folder() / f"{machine.base}.yaml"

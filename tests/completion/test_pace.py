@@ -35,6 +35,7 @@ def test_a_training_that_takes_longer_than_asked_says_so():
 
 
 def test_processes_mine_together():
-    # Mining 130 seconds in place of 520, one of them watches in 57.6, all else 10; 0.95 of the rest.
+    # Mining 130 seconds in place of 520; one of them watches in 57.6; all else 10. Of the rest
+    # 0.95.
     timing = Timing(0.6, 0.1)
     assert choose_pace(11, timing, 8, 4000, 4000, 60, True, num_processes=4).iterations == 637

@@ -9,16 +9,17 @@ from PIL import Image
 from comining.completion.folder import Folder
 from comining.completion.machine import Machine
 from comining.completion.plan import choose_scale, make_plan
-from comining.completion.tiling import Tiling, cut, plan_tiles, tiles_of, write_tiles
+from comining.completion.tile_plan import Tiling, plan_tiles
+from comining.completion.tiling import cut, tiles_of, write_tiles
 from comining.errors import InputError
 
 CPU, GPU = Machine("cpu", 1), Machine("cuda", 1)
 
 
-def planned(image, edges, machine=CPU, number=1):
+def planned(image, edges, machine=CPU, number=1, minutes=10):
     """How ``number`` images of a size with square objects of some edges are cut."""
     boxes = np.array(edges, dtype=float)[:, None].repeat(2, 1)
-    return plan_tiles(np.array([image] * number, dtype=float), boxes, machine)
+    return plan_tiles(np.array([image] * number, dtype=float), boxes, machine, minutes)
 
 
 @pytest.mark.parametrize(
@@ -67,9 +68,19 @@ def test_tiles_grow_where_objects_would_be_more_than_half_of_one():
 
 
 def test_tiles_grow_with_the_number_of_images_up_to_twice():
-    # 1,000 of them, and some more for the overlap: 20 images of 48 million pixels.
-    assert planned((8000, 6000), [60], number=20).edge == round((20 * 48e6 / 1000) ** 0.5)
-    assert planned((8000, 6000), [60], number=1000).edge == 1439
+    # Of 719 pixels, 20 images would have 2,600 tiles. Steps of a twentieth lead to 1084, whose
+    # stride is 1002: 8 times 6 in an image. One step less, of 1030: 9 times 7, 1,260 in all.
+    tiling = planned((8000, 6000), [60], number=20)
+    assert (tiling.edge, tiling.overlap) == (1084, 82)
+    assert "cut into 960 tiles" in tiling.why
+    assert planned((8000, 6000), [60], number=20, minutes=30).edge == 719
+    assert 1439 <= planned((8000, 6000), [60], number=1000).edge <= 1439 / 0.95
+
+
+def test_narrow_images_are_parts_of_tiles():
+    """A hundred strips of 3 tiles that are a third as high as wide take the time of 96."""
+    assert planned((1800, 230), [60], number=100, minutes=1).edge == 719
+    assert planned((1800, 230), [60], number=110, minutes=1).edge > 719
 
 
 def test_elongated_images_are_cut_where_their_long_edge_makes_them_small():
@@ -245,4 +256,7 @@ def test_settings_follow_from_the_tiles_and_counts_from_the_images():
     choices = {x.key: x for x in make_plan(dataset, CPU, tiles)}
     assert choices["INPUT.MIN_SIZE_TEST"].value == 480  # 719 * 2 / 3, to eights
     assert "40 pixels wide" in choices["INPUT.MIN_SIZE_TEST"].why
+    # So large is the longer edge, too, of what an image narrower than a tile gives.
+    assert choices["INPUT.MAX_SIZE_TEST"].value == 480
+    assert choices["INPUT.MAX_SIZE_TRAIN"].value == max(choices["INPUT.MIN_SIZE_TRAIN"].value)
     assert "crown 98" in choices["MODEL.RETINANET.NUM_CLASSES"].why

@@ -15,10 +15,17 @@ from .assembly import assemble
 from .edits import edits_of
 from .images import ImageFolder
 from .output import check_beside, completed_path, write_completed
-from .recognition import open_document
+from .recognition import FORMAT_NAMES, open_document
 from .source import Source
 
-__all__ = ["Source", "check_beside", "completed_path", "read_annotations", "write_annotations"]
+__all__ = [
+    "FORMAT_NAMES",
+    "Source",
+    "check_beside",
+    "completed_path",
+    "read_annotations",
+    "write_annotations",
+]
 
 
 def read_annotations(

@@ -30,6 +30,17 @@ KNOWN = (
     "COCO JSON, Pascal VOC XML, YOLO txt, CVAT for images 1.1 XML, LabelMe JSON, VIA JSON or CSV, "
     "Open Images CSV, Label Studio JSON or JSON-MIN"
 )
+#: What people call a `Document.format`.
+FORMAT_NAMES = {
+    "coco": "COCO",
+    "voc": "Pascal VOC",
+    "yolo": "YOLO",
+    "cvat": "CVAT",
+    "labelme": "LabelMe",
+    "via": "VIA",
+    "openimages": "Open Images",
+    "label_studio": "Label Studio",
+}
 #: Formats with one file for all images.
 _WHOLE: dict[str, Callable[[Path], Document]] = {
     "COCO": CocoDocument,
