@@ -78,7 +78,10 @@ def read_repaired(
     name = str(json_file)
     dataset = read_json(Path(json_file))
     if not isinstance(dataset, dict):
-        raise InputError(f"{name} is not in COCO format: it must be an object with lists in it")
+        raise InputError(
+            f"{name} is not in COCO format: it must be an object with lists in it. "
+            "`comining convert` makes a COCO file of other formats"
+        )
     report = Report(name)
     usable = {}
     for key in ("images", "annotations", "categories"):

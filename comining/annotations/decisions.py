@@ -217,7 +217,10 @@ def parse_decisions(content: bytes, dataset: Mapping[str, Any], name: str) -> tu
         except (ValueError, RecursionError) as error:
             if is_torn:
                 break
-            raise InputError(f"{name}, line {number} is not JSON: {error}") from error
+            raise InputError(
+                f"{name}, line {number} is not JSON ({error}): "
+                "download the decisions from the page again, or remove the line"
+            ) from error
         if is_torn and not isinstance(record, dict):
             break
         try:

@@ -100,4 +100,4 @@ def _end(error: Exception | str, code: int) -> NoReturn:
 )
 @click.version_option(package_name="comining")
 def main() -> None:
-    """Detect objects where few are boxed. Exit code 1: failed; 2: unusable input."""
+    """Find the boxes that are missing. Exit code 1: failed; 2: unusable input."""

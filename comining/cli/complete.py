@@ -22,7 +22,7 @@ EXAMPLE = "comining complete photos/ half.json --output completed/"
 @click.argument("images", type=click.Path(path_type=Path))
 @click.argument("annotations", type=click.Path(path_type=Path))
 @options.output("Folder for all that is written.", example=EXAMPLE)
-@click.option("--minutes", type=float, help="How long it may take. [default: 10, on a GPU 60]")
+@click.option("--minutes", type=float, help="About how long. [default: 10, on a GPU 60]")
 @click.option(
     "--precision",
     type=float,
@@ -90,10 +90,12 @@ def _tell(done: Completion, output: Path) -> None:
     if hint := advice(done.categories, done.recall):
         click.echo(hint)
     written = dict.fromkeys((done.written, output / "completed.json", output / "report.html"))
-    click.echo(f"{', '.join(map(str, written))}\nNext: comining review {output}")
+    is_chosen = any(x["threshold"] is not None for x in done.categories)
+    step = "review" if is_chosen or not (output / "sample.json").exists() else "accept"
+    click.echo(f"{', '.join(map(str, written))}\nNext: comining {step} {output}")
     if not (output / "sample.json").exists():
         click.echo(
-            "What is expected is measured by withheld boxes, which show no things that merely look "
-            f"like objects. To be surer, judge 40 boxes (comining review {output} --sample 40) and "
-            "give this command again."
+            "What is expected to be right is estimated from withheld boxes. That can't see other "
+            "things that merely look like your objects. To be surer, judge 40 boxes (comining "
+            f"review {output} --sample 40) and give this command again."
         )

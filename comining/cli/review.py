@@ -66,7 +66,10 @@ def command(
     if to is not None and output is None:
         raise click.UsageError("--to needs --output: the file to write")
     if (to == "label-studio") != (image_url is not None):
-        raise click.UsageError("--to label-studio and --image-url go together")
+        raise click.UsageError(
+            "--to label-studio and --image-url go together, such as --image-url "
+            '"/data/local-files/?d=photos"'
+        )
 
     from comining.completion import exchange, review_files, reviewing
 
@@ -84,6 +87,7 @@ def command(
     elif html is not None:
         reviewing.write_page(review, shown, html, None if link_images else thumbnail_size)
         click.echo(html)
+        click.echo("`comining accept --decisions` takes what its button Download decisions saves")
     else:
         number = reviewing.serve(review, shown, port, _tell_address, not no_browser)
         click.echo(f"\ndecisions in {review.decisions}: {number}; `comining accept` applies them")

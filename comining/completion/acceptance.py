@@ -65,7 +65,9 @@ def accept(
     path, made = decisions or review.decisions, Decisions(with_proposals(dataset, proposals))
     if path.is_file():
         made = read_decisions(path, with_proposals(dataset, proposals))
-    elif decisions is not None or not keep_unreviewed:
+    elif decisions is not None:
+        raise InputError(f"--decisions {decisions} is not there: name the file that a page saved")
+    elif not keep_unreviewed:
         raise InputError(
             f"there are no decisions in {path}: make them with `comining review` first, name the "
             "file that its page saved with --decisions, or keep all that was mined with "
@@ -145,6 +147,8 @@ def _check_place(review: ReviewFiles, read: Source, path: Path, coco: Path) -> N
             f"and a COCO file is written, too, as {coco}"
         )
     if suffix:
+        if not path.suffix:
+            raise InputError(f"--output {path} has no ending: name a file such as {path}{suffix}")
         check_output(path, review.completed, review.decisions, read.path)
         check_file(path, review.written)
     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from comining.annotations.coco_file import read_json
+from comining.annotations.completion import MINED
 from comining.annotations.exchange_boxes import ReviewedBox
 from comining.annotations.report import Report
 from comining.annotations.review import CHANGES, apply_review
@@ -65,6 +66,15 @@ def take_back(review: ReviewFiles, exported: Path, output: Path | None) -> Accep
     reviewed = read_review(exported, dataset)
     result, counts = apply_review(dataset, reviewed)
     done = write_accepted(review, result, output, counts)
+    annotated = sum(
+        x["image_id"] in reviewed and x.get("origin") != MINED for x in dataset["annotations"]
+    )
+    if counts["annotated, deleted"] > annotated / 2:
+        done.hints.insert(
+            0,
+            f"most annotated boxes of these images are not in {exported}: make sure that it is "
+            f"the export of a review of {review.completed}",
+        )
     if counts["mined, accepted"] and not any(counts[x] for x in CHANGES):
         done.hints.insert(0, f"nothing was changed in {exported}: all of its boxes are accepted")
     return done

@@ -50,6 +50,8 @@ class Folder:
         self.pace = self.path / "pace.json"
         self.log = self.path / "log.txt"
         self.training = self.path / "training"
+        #: The last one that was finished by other settings.
+        self.former_training = self.path / "training_before"
         #: By which config it is trained.
         self.training_settings = self.training / "settings.json"
         self.best_weights = self.training / "best.pth"
@@ -106,6 +108,11 @@ class Folder:
         if self.path.resolve().is_relative_to(images.resolve()):
             raise InputError(
                 f"--output {self.path} lies in the folder of the images: choose one beside it"
+            )
+        if (annotations / "source.json").exists():
+            raise InputError(
+                f"{annotations} is what `comining complete` wrote: name a file of it, such as "
+                f"{annotations / 'accepted.json'}"
             )
         source = read_annotations(annotations, images, listed_only=listed_only)
         completed_path(source, self.path / WRITING)

@@ -15,7 +15,7 @@ def of_unlisted(source: Source) -> list[str]:
     if source.format != "label_studio" or not source.unlisted:
         return []
     text = (
-        "images are not among Label Studio's tasks, and it can't load what is written of them: "
+        "images are not among Label Studio's tasks, and it can't load boxes of images without one: "
         "import them into its project and export again first, or leave them out with --listed-only"
     )
     return [counted(source.unlisted, text)]
@@ -53,6 +53,6 @@ def of_accepted(
     if not source.document.suffix:
         hints.append(
             f"it is laid out as {source.document.root}, without images: to use it, copy its files "
-            "over those there"
+            "over those there, of which you may want to keep a copy"
         )
     return hints

@@ -18,7 +18,7 @@ from comining.output_file import write_atomically
 from comining.studies.curves import plot_runs
 
 from .folder import Folder
-from .result import interval_text, summary
+from .result import advice, interval_text, summary
 
 PAGE = Path(__file__).with_name("report.html")
 #: Boxes shown of each kind.
@@ -63,7 +63,8 @@ def write_report(
         surest=_figures(by_score[:SHOWN], pictures, completed),
         doubtful=_figures(doubtful, pictures, completed),
         curves=_curves(folder),
-        folder=html.escape(str(folder.path)),
+        advice=_advice(rows, recall),
+        basis=_basis(folder),
         review=_review(folder),
         unreadable=_unreadable(completed, unreadable),
         config=html.escape(folder.config.read_text(encoding="utf-8")),
@@ -153,6 +154,23 @@ def _curves(folder: Folder) -> str:
         return "<p>none</p>"
     data = base64.b64encode(svg.read_bytes()).decode()
     return f'<img class="curves" alt="" src="data:image/svg+xml;base64,{data}">'
+
+
+def _advice(rows: Sequence[Mapping[str, Any]], recall: float | None) -> str:
+    hint = advice(rows, recall)
+    return f"<p>{html.escape(hint)}</p>" if hint else ""
+
+
+def _basis(folder: Folder) -> str:
+    """What the expected precision is estimated from."""
+    if folder.sample.exists():
+        return "“Expected right” goes by your review of a sample, once half of that is judged."
+    return (
+        "“Expected right” is an estimate from the boxes that were withheld: of detections on known "
+        "objects, the share with the right category and place. It can't see other things that "
+        "merely look like your objects: look at the pictures below, or judge a sample, <code>"
+        f"comining review {html.escape(str(folder.path))} --sample 40</code>."
+    )
 
 
 def _review(folder: Folder) -> str:

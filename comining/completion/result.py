@@ -77,14 +77,17 @@ def summary(
         finished: the share of the images that were finished before, in 0..1.
     """
     added = sum(row["added"] for row in rows)
+    is_chosen = any(row["threshold"] is not None for row in rows)
     text = (
         f"{counted(num_images, 'images')} had {counted(annotated, 'annotated boxes')}; "
         f"{counted(added, 'boxes were added')}"
     )
+    if added and not is_chosen:
+        text += ", those that you accepted"
     right = sum(row["added"] * row["precision"] for row in rows if row["precision"] is not None)
-    if added:
+    if added and is_chosen:
         text += f", of which about {right / added:.0%} are expected to be right"
-    if recall is not None:
+    if recall is not None and is_chosen:
         text += (
             f". Of the annotated boxes that were withheld to measure by, {recall:.0%} were found"
         )
@@ -103,8 +106,9 @@ def advice(rows: Sequence[Mapping[str, Any]], recall: float | None) -> str:
     if with_new and all(row["threshold"] is None for row in with_new):
         best = max(row["best"] for row in with_new)
         return (
-            "No score reaches the wanted precision: of the new boxes at most "
-            f"{best:.0%} are expected to be right. A lower --precision would add some."
+            "No score reaches the wanted precision: of the boxes that could be added at most "
+            f"{best:.0%} are expected to be right. --precision {math.floor(100 * best) / 100:g} "
+            "would add some."
         )
     added = sum(row["added"] for row in rows)
     annotated = sum(row["annotated"] for row in rows)

@@ -108,8 +108,9 @@ def unfinished(folder: Path, source: dict[str, Any]) -> InputError:
     words = ["comining", "complete", source["images"], source.get("annotations", "ANNOTATIONS")]
     words += ["--output", str(folder), *(["--listed-only"] if source.get("listed_only") else [])]
     return InputError(
-        f"the completion in {folder} hasn't finished: give its command again, which goes on where "
-        f"it stopped: {shlex.join(words)} (and the other options that it had)"
+        f"the completion in {folder} hasn't finished: wait, if it is running, or give its command "
+        f"again, which goes on where it stopped: {shlex.join(words)} (and the other options that "
+        "it had)"
     )
 
 

@@ -167,10 +167,21 @@ def _find(
     return mined
 
 
-def begin_anew(folder: Folder) -> None:
-    """Forget a training, and what was mined by it."""
-    shutil.rmtree(folder.training)
+def begin_anew(folder: Folder) -> str:
+    """Put a training aside, or forget it if it wasn't finished, and forget what was mined by it.
+
+    Returns:
+        What its user must know.
+    """
+    text = "the settings have changed: the training begins anew"
+    if folder.final_weights.exists():
+        shutil.rmtree(folder.former_training, ignore_errors=True)
+        folder.training.rename(folder.former_training)
+        text += f" (the former detector: {folder.former_training})"
+    else:
+        shutil.rmtree(folder.training)
     shutil.rmtree(folder.mined, ignore_errors=True)
+    return text
 
 
 def _unwrapped(model: nn.Module) -> Any:

@@ -206,7 +206,7 @@ class Work:
         """The config of the training; a training by another one is forgotten."""
         used = self.folder.training_settings
         if comm.is_main_process() and used.exists() and read_json(used) != self._settings():
-            begin_anew(self.folder)
+            self.progress.note(begin_anew(self.folder))
         comm.synchronize()
         args = argparse.Namespace(**vars(self.args), config_file=str(self.folder.config), opts=[])
         return setup(args)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from detectron2.data.detection_utils import read_image
+from PIL import UnidentifiedImageError
 
 from comining.annotations.image_files import IMAGE_SUFFIXES, is_image, refuse_deep_image
 from comining.errors import InputError
@@ -95,7 +96,10 @@ def read_pictures(
                 refuse_deep_image(path)
                 yield Picture(name, read_image(str(path), "RGB"), {})
         except UNREADABLE_OR_ODD as error:
-            broken.append(f"{path}: {str(error) or type(error).__name__}")
+            text = str(error) or type(error).__name__
+            if isinstance(error, UnidentifiedImageError):
+                text = "no image, or a damaged one"
+            broken.append(f"{path}: {text}")
 
 
 def _read_frames(path: Path, every: int) -> Iterator[tuple[int, np.ndarray]]:

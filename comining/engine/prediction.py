@@ -81,7 +81,7 @@ def predict(
     broken: list[str] = []
     pictures = read_pictures(inputs, root, every, broken)
     try:
-        with tqdm(total=total, unit="image", disable=quiet) as progress, torch.no_grad():
+        with tqdm(total=total, unit="image", disable=quiet or None) as progress, torch.no_grad():
             while batch := list(islice(pictures, batch_size)):
                 _detect(model, cfg, batch, score_thresh, predictions, output)
                 progress.update(len(batch))

@@ -127,7 +127,7 @@ def test_what_is_known_of_images_has_the_ids_of_the_other_file(command_line, voc
 def test_no_file_is_written_over_or_left_by_a_mistake(command_line, voc):
     done = command_line("convert", voc / "photos", voc / "voc", "--output", voc / "o.json")
     assert done.exit_code == 2
-    assert "photos is not a folder: give the folder of the images" in done.stderr
+    assert "photos is not there: give the folder of the images" in done.stderr
     assert not (voc / "o.json").exists()
     (voc / "given.json").write_text(json.dumps({"images": [], "annotations": []}))
     before = (voc / "given.json").read_bytes()

@@ -61,7 +61,7 @@ def test_annotations_are_checked_and_thinned_out_without_torch(own_data, tmp_pat
 def test_a_review_needs_no_torch(own_data, tmp_path):
     words = (own_data / "annotations.json", "--images", own_data / "images")
     printed, has_torch = command("review", *words, "--html", "page.html", folder=tmp_path)
-    assert printed == "page.html\n"
+    assert printed.startswith("page.html\n")
     assert not has_torch
 
 

@@ -268,9 +268,9 @@ def test_folder_of_a_completion_that_has_not_finished_is_named(completed, comman
     done = command_line("audit", completed.path)
     assert done.exit_code == 2
     assert done.stderr == (
-        f"error: the completion in {completed.path} hasn't finished: give its command again, which "
-        "goes on where it stopped: comining complete '/my photos' /half.json --output "
-        f"{completed.path} (and the other options that it had)\n"
+        f"error: the completion in {completed.path} hasn't finished: wait, if it is running, or "
+        "give its command again, which goes on where it stopped: comining complete "
+        f"'/my photos' /half.json --output {completed.path} (and the other options that it had)\n"
     )
 
 

@@ -242,8 +242,12 @@ def test_interrupted_training_goes_on_and_finished_work_is_not_done_again(
     assert mined.stat().st_mtime_ns == before
     assert (output / "training" / "model_final.pth").stat().st_mtime_ns == weights
     shrink(output, MAX_ITER=1)
-    complete(*arguments, device="cpu")
+    complete(*arguments, device="cpu", quiet=False)
     assert (output / "training" / "model_final.pth").stat().st_mtime_ns > weights
+    former = output / "training_before"
+    told = capsys.readouterr().err
+    assert f"the training begins anew (the former detector: {former})" in told
+    assert (former / "model_final.pth").stat().st_mtime_ns == weights
 
 
 @pytest.mark.usefixtures("without_curves")
@@ -356,7 +360,7 @@ def test_terminal_stays_quiet(planned, command_line):
 @pytest.mark.parametrize(
     ("mistake", "message"),
     [
-        ("path of the images", "photo is not a folder: give the folder of the images"),
+        ("path of the images", "photo is not there: give the folder of the images"),
         ("path of the annotations", "halb.json doesn't exist: give the file or the folder"),
         ("no images", "no image"),
         ("other images", "other 1.png"),
@@ -364,6 +368,7 @@ def test_terminal_stays_quiet(planned, command_line):
         ("output in images", "lies in the folder of the images"),
         ("output of others", "belongs to"),
         ("output is a file", "out"),
+        ("a completion", "out is what `comining complete` wrote: name a file of it, such as"),
         ("precision", "--precision 1.5: must be above 0 and at most 1; 0.9 for 90 %"),
         ("minutes", "--minutes 0: must be above 0"),
         ("weights", "none.pth does not exist: name another with --weights"),
@@ -394,6 +399,9 @@ def test_mistakes_are_told_in_one_line(mistake, message, tmp_path, command_line)
         annotations.write_text(json.dumps(dataset))
     elif mistake == "output is a file":
         output.touch()
+    elif mistake == "a completion":
+        complete(images, annotations, output, device="cpu", dry_run=True)
+        annotations, output = output, tmp_path / "other"
     elif mistake == "precision":
         more = ["--precision", "1.5"]
     elif mistake == "minutes":

@@ -94,7 +94,7 @@ def test_images_that_are_no_tasks_of_label_studio_are_counted(format_, tmp_path)
     folder = Folder(tmp_path / "out")
     source = folder.read_source(images, annotations, False)
     assert source.notes[0] == (
-        "1 image is not among Label Studio's tasks, and it can't load what is written of it: "
+        "1 image is not among Label Studio's tasks, and it can't load boxes of images without one: "
         "import it into its project and export again first, or leave it out with --listed-only"
     )
     assert folder.read_source(images, annotations, True).notes == []

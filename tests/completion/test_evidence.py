@@ -301,8 +301,10 @@ def test_rows_of_categories(evidence):
     ]  # fmt: skip
 
 
-def row(annotated, added, precision):
-    return {"annotated": annotated, "added": added, "precision": precision}
+def row(annotated, added, precision, threshold=0.5):
+    return {
+        "annotated": annotated, "added": added, "precision": precision, "threshold": threshold
+    }  # fmt: skip
 
 
 def test_summary_weighs_the_precision_of_categories_by_what_was_added():
@@ -313,6 +315,10 @@ def test_summary_weighs_the_precision_of_categories_by_what_was_added():
     )
     assert summary(1, 3, [row(3, 0, None)], None) == (
         "1 image had 3 annotated boxes; 0 boxes were added."
+    )
+    # No score is sure enough, but 4 boxes were accepted.
+    assert summary(12, 45, [row(45, 4, 1.0, threshold=None)], 0.0) == (
+        "12 images had 45 annotated boxes; 4 boxes were added, those that you accepted."
     )
 
 
@@ -354,7 +360,11 @@ def test_where_no_score_reaches_the_wanted_precision_it_is_told_what_does():
         "annotations": [{"image_id": 0, "category_id": 1}],
     }
     for wanted, words in (
-        (0.9, "of the new boxes at most 83% are expected to be right"),
+        (
+            0.9,
+            "of the boxes that could be added at most 83% are expected to be right. --precision "
+            "0.83 would",
+        ),
         (0.8, ""),
     ):
         rows = category_rows(dataset, evidence, choose(evidence, 1, wanted), [1])

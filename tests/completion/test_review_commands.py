@@ -97,7 +97,7 @@ def test_accept_needs_no_decisions_to_keep_all(folder):
     annotations = json.loads((folder / "accepted.json").read_text())["annotations"]
     assert [x.get("origin") for x in annotations] == [None, "mined", "mined"]
     words = ("--unreviewed", "keep", "--decisions", folder / "gone.jsonl")
-    assert f"no decisions in {folder / 'gone.jsonl'}: make" in failing("accept", folder, *words)
+    assert f"--decisions {folder / 'gone.jsonl'} is not there" in failing("accept", folder, *words)
 
 
 def test_bare_file_has_its_decisions_beside_it(folder, tmp_path):
@@ -140,7 +140,7 @@ def test_what_is_missing_is_named(folder, tmp_path):
     command = f"comining complete {tmp_path / 'images'} {tmp_path / 'input.json'}"
     for name in ("review", "accept"):
         refused = failing(name, folder, "--images", tmp_path / "moved")
-        assert f"{folder} hasn't finished: give its command again" in refused
+        assert f"{folder} hasn't finished: wait, if it is running, or give its" in refused
         assert f"{command} --output {folder} --listed-only" in refused
 
 
@@ -212,7 +212,7 @@ def test_where_accepted_files_belong_is_told(of_labels, tmp_path):
     result = comining("accept", of_labels)
     assert result.output.splitlines()[-2] == (
         f"it is laid out as {tmp_path / 'yolo'}, without images: to use it, copy its files over "
-        "those there"
+        "those there, of which you may want to keep a copy"
     )
     shutil.copytree(of_labels / "accepted", tmp_path / "yolo", dirs_exist_ok=True)
     assert (tmp_path / "yolo" / "labels" / "1.txt").read_text().count("\n") == 2
@@ -350,6 +350,24 @@ def test_that_nothing_was_changed_elsewhere_is_told(folder):
     assert "mined, accepted                              2\n" in result.output
     told = f"nothing was changed in {output}: all of its boxes are accepted"
     assert result.output.splitlines()[-1] == told
+
+
+def test_an_export_of_something_else_is_told(folder):
+    output = folder / "cvat.json"
+    comining("review", folder, "--to", "cvat", "--output", output)
+    export = json.loads(output.read_text())
+    for x in export["annotations"]:
+        x["bbox"] = [50, 50, 20, 20]
+    output.write_text(json.dumps(export))
+    result = comining("review", folder, "--from", output)
+    assert "annotated, deleted                           1\n" in result.output
+    assert f"are not in {output}: make sure that it is the export of a review of" in result.output
+
+
+def test_an_accepted_file_needs_an_ending(folder, tmp_path):
+    decide(folder / "decisions.jsonl", (2, "accept"))
+    refused = failing("accept", folder, "--output", tmp_path / "final")
+    assert f"final has no ending: name a file such as {tmp_path / 'final'}.json" in refused
 
 
 def test_tasks_for_label_studio(folder):

@@ -54,7 +54,8 @@ class ImageFolder:
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
         if not self.root.is_dir():
-            raise InputError(f"{root} is not a folder: give the folder of the images")
+            what = "not a folder" if self.root.exists() else "not there"
+            raise InputError(f"{root} is {what}: give the folder of the images")
         self.names = sorted(x for x in files_below(self.root) if is_image(self.root / x))
         if not self.names:
             raise InputError(
@@ -138,8 +139,8 @@ class ImageFolder:
                     orientation = Image.Image.getexif(image).get(_ORIENTATION, 1)
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise InputError(
-                f"{path} can't be read as an image: {error}. Replace it or take it out of the "
-                "folder"
+                f"{path} can't be read as an image: {error}. Replace it, or take it out of "
+                "the folder and the annotations"
             ) from error
         width, height = stored
         upright = (height, width) if orientation in (5, 6, 7, 8) else stored

@@ -44,7 +44,8 @@ function drawBoxes(svg, image, wanted, textOf, unit) {
   const boxes = [...image.boxes].sort((a, b) => DRAWN.indexOf(a.kind) - DRAWN.indexOf(b.kind));
   for (const box of boxes) {
     const isWanted = wanted.has(box);
-    if (!isWanted && !filters.context) continue;
+    const isBeside = filters.context || (sampled && box.kind === "annotated");
+    if (!isWanted && !isBeside) continue;
     const place = { x: box.x, y: box.y, width: box.width, height: box.height };
     const state = stateOf(box);
     const group = svgElement("g", isWanted ? {} : { class: "faint" },

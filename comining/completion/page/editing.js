@@ -67,7 +67,8 @@ function finish() {
     note("The image is not finished any more.");
   } else if (undecided) {
     note(`Not finished: ${plural(undecided, "proposal")} of this image ` +
-      `${undecided === 1 ? "is" : "are"} undecided, perhaps hidden by the filters.`);
+      `${undecided === 1 ? "is" : "are"} undecided` +
+      `${filters.everything || filters.context ? "" : ", perhaps hidden by the filters"}.`);
   } else {
     decide(image, "finish");
     note("Finished: every object of every category has its box.");

@@ -23,6 +23,7 @@ function toSample(box) {
   if (!byId("large").open || large.position !== position) openLarge(position);
   large.zoom = true;
   choose(box);
+  note("Right is a box that fits an object of its category which has no other box yet.");
   byId("large-position").textContent = `${at + 1} of ${sampleItems.length} in the sample`;
   byId("previous").disabled = at === 0;
   byId("next").disabled = at === sampleItems.length - 1;

@@ -75,7 +75,7 @@ def test_missing_images_are_counted_and_the_first_named(images):
 
 
 def test_no_folder_no_image_and_a_damaged_image_are_named(images, tmp_path):
-    with pytest.raises(InputError, match=r"nowhere is not a folder: give the folder of the images"):
+    with pytest.raises(InputError, match=r"nowhere is not there: give the folder of the images"):
         ImageFolder(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"empty has no images"):
