@@ -112,7 +112,7 @@ class ImageFolder:
             if len(missing) < len(names):
                 fix = "Give the folder of all images, or take these out of the annotations"
             raise InputError(
-                f"{described_by} is about {counted(len(missing), f'images missing in {self.root}')}"
+                f"{described_by} lists {counted(len(missing), f'images missing from {self.root}')}"
                 f": {_named(missing)}. {fix}"
             )
         for name, found in zip(names, candidates, strict=True):

@@ -156,7 +156,7 @@ def test_edits_change_elements_and_leave_the_others(file, images, tmp_path, help
         (
             'name="a.jpg"',
             'name="d.jpg"',
-            r"annotations\.xml is about 1 image missing in .*: d\.jpg",
+            r"annotations\.xml lists 1 image missing from .*: d\.jpg",
         ),
         ('name="a.jpg"', 'name="c.jpg"', r"c\.jpg is said to be 200x100, but .*c\.jpg is 50x40"),
         ("sub dir/b ü.png", "A.JPG", r"are annotations of the same image a\.jpg: remove one"),

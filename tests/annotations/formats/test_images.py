@@ -70,7 +70,7 @@ def test_the_most_alike_path_decides_and_else_the_name_is_ambiguous(tmp_path, he
 
 def test_missing_images_are_counted_and_the_first_named(images):
     names = [f"{i}.jpg" for i in range(9)]
-    with pytest.raises(InputError, match=r"^x\.json is about 9 images missing in .*: 0\.jpg, 1"):
+    with pytest.raises(InputError, match=r"^x\.json lists 9 images missing from .*: 0\.jpg, 1"):
         ImageFolder(images).find(names, "x.json")
 
 

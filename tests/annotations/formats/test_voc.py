@@ -175,7 +175,7 @@ def test_an_image_that_was_renamed_with_its_file_is_found_by_that(images, tmp_pa
     assert len(helpers.boxes(source)["a.jpg"]) == 2
     assert source.notes[0].startswith("1 image is named otherwise")
     (tmp_path / "voc/a.xml").rename(tmp_path / "voc/x.xml")
-    with pytest.raises(InputError, match=r"voc is about 1 image missing in .*images: IMG 1\.jpg"):
+    with pytest.raises(InputError, match=r"voc lists 1 image missing from .*images: IMG 1\.jpg"):
         read_annotations(tmp_path / "voc", images)
 
 

@@ -173,7 +173,7 @@ def test_labels_of_other_images_are_refused(images, tmp_path, helpers):
     helpers.write_files(tmp_path / "labels", {"x.txt": BOX, "y.txt": BOX})
     with pytest.raises(
         InputError,
-        match=r"labels is about 2 images missing in .*images: x, y\. "
+        match=r"labels lists 2 images missing from .*images: x, y\. "
         "Give the folder of its images$",
     ):
         read_annotations(tmp_path / "labels", images)
