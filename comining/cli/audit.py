@@ -11,8 +11,8 @@ from . import options
 from .places import Completed
 
 ASSUMED = (
-    "That holds if they are found as often as the withheld boxes. People rather leave out what "
-    "is hard to see: then the number is a lower bound."
+    "This assumes that missing objects are found as often as the withheld boxes. Where people left "
+    "out what is hard to see, more are missing."
 )
 
 LOWER = (
@@ -64,9 +64,9 @@ def command(folder: Path, as_json: bool) -> None:
         if x.why_unknown:
             click.echo(f"{x.name}: {x.why_unknown}")
     differing = [x.name for x in rows if not x.is_consistent]
-    if differing:
+    is_judged = (folder / "sample.json").exists()
+    if differing and not is_judged:
         click.echo(f"{', '.join(differing)}: {LOWER}")
-        if not (folder / "sample.json").exists():
-            click.echo(f"To know, judge a sample: comining review {folder} --sample 40")
+        click.echo(f"To know, judge a sample: comining review {folder} --sample 40")
     if any(x.missing is not None for x in rows):
         click.echo(ASSUMED)

@@ -80,7 +80,7 @@ def _tell(done: Completion, output: Path) -> None:
 
     rows = [
         (x["name"], x["annotated"], x["added"], text(x["precision"], ".0%"), interval_text(x),
-         text(x["threshold"], ".2f"))
+         text(x["threshold"] if x["added"] else None, ".2f"))
         for x in done.categories[:10]
     ]  # fmt: skip
     head = ("category", "annotated", "added", "expected right", "90% interval", "from score")

@@ -14,6 +14,7 @@ import numpy as np
 from comining.annotations.coco_file import read_json
 from comining.annotations.completion import complete as add_mined
 from comining.annotations.decisions import read_decisions
+from comining.counted import counted
 from comining.errors import InputError
 from comining.output_file import write_atomically
 
@@ -90,6 +91,30 @@ def read_evidence(folder: Folder) -> Evidence:
             f"{folder.evidence} can't be read: the `comining complete` command that wrote it "
             "makes it anew"
         ) from error
+
+
+def check_undecided(folder: Folder, dataset: dict[str, Any]) -> None:
+    """Check that no decision would be lost by training anew, which makes other proposals.
+
+    Args:
+        folder: of the completion.
+        dataset: what is completed.
+
+    Raises:
+        InputError: something was decided about proposals.
+    """
+    if not (folder.decisions.exists() and folder.proposals.exists()):
+        return
+    proposals = read_proposals(folder.proposals)
+    decisions = read_decisions(folder.decisions, with_proposals(dataset, proposals))
+    if number := len(verdicts(decisions, proposals)):
+        raise InputError(
+            f"{folder.decisions} holds {counted(number, 'decisions')} about boxes, which a new "
+            "training would not find again as they are; without other --minutes and settings than "
+            "before, nothing is trained anew. To keep what was decided, `comining accept "
+            f"{folder.path}` and complete the result into another folder; to do without, move the "
+            "decisions away"
+        )
 
 
 def with_decisions(

@@ -54,7 +54,6 @@ class Folder:
         self.former_training = self.path / "training_before"
         #: By which config it is trained.
         self.training_settings = self.training / "settings.json"
-        self.best_weights = self.training / "best.pth"
         self.final_weights = self.training / "model_final.pth"
         #: All that the detector has found, from which what is added can be chosen anew.
         self.mined = self.path / "mined"
@@ -68,11 +67,6 @@ class Folder:
         self.report = self.path / "report.html"
         self.review = self.path / "review.html"
         self.result = self.path / "result.json"
-
-    @property
-    def mining_weights(self) -> Path:
-        """The best ones or, where nothing was withheld to tell, the last."""
-        return self.best_weights if self.best_weights.exists() else self.final_weights
 
     def make(self) -> IO[str]:
         """Make the folder and keep other runs out of it until the returned file is closed.
@@ -140,11 +134,16 @@ class Folder:
         before = read_json(self.source)
         changed = [key for key in now if before.get(key) != now[key]]
         if changed:
+            if changed == ["listed_only"]:
+                how = "without" if listed_only else "with"
+                raise InputError(
+                    f"--output {self.path} was begun {how} --listed-only: go on like that, or name "
+                    "another folder"
+                )
             what = ", ".join(x for x in changed if x != "sha256") or "the content of the files"
             raise InputError(
                 f"--output {self.path} belongs to {before.get('annotations')} and "
-                f"{before.get('images')}, and these differ: {what}. Name another folder, or remove "
-                "this one"
+                f"{before.get('images')}, and what differs is: {what}. Name another folder"
             )
 
     def write_completed(self, source: Source, completed: dict[str, Any]) -> Path:

@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from .mining import LOOKING
-from .training import MEASURED, MEASURED_IMAGES, Timing
+from .training import Timing
 
 #: Of the time for training, what is left for the unforeseen.
 RESERVE = 0.05
@@ -58,8 +58,7 @@ def choose_pace(
     """
     per_iteration = timing.iteration
     mining = num_mined * timing.image * (1 + LOOKING) / num_processes
-    watching = (MEASURED + 1) * min(num_trained, MEASURED_IMAGES) * timing.image
-    left = (1 - RESERVE) * (60 * minutes - passed - mining - watching - ELSE)
+    left = (1 - RESERVE) * (60 * minutes - passed - mining - ELSE)
     by_time = int(left / per_iteration)
     epochs = MAX_EPOCHS_TRAINED if has_weights else MAX_EPOCHS
     by_epochs = epochs * num_trained // batch
@@ -69,7 +68,7 @@ def choose_pace(
     number = min(by_time, by_epochs)
     if number < MIN_ITERATIONS:
         number, why = MIN_ITERATIONS, "fewer would learn nothing"
-    training = number * per_iteration + watching
+    training = number * per_iteration
     total = passed + training + mining + ELSE
     if by_time < number and total > 60 * minutes:
         why += f"; about {math.ceil(total / 60)} minutes in all, longer than --minutes {minutes:g}"

@@ -84,7 +84,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
         "expected right": [cell(x["precision"], ".0%") for x in rows],
         "90% interval": [interval_text(x) for x in rows],
         "found of those withheld": [cell(x["recall"], ".0%") for x in rows],
-        "from score": [cell(x["threshold"], ".2f") for x in rows],
+        "from score": [cell(x["threshold"] if x["added"] else None, ".2f") for x in rows],
     }
     if not any(x["finished"] for x in rows):
         del columns["images finished"]

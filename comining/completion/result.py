@@ -39,15 +39,22 @@ def category_rows(
                 "annotated": annotated[id_],
                 "finished": share_finished(known, [id_]),
                 "added": int((added & (evidence.classes == class_)).sum()),
-                "precision": _known(choice.precision),
-                "precision_low": _known(choice.precision_low),
-                "precision_high": _known(choice.precision_high),
+                **_expected(choice),
                 "recall": _known(choice.recall),
                 "threshold": _known(choice.threshold),
                 "best": _known(choice.best),
             }
         )
     return rows
+
+
+def _expected(choice: Chosen) -> dict[str, float | None]:
+    """What is expected of what was added; nothing where that is what somebody accepted alone."""
+    is_chosen = math.isfinite(choice.threshold)
+    return {
+        name: _known(getattr(choice, name)) if is_chosen else None
+        for name in ("precision", "precision_low", "precision_high")
+    }
 
 
 def share_finished(known: Known, category_ids: Collection[int]) -> float:
@@ -104,16 +111,21 @@ def advice(rows: Sequence[Mapping[str, Any]], recall: float | None) -> str:
     """Why little was found and what would help; empty if much was."""
     with_new = [row for row in rows if row.get("best") is not None]
     if with_new and all(row["threshold"] is None for row in with_new):
-        best = max(row["best"] for row in with_new)
+        best = math.floor(100 * max(row["best"] for row in with_new)) / 100
         return (
             "No score reaches the wanted precision: of the boxes that could be added at most "
-            f"{best:.0%} are expected to be right. --precision {math.floor(100 * best) / 100:g} "
-            "would add some."
+            f"{best:.0%} are expected to be right. --precision {best:g} would add some."
         )
     added = sum(row["added"] for row in rows)
     annotated = sum(row["annotated"] for row in rows)
     if added > FEW_ADDED * annotated and (recall is None or recall >= FEW_FOUND):
-        return ""
+        without = [row["name"] for row in rows if row["annotated"] and not row["added"]]
+        if not without:
+            return ""
+        return (
+            f"Nothing was added of {', '.join(without)}: more time (--minutes) or more annotated "
+            "boxes of that kind may help."
+        )
     if recall is not None and recall > 0.7:
         return (
             "Little was added, though most of the withheld boxes were found: the annotations may "

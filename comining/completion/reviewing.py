@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 #: From so many images on, the page's writer suggests to link them.
 MANY_IMAGES = 2_000
+#: The longest edge of a picture of a page that nobody asked for, in pixels.
+THUMBNAIL = 256
 
 
 class Shown(NamedTuple):
@@ -104,6 +106,12 @@ def write_page(review: ReviewFiles, shown: Shown, output: Path, thumbnail_size: 
             "one, which shows the images where they are"
         )
     write_gallery(output, review.title, data, review.images, thumbnail_size)
+
+
+def write_small_page(review: ReviewFiles, output: Path, num_images: int) -> None:
+    """As `write_page`, with small thumbnails or, of many images, none."""
+    size = THUMBNAIL if num_images < MANY_IMAGES else None
+    write_page(review, Shown(), output, size)
 
 
 def _page_data(

@@ -1,20 +1,16 @@
-"""Training for a completion: timed, watched by withheld boxes, quiet."""
+"""Training for a completion: timed, quiet."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetMapper
-from detectron2.engine import HookBase
 from detectron2.utils import comm
 from detectron2.utils.events import EventStorage
 from torch import nn
@@ -27,20 +23,13 @@ from comining.engine.progress import Tell
 from comining.engine.trainer import Trainer
 from comining.modeling import TwoViewDetector
 from comining.modeling.adaptive import FLOOR
-from comining.output_file import write_atomically
 
-from .evidence import ANNOTATED, IGNORED, WITHHELD
 from .folder import Folder
-from .gathering import gather_evidence
 
 #: Iterations that are timed, after so many that are not, and images.
 TIMED, WARM_UP, TIMED_IMAGES = 9, 3, 24
 #: Images in which objects are looked for at a time.
 BATCH = 4
-#: How often a training is measured by the withheld boxes, in its second half and more.
-MEASURED = 8
-#: Images with withheld boxes that it is measured on, at most.
-MEASURED_IMAGES = 64
 
 
 class Timing(NamedTuple):
@@ -82,74 +71,24 @@ def measure_time(cfg: CfgNode, records: Sequence[dict[str, Any]]) -> Timing:
     return Timing(*map(max, zip(*timings, strict=True)))
 
 
-def train_detector(
-    cfg: CfgNode, watched: Sequence[dict[str, Any]], tell: Callable[[float], None]
-) -> None:
+def train_detector(cfg: CfgNode, tell: Callable[[float], None]) -> None:
     """Train, or go on with a training, in ``cfg.OUTPUT_DIR``.
 
-    The weights that find withheld boxes best are kept as ``best.pth``, the last ones as
-    ``model_final.pth``.
+    The last weights are kept, as ``model_final.pth``. Withheld boxes can't tell whether earlier
+    ones are better: what a detector finds beside them, which are missing objects for the most part,
+    would count as wrong.
 
     Args:
         cfg: of the training.
-        watched: images with ``withheld_annotations``.
         tell: is told the share that is done, before a training that there is need of, too.
     """
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=True)
     if comm.is_main_process():
-        trainer.register_hooks([_Watch(watched), Tell(tell)])
+        trainer.register_hooks([Tell(tell)])
     if trainer.start_iter < trainer.max_iter:
         tell(trainer.start_iter / trainer.max_iter)
         trainer.train()
-
-
-class _Watch(HookBase):
-    """Measures now and then how well withheld boxes are found, and keeps the best weights."""
-
-    def __init__(self, records: Sequence[dict[str, Any]]) -> None:
-        with_some = [x for x in records if x.get("withheld_annotations")]
-        order = np.random.default_rng(0).permutation(len(with_some))[:MEASURED_IMAGES]
-        self.records = [with_some[i] for i in sorted(order)]
-
-    def before_train(self) -> None:
-        self.path = Path(self.trainer.cfg.OUTPUT_DIR) / "withheld.json"
-        history = json.loads(self.path.read_text()) if self.path.exists() else []
-        self.history = [x for x in history if x["iteration"] < self.trainer.start_iter]
-
-    def after_step(self) -> None:
-        done, last = self.trainer.iter + 1, self.trainer.max_iter
-        period = max(1, last // (MEASURED + 2))
-        if not self.records or (done != last and (done % period or done < 2 * period)):
-            return
-        model = _unwrapped(self.trainer.model)
-        quality = measure(model, self.trainer.cfg, self.records)
-        best = max((x["quality"] for x in self.history), default=-1.0)
-        self.history.append({"iteration": self.trainer.iter, "quality": quality})
-        if quality >= best:
-            path = Path(self.trainer.cfg.OUTPUT_DIR) / "best.pth"
-            state = {"model": model.state_dict(), "iteration": self.trainer.iter}
-            write_atomically(path, lambda file: torch.save(state, file))
-        text = json.dumps(self.history)
-        write_atomically(self.path, lambda file: file.write(text.encode()))
-        self.trainer.storage.put_scalar("comining/withheld_found", quality, smoothing_hint=False)
-
-
-def measure(model: TwoViewDetector, cfg: CfgNode, records: Sequence[dict[str, Any]]) -> float:
-    """How well a model finds withheld boxes: their average precision at IoU 0.5.
-
-    Detections of annotated objects, or in regions to ignore, are left out. Those that are on
-    nothing known count as wrong, which some are not: the number tells trainings apart, no more.
-
-    Returns:
-        In 0..1.
-    """
-    evidence = gather_evidence(_find(model, cfg, records), records)
-    counts = ~np.isin(evidence.near, (ANNOTATED, IGNORED))
-    order = np.argsort(-evidence.scores[counts], kind="stable")
-    hits = ((evidence.near == WITHHELD) & evidence.right)[counts][order]
-    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
-    return float(precision[hits].sum() / max(1, len(evidence.found_at)))
 
 
 def _find(

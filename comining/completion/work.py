@@ -31,7 +31,13 @@ from comining.errors import InputError
 from comining.output_file import write_atomically
 
 from .config_text import Choice, config_text, replaced
-from .evidence_file import new_boxes, proposal_ids, with_decisions, write_evidence
+from .evidence_file import (
+    check_undecided,
+    new_boxes,
+    proposal_ids,
+    with_decisions,
+    write_evidence,
+)
 from .folder import Folder, write_json
 from .gathering import gather_evidence
 from .machine import TRUNK_URL, check_planned, with_weights
@@ -41,7 +47,7 @@ from .plan import make_plan
 from .report import write_report
 from .result import category_rows, share_finished
 from .review_files import find_review
-from .reviewing import MANY_IMAGES, Shown, write_page
+from .reviewing import write_small_page
 from .thresholds import choose, is_added
 from .tile_join import join, of_images
 from .tile_plan import Tiling, choose_tiling
@@ -51,8 +57,6 @@ from .withholding import withhold
 
 logger = logging.getLogger(__name__)
 
-#: The longest edge of a picture of the review page, in pixels.
-THUMBNAIL = 256
 #: More that was repaired or left out is in the log.
 MAX_NOTES = 6
 
@@ -117,6 +121,10 @@ class Work:
             write_atomically(folder.training_annotations, lambda x: x.writelines(encode(sparse)))
         if folder.config.exists():
             check_planned(folder.config, args.weights)
+            used = folder.training_settings
+            has_other = used.exists() and read_json(used) != self._settings()
+            if has_other or (folder.pace.exists() and self._has_other_time()):
+                check_undecided(folder, dataset)
         else:
             folder.pace.unlink(missing_ok=True)
             machine = with_weights(args.machine, args.weights)
@@ -181,13 +189,13 @@ class Work:
             for stage in ("training", "mining"):
                 self.progress.expect(stage, pace[stage])
             self.progress.note(f"{counted(cfg.SOLVER.MAX_ITER, 'iterations')}: {pace['why']}")
-        train_detector(cfg, records, lambda share: self.progress.at("training", share))
+        train_detector(cfg, lambda share: self.progress.at("training", share))
         comm.synchronize()
         tiles = read_json(self.folder.training_tiles)["images"] if tiling else []
         mined, unreadable = mine(
             cfg,
             "training",
-            self.folder.mining_weights,
+            self.folder.final_weights,
             self.folder.mined,
             {x["id"]: x["source_image_id"] for x in tiles},
             lambda share: self.progress.at("mining", share),
@@ -260,7 +268,7 @@ class Work:
         chosen = choose(evidence, len(category_ids), self.args.precision)
         rows = category_rows(dataset, evidence, chosen, category_ids)
         record = {
-            "weights": str(self.folder.best_weights),
+            "weights": str(self.folder.final_weights),
             "precision": self.args.precision,
             "score_thresh": {row["name"]: row["threshold"] for row in rows},
         }
@@ -285,8 +293,7 @@ class Work:
 
     def _write_review(self, num_images: int) -> None:
         review = find_review(self.folder.path, None)
-        size = THUMBNAIL if num_images < MANY_IMAGES else None
         try:
-            write_page(review, Shown(), self.folder.review, size)
+            write_small_page(review, self.folder.review, num_images)
         except InputError as error:  # an image without a thumbnail ends no completion
             self.progress.note(f"no {self.folder.review}: {error}")

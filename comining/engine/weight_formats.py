@@ -87,7 +87,7 @@ def check_kind(path: str | Path) -> None:
         raise InputError(f"{path} is Git LFS's pointer to the file: run git lfs pull there")
     if start.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<"):
         raise InputError(f"{path} is a web page, not the file that it offers: download it anew")
-    if start[8:10] == b'{"':
+    if start[8:10] == b'{"' and int.from_bytes(start[:8], "little") < Path(path).stat().st_size:
         raise InputError(
             f"{path} is in the format of safetensors: convert it by torch.save({{'model': "
             "safetensors.torch.load_file(path)}, new_path)"

@@ -229,7 +229,7 @@ def test_command_prints_a_table(completed, command_line):
     assert done.exit_code == 0, done.output
     line = next(x for x in done.stdout.splitlines() if x.split()[0] == "cat")
     assert line.split()[:3] == ["cat", "1", f"{row.missing:.0f}"]
-    assert "lower bound" in done.stdout
+    assert "more are missing" in done.stdout
     (read,) = json.loads(command_line("audit", completed.path, "--json").stdout)
     assert read == {**row._asdict(), "why_unknown": ""}
 

@@ -263,6 +263,16 @@ def test_another_time_is_another_training(planned, monkeypatch):
     first, *again, other = trained
     assert again == [first, first]
     assert other > first
+    proposal = json.loads((output / "proposals.json").read_text())[0]
+    decision = {
+        "key": "k", "action": "accept", "image_id": proposal["image_id"], "id": proposal["id"],
+        "was": proposal["bbox"], "time": "2026-03-01T12:00:00Z",
+    }  # fmt: skip
+    (output / "decisions.jsonl").write_text(f"{json.dumps(decision)}\n")
+    complete(*arguments, output, device="cpu")
+    with pytest.raises(InputError, match="decisions.jsonl holds 1 decision about boxes, which a"):
+        complete(*arguments, output, device="cpu", minutes=4)
+    assert len(trained) == 5
 
 
 def test_time_is_for_the_images_that_are_trained_on(tmp_path, monkeypatch):
@@ -318,13 +328,9 @@ def test_images_that_cannot_be_read_are_named_at_the_end(planned, command_line, 
 
 
 @pytest.mark.usefixtures("without_curves")
-def test_broken_images_disturb_neither_the_timing_nor_what_watches_the_training(
-    planned, monkeypatch
-):
+def test_broken_images_do_not_disturb_the_timing(planned, monkeypatch):
     (images, annotations, output), dataset = planned
-    kept = {x["id"] for x in json.loads((output / "training.json").read_text())["annotations"]}
-    withheld = {x["image_id"] for x in dataset["annotations"] if x["id"] not in kept}
-    for id_ in withheld:
+    for id_ in sorted(x["id"] for x in dataset["images"])[::2]:
         path = images / f"bild ü {id_}.png"
         path.write_bytes(path.read_bytes()[:200])
     (output / "pace.json").unlink()
@@ -337,10 +343,8 @@ def test_broken_images_disturb_neither_the_timing_nor_what_watches_the_training(
     monkeypatch.setattr(work, "choose_pace", choose_pace)
     monkeypatch.setattr(work, "mine", lambda *_: ({}, {}))
     complete(images, annotations, output, device="cpu")
-    assert withheld
     assert min(times) > 0
-    (measured,) = json.loads((output / "training" / "withheld.json").read_text())[-1:]
-    assert measured == {"iteration": 3, "quality": 0.0}  # nothing could be looked at
+    assert (output / "training" / "model_final.pth").exists()
 
 
 def test_terminal_stays_quiet(planned, command_line):

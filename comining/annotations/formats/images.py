@@ -200,4 +200,5 @@ def _most_alike(found: list[str], parts: list[str]) -> list[str]:
 
 
 def _named(names: list[str]) -> str:
-    return ", ".join(names[:_NUM_NAMED]) + (", ..." if len(names) > _NUM_NAMED else "")
+    more = len(names) - _NUM_NAMED
+    return ", ".join(names[:_NUM_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -131,7 +131,8 @@ def _open_yolo(
     document = YoloDocument(path, root, files, names)
     others = [x for x in texts if x not in files and Path(x).name not in LISTS]
     if others:
-        document.notes["text files without an image: left out"] = len(others)
+        note = f"text files without an image: left out (the first: {others[0]})"
+        document.notes[note] = len(others)
     return document
 
 

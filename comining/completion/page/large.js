@@ -41,7 +41,7 @@ function listBoxes() {
 
 function describe(box) {
   const state = box.isDrawn && box.verdict !== "rejected" ? "" : stateOf(box);
-  const overlap = overlapsAnother(box) && "overlaps another proposal";
+  const overlap = !sampled && overlapsAnother(box) && "overlaps another proposal";
   const words = [box.isDrawn ? "drawn" : box.kind, box.found && "found", state, overlap];
   return `${nameOf(box)}, ${words.filter(Boolean).join(", ")}`;
 }

@@ -23,7 +23,7 @@ function toSample(box) {
   if (!byId("large").open || large.position !== position) openLarge(position);
   large.zoom = true;
   choose(box);
-  note("Right is a box that fits an object of its category which has no other box yet.");
+  note("Right is a box on an object of its category that has no annotated box, if it overlaps the object by half.");
   byId("large-position").textContent = `${at + 1} of ${sampleItems.length} in the sample`;
   byId("previous").disabled = at === 0;
   byId("next").disabled = at === sampleItems.length - 1;

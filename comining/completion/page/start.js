@@ -43,6 +43,7 @@ const SAMPLE_KEYS = {
   ...LOOKING_KEYS,
   ArrowLeft: () => stepSample(-1),
   ArrowRight: () => stepSample(1),
+  n: nextOfSample,
 };
 
 function showContext() {

@@ -32,7 +32,8 @@ def test_names_come_from_the_data_yaml_above_and_keep_their_order(
         assert helpers.boxes(source) == expected
         assert [x["name"] for x in source.dataset["categories"]] == ["zebra", "ant", "unused"]
         assert source.unlisted == 1
-    assert "1 text file without an image: left out" in source.notes
+    told = "1 text file without an image: left out (the first: README.roboflow.txt)"
+    assert told in source.notes
 
 
 @pytest.mark.parametrize("name", ["classes.txt", "names.txt", "obj.names"])
