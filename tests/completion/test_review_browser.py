@@ -333,6 +333,11 @@ def test_sample_measures_the_precision(browser, folder):
         page.wait(lambda: page.is_open("#large"))
         assert page.find("#large-position").text == "1 of 3 in the sample"
         assert not page.find("#draw").is_displayed()
+        assert page.find("#note").text.startswith("Right is a box on an object")
+        page.press("n")
+        assert page.find("#large-position").text == "2 of 3 in the sample"
+        assert page.find("#picture g.faint .annotated")
+        page.press(Keys.ARROW_LEFT)
         page.press("a", "d", "a", "z", "a", "r")
         assert page.is_open("#result")
         assert page.find("#result-precision").text == "66.7 %"
