@@ -115,7 +115,7 @@ function makeCard(position) {
   },
   svg,
   element("span", { class: "caption" },
-    element("span", { class: "name" }, image.name), element("span", { class: "score" }, score)),
+    element("span", { class: "name" }, image.name), element("span", { class: "score" }, score && `from ${score}`)),
   element("span", { class: "counts" },
     ...counts.map(([kind, number]) => element("span", {}, sample(kind), ` ${number}`)),
     element("span", { class: "state" }, state)));

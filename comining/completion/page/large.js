@@ -71,12 +71,19 @@ function showPictures(image) {
   original.setAttribute("href", image.url);
 }
 
+/** Where a range begins that shows as much of the whole as can be. */
+function within(start, length, whole) {
+  return length > whole ? (whole - length) / 2 : Math.min(Math.max(start, 0), whole - length);
+}
+
 /** The part of the image that is looked at. */
 function viewOf() {
   const { box, zoom } = large;
   if (zoom && box) {
     const margin = 0.75 * Math.max(box.width, box.height);
-    return [box.x - margin, box.y - margin, box.width + 2 * margin, box.height + 2 * margin];
+    const [width, height] = [box.width + 2 * margin, box.height + 2 * margin];
+    return [within(box.x - margin, width, largeImage().width),
+      within(box.y - margin, height, largeImage().height), width, height];
   }
   return large.view ?? [0, 0, largeImage().width, largeImage().height];
 }
