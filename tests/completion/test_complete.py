@@ -270,7 +270,7 @@ def test_another_time_is_another_training(planned, monkeypatch):
     }  # fmt: skip
     (output / "decisions.jsonl").write_text(f"{json.dumps(decision)}\n")
     complete(*arguments, output, device="cpu")
-    with pytest.raises(InputError, match="decisions.jsonl holds 1 decision about boxes, which a"):
+    with pytest.raises(InputError, match=r"decisions\.jsonl holds 1 decision about boxes, which a"):
         complete(*arguments, output, device="cpu", minutes=4)
     assert len(trained) == 5
 
