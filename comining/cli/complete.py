@@ -63,10 +63,8 @@ def command(images: Path, annotations: Path, output: Path, quiet: bool, **how: A
         _tell(done, output)
     if done.unreadable:
         named = "\n  ".join(list(done.unreadable.values())[:5])
-        number = counted(len(done.unreadable), "images")
-        raise PartialError(
-            f"{number} could not be read; repair what can be and give the command again:\n  {named}"
-        )
+        text = counted(len(done.unreadable), "images could not be read; repair what can be")
+        raise PartialError(f"{text} and give the command again:\n  {named}")
 
 
 def _tell(done: Completion, output: Path) -> None:
@@ -80,8 +78,7 @@ def _tell(done: Completion, output: Path) -> None:
 
     rows = [
         (x["name"], x["annotated"], x["added"], text(x["precision"], ".0%"), interval_text(x),
-         text(x["threshold"] if x["added"] else None, ".2f"))
-        for x in done.categories[:10]
+         text(x["threshold"] if x["added"] else None, ".2f")) for x in done.categories[:10]
     ]  # fmt: skip
     head = ("category", "annotated", "added", "expected right", "90% interval", "from score")
     click.echo(tabulate(rows, head, colalign=("left", *["right"] * 5), disable_numparse=True))
@@ -90,12 +87,12 @@ def _tell(done: Completion, output: Path) -> None:
     if hint := advice(done.categories, done.recall):
         click.echo(hint)
     written = dict.fromkeys((done.written, output / "completed.json", output / "report.html"))
-    is_chosen = any(x["threshold"] is not None for x in done.categories)
-    step = "review" if is_chosen or not (output / "sample.json").exists() else "accept"
+    is_judged = (output / "sample.json").exists()
+    is_found = any(x["threshold"] is not None for x in done.categories)
+    step = "review" if is_found or not is_judged else "accept"
     click.echo(f"{', '.join(map(str, written))}\nNext: comining {step} {output}")
-    if not (output / "sample.json").exists():
+    if not is_judged:
         click.echo(
-            "What is expected to be right is estimated from withheld boxes. That can't see other "
-            "things that merely look like your objects. To be surer, judge 40 boxes (comining "
-            f"review {output} --sample 40) and give this command again."
+            "Withheld boxes, which tell this, can't tell what merely looks like an object. To be "
+            f"surer, judge 40 boxes (comining review {output} --sample 40), and run this again."
         )

@@ -68,7 +68,8 @@ def test_studies_of_the_project_can_be_planned(path):
     for cell in planned.cells:
         registered = [name for name, _, _ in cell.settings["DATASETS.REGISTER"]]
         assert set(cell.settings["DATASETS.TRAIN"]) <= set(registered)
-        assert cell.settings["DATASETS.TEST"] in (["scenes_val"], ["trees_val"], ["cells_test"])
+        (tested,) = cell.settings["DATASETS.TEST"]
+        assert tested in ("scenes_val", "trees_val", "cells_test", "nuclei_val")
 
 
 def test_a_study_of_the_package_is_planned_away_from_a_checkout(tmp_path, monkeypatch):
@@ -85,8 +86,9 @@ def test_a_config_of_the_package_may_be_named(study):
 
 def test_there_are_studies():
     names = (
-        "fcos known known_blood_cells methods methods_blood_cells methods_fcos methods_scratch "
-        "precision precision_2000 quick scenes scenes_2000 strict_2000 thresholds trees trunk_2000"
+        "fcos known known_blood_cells methods methods_blood_cells methods_fcos methods_nuclei "
+        "methods_scratch precision precision_2000 quick scenes scenes_2000 strict_2000 thresholds "
+        "trees trunk_2000"
     )
     assert [path.stem for path in STUDIES] == [*names.split(), "views"]
 
