@@ -119,7 +119,11 @@ def advice(rows: Sequence[Mapping[str, Any]], recall: float | None) -> str:
     added = sum(row["added"] for row in rows)
     annotated = sum(row["annotated"] for row in rows)
     if added > FEW_ADDED * annotated and (recall is None or recall >= FEW_FOUND):
-        without = [row["name"] for row in rows if row["annotated"] and not row["added"]]
+        without = [
+            row["name"]
+            for row in rows
+            if row["annotated"] and not row["added"] and row.get("finished", 0) < 1
+        ]
         if not without:
             return ""
         return (

@@ -352,6 +352,17 @@ def test_little_is_explained(added, recall, words):
     assert bool(text) == bool(words)
 
 
+def test_categories_of_which_nothing_was_added_are_named():
+    rows = [
+        {**row(100, 50, 0.9), "name": "car"},
+        {**row(32, 0, None, threshold=None), "name": "bus"},
+        {**row(9, 0, None), "name": "tram", "finished": 1.0},
+        {**row(0, 0, None), "name": "cyclist"},
+    ]
+    assert advice(rows, 0.8).startswith("Nothing was added of bus: more time (--minutes)")
+    assert advice(rows[::2], 0.8) == ""
+
+
 def test_where_no_score_reaches_the_wanted_precision_it_is_told_what_does():
     evidence = of_chances(WITHHELD, [(0.2, 0.5), (0.8, 0.84)])
     dataset = {
