@@ -28,6 +28,10 @@ from typing import Any
 
 from comining.errors import InputError
 
+#: Why a decision fits nothing, and what to do.
+ELSEWHERE = (
+    "it was made about another version of the data set; move the decisions away to begin anew"
+)
 #: By action, the fields beside those that all have. Of a change, either of the last two will do.
 FIELDS: dict[str, tuple[str, ...]] = {
     "accept": ("id", "was"),
@@ -146,14 +150,16 @@ class Decisions:
             return
         annotation = self._annotations.get(id_) if _is_integer(id_) else None
         if annotation is None or annotation["image_id"] != image_id:
-            raise InputError(f"is about an annotation {_short(id_)} that image {image_id} lacks")
+            raise InputError(
+                f"is about an annotation {_short(id_)} that image {image_id} lacks: {ELSEWHERE}"
+            )
         was = record.get("was", [])
         if not _is_box(was):
             raise InputError(f"has 'was' {_short(was)}; it must be a list of four numbers")
         if any(abs(a - b) > SAME_BOX for a, b in zip(was, annotation["bbox"], strict=True)):
             raise InputError(
-                f"is about an annotation {id_} at {was}, which lies at {annotation['bbox']}: it "
-                "was made about another version of the data set"
+                f"is about an annotation {id_} at {was}, which lies at {annotation['bbox']}: "
+                f"{ELSEWHERE}"
             )
 
     def _check_values(self, record: dict[str, Any], action: str) -> None:
