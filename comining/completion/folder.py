@@ -134,7 +134,7 @@ class Folder:
         before = read_json(self.source)
         changed = [key for key in now if before.get(key) != now[key]]
         if changed:
-            if changed == ["listed_only"]:
+            if set(changed) - {"sha256"} == {"listed_only"}:  # the content follows from it
                 how = "without" if listed_only else "with"
                 raise InputError(
                     f"--output {self.path} was begun {how} --listed-only: go on like that, or name "

@@ -55,7 +55,7 @@ def looks_of(
     """
     # By chance, so that the first ones are like all.
     order = np.random.default_rng(0).permutation(len(records))
-    asked = [(records[i], of_interest(mined.get(records[i]["image_id"]))) for i in order]
+    asked = [(records[i], _of_interest(mined.get(records[i]["image_id"]))) for i in order]
     asked = [(record, rows) for record, rows in asked if rows.any()]
     numbers = np.cumsum([rows.sum() for _, rows in asked])
     num_sampled = int(np.searchsorted(numbers, SAMPLE)) + 1
@@ -80,7 +80,7 @@ def looks_of(
     return dict(ChainMap(*comm.gather(looks)))
 
 
-def of_interest(found: Mined | None) -> np.ndarray:
+def _of_interest(found: Mined | None) -> np.ndarray:
     """(M,) bool, which detections score enough to matter."""
     return np.array(found.scores if found else []) >= LOWEST
 

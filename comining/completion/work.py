@@ -31,13 +31,7 @@ from comining.errors import InputError
 from comining.output_file import write_atomically
 
 from .config_text import Choice, config_text, replaced
-from .evidence_file import (
-    check_undecided,
-    new_boxes,
-    proposal_ids,
-    with_decisions,
-    write_evidence,
-)
+from .evidence_file import check_undecided, new_boxes, proposal_ids, with_decisions, write_evidence
 from .folder import Folder, write_json
 from .gathering import gather_evidence
 from .machine import TRUNK_URL, check_planned, with_weights
@@ -121,9 +115,7 @@ class Work:
             write_atomically(folder.training_annotations, lambda x: x.writelines(encode(sparse)))
         if folder.config.exists():
             check_planned(folder.config, args.weights)
-            used = folder.training_settings
-            has_other = used.exists() and read_json(used) != self._settings()
-            if has_other or (folder.pace.exists() and self._has_other_time()):
+            if self._has_other_settings() or self._has_other_time():
                 check_undecided(folder, dataset)
         else:
             folder.pace.unlink(missing_ok=True)
@@ -212,16 +204,21 @@ class Work:
 
     def _setup(self) -> CfgNode:
         """The config of the training; a training by another one is forgotten."""
-        used = self.folder.training_settings
-        if comm.is_main_process() and used.exists() and read_json(used) != self._settings():
+        if comm.is_main_process() and self._has_other_settings():
             self.progress.note(begin_anew(self.folder))
         comm.synchronize()
         args = argparse.Namespace(**vars(self.args), config_file=str(self.folder.config), opts=[])
         return setup(args)
 
+    def _has_other_settings(self) -> bool:
+        """Whether the settings differ from those of the training that is there."""
+        used = self.folder.training_settings
+        return used.exists() and read_json(used) != self._settings()
+
     def _has_other_time(self) -> bool:
         """Whether the user asks for another time than before."""
-        before = read_json(self.folder.pace).get("minutes")
+        pace = self.folder.pace
+        before = read_json(pace).get("minutes") if pace.exists() else None
         return before is not None and self.args.given_minutes not in (None, before)
 
     def _set_pace(self, cfg: CfgNode, records: list[dict[str, Any]]) -> None:

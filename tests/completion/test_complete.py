@@ -371,6 +371,7 @@ def test_terminal_stays_quiet(planned, command_line):
         ("no boxes", "has no box: annotate some objects first"),
         ("output in images", "lies in the folder of the images"),
         ("output of others", "belongs to"),
+        ("output of all images", "out was begun without --listed-only: go on like that"),
         ("output is a file", "out"),
         ("a completion", "out is what `comining complete` wrote: name a file of it, such as"),
         ("precision", "--precision 1.5: must be above 0 and at most 1; 0.9 for 90 %"),
@@ -401,6 +402,10 @@ def test_mistakes_are_told_in_one_line(mistake, message, tmp_path, command_line)
         complete(images, annotations, output, device="cpu", dry_run=True)
         dataset["annotations"].pop()
         annotations.write_text(json.dumps(dataset))
+    elif mistake == "output of all images":
+        Image.new("RGB", (90, 60)).save(images / "unlisted.png")
+        complete(images, annotations, output, device="cpu", dry_run=True)
+        more = ["--listed-only"]
     elif mistake == "output is a file":
         output.touch()
     elif mistake == "a completion":
