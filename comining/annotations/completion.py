@@ -12,6 +12,9 @@ from .report import Report
 
 #: What the field ``origin`` of an added annotation says.
 MINED = "mined"
+#: What ``info`` of a completed or reviewed data set has, whose annotations are not all the
+#: original's.
+CHANGED = ("mined", "reviewed")
 
 
 def info_of(dataset: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from comining.errors import InputError
 
 from . import omissions, verified
+from .completion import CHANGED
 from .draws import draw
 from .sparse_input import repair_dataset
 
@@ -140,9 +141,11 @@ def make_sparse(
         input_sparse=(dataset.get("info") or {}).get("sparse"),
     )
     dataset = verified.marked(dataset, omitted, complete, looked_through)
+    # What became of the original's boxes before is no news: it names the original, which has it.
+    info = {k: v for k, v in (dataset.get("info") or {}).items() if k not in CHANGED}
     return {
         **dataset,
-        "info": {**(dataset.get("info") or {}), "sparse": record},
+        "info": {**info, "sparse": record},
         "images": _sorted_by_id(dataset["images"]),
         "annotations": _sorted_by_id([x for x in dataset["annotations"] if x["id"] not in omitted]),
     }

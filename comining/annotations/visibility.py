@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from comining.counted import counted
 from comining.errors import InputError
@@ -133,7 +133,8 @@ def _check_sizes(images: Images) -> None:
 
 def _read(image_file: Path, size: tuple[int, int]) -> np.ndarray:
     try:
-        with Image.open(image_file) as image:
+        with Image.open(image_file) as stored:
+            image = ImageOps.exif_transpose(stored)
             if image.size != size:
                 raise InputError(
                     f"{image_file} has {image.size[0]}x{image.size[1]} pixels, but its record says "

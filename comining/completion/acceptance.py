@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from comining.annotations.accepted import apply_decisions
+from comining.annotations.coco_file import read_json
 from comining.annotations.decisions import Decisions, read_decisions
 from comining.annotations.formats import (
     Source,
@@ -19,9 +21,9 @@ from comining.errors import InputError
 from comining.output_file import check_output, write_atomically
 
 from .accepted_folder import check_file, check_folder, replace
-from .gallery_data import read_completed
 from .hints import of_accepted
-from .proposals import read_proposals, with_proposals
+from .proposals import read_proposals, read_reviewed, with_proposals
+from .recognised import recognised
 from .review_files import ReviewFiles
 
 
@@ -60,7 +62,7 @@ def accept(
         InputError: there are no decisions, but for boxes that are all kept, they are not about
             this data set, or a file can't be read or written.
     """
-    dataset = read_completed(review.completed, review.images)
+    dataset = read_reviewed(review, review.images)
     proposals = read_proposals(review.proposals)
     path, made = decisions or review.decisions, Decisions(with_proposals(dataset, proposals))
     if path.is_file():
@@ -114,17 +116,16 @@ def _write_like_source(
     coco: Path,
 ) -> tuple[Path, list[str]]:
     """Where it was written, and what its user must know."""
-    read = read_annotations(
-        source["annotations"], review.images, listed_only=bool(source.get("listed_only"))
-    )
+    read = _read_again(review, source)
     path = output or review.accepted.with_name(f"{review.accepted.name}{read.document.suffix}")
     has_coco = output is None and read.format != "coco"
     _check_place(review, read, path, coco)
     if has_coco:
         check_file(coco, review.written)
+    edited = recognised(read, dataset, _others(review, coco))
     try:
         with TemporaryDirectory(prefix=".accepted-", dir=path.resolve().parent) as folder:
-            written = write_annotations(read, dataset, Path(folder))
+            written = write_annotations(read, edited, Path(folder))
             replace(written, path, review.written)
             if has_coco:
                 written = Path(folder) / coco.name
@@ -135,6 +136,25 @@ def _write_like_source(
     if read.format == "coco":
         return path, []
     return path, of_accepted(read, dataset, coco=coco, is_coco_written=has_coco)
+
+
+def _read_again(review: ReviewFiles, source: dict[str, Any]) -> Source:
+    """The annotations that were completed, as they are now."""
+    path = Path(source["annotations"])
+    if not path.exists():
+        raise InputError(
+            f"{path}, where the annotations were, isn't there any more: put them back, as the "
+            "result is written in their form"
+        )
+    return read_annotations(path, review.images, listed_only=bool(source.get("listed_only")))
+
+
+def _others(review: ReviewFiles, accepted: Path) -> Iterator[dict[str, Any]]:
+    """What was annotated or proposed, or is in what was accepted before."""
+    for file in (review.annotations, accepted):
+        if file is not None and file.is_file():
+            yield from read_json(file)["annotations"]
+    yield from read_proposals(review.proposals)
 
 
 def _check_place(review: ReviewFiles, read: Source, path: Path, coco: Path) -> None:

@@ -6,14 +6,15 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
+from itertools import islice
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 
-from comining.annotations.coco_file import read_json
 from comining.annotations.completion import complete as add_mined
 from comining.annotations.decisions import read_decisions
+from comining.annotations.ids import free_ids
 from comining.counted import counted
 from comining.errors import InputError
 from comining.output_file import write_atomically
@@ -22,6 +23,7 @@ from .evidence import DECIDED, SAMPLED, Evidence
 from .folder import Folder
 from .proposals import read_proposals, verdicts, with_proposals
 from .review_files import read_source, unfinished
+from .sample import read_samples
 
 
 def proposal_ids(evidence: Evidence, dataset: Mapping[str, Any]) -> np.ndarray:
@@ -29,9 +31,9 @@ def proposal_ids(evidence: Evidence, dataset: Mapping[str, Any]) -> np.ndarray:
 
     They don't depend on which are added.
     """
-    first = 1 + max((x["id"] for x in dataset["annotations"] if "id" in x), default=0)
+    free = free_ids(dataset["annotations"])
     ids = np.full(len(evidence.scores), -1)
-    ids[evidence.is_proposal] = first + np.arange(evidence.is_proposal.sum())
+    ids[evidence.is_proposal] = list(islice(free, int(evidence.is_proposal.sum())))
     return ids
 
 
@@ -107,7 +109,9 @@ def check_undecided(folder: Folder, dataset: dict[str, Any]) -> None:
         return
     proposals = read_proposals(folder.proposals)
     decisions = read_decisions(folder.decisions, with_proposals(dataset, proposals))
-    if number := len(verdicts(decisions, proposals)):
+    # One that was undone stays in the file, where it would be about a box that is gone.
+    named = {x.get("id") for x in decisions.records} & {x["id"] for x in proposals}
+    if number := len(verdicts(decisions, proposals).keys() | named):
         raise InputError(
             f"{folder.decisions} holds {counted(number, 'decisions')} about boxes, which a new "
             "training would not find again as they are; without other --minutes and settings than "
@@ -124,7 +128,7 @@ def with_decisions(
 
     Args:
         evidence: of the folder.
-        folder: of the completion. Its sample counts as one once half of it is judged.
+        folder: of the completion. A sample of it counts as one once half of it is judged.
         dataset: what was completed.
         tell: is told if the decisions are about something else, so that they aren't used.
     """
@@ -137,11 +141,12 @@ def with_decisions(
         tell(f"What was decided isn't used: {error}")
         return evidence
     by_id = verdicts(decisions, proposals)
-    sampled = set(read_json(folder.sample)) if folder.sample.exists() else set()
-    # What follows for others from an image that is finished was not drawn by chance.
-    judged = sampled & decisions.outcomes().keys()
-    if 2 * len(judged) < len(sampled):
-        judged = set()  # too few to stand for all
+    judged: set[int] = set()
+    for sample in read_samples(folder.sample):
+        # What follows for others from an image that is finished was not drawn by chance.
+        of_sample = set(sample) & decisions.outcomes().keys()
+        if 2 * len(of_sample) >= len(sample):  # fewer don't stand for all
+            judged |= of_sample
     right, decided = evidence.right.copy(), evidence.decided.copy()
     for row, id_ in enumerate(proposal_ids(evidence, dataset).tolist()):
         if id_ in by_id:

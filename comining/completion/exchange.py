@@ -21,14 +21,14 @@ from comining.errors import InputError
 from comining.output_file import check_output, write_atomically
 
 from .acceptance import Accepted, write_accepted
-from .gallery_data import read_completed
+from .proposals import read_reviewed
 from .review_files import ReviewFiles
 
 
 def to_cvat(review: ReviewFiles, output: Path) -> str:
     """Write a file that CVAT imports. Returns what its user must know."""
     check_output(output, review.completed)
-    dataset = read_completed(review.completed, None)
+    dataset = read_reviewed(review, None)
     content = encode(cvat_dataset(dataset))
     write_atomically(output, lambda file: file.writelines(content))
     names = ", ".join(x["name"] for x in dataset["categories"])
@@ -41,7 +41,7 @@ def to_label_studio(review: ReviewFiles, output: Path, image_url: str) -> str:
     Returns what its user must know, with the labelling interface of the project.
     """
     check_output(output, review.completed)
-    dataset = read_completed(review.completed, None)
+    dataset = read_reviewed(review, None)
     tasks = label_studio_tasks(dataset, image_url)
     write_atomically(output, lambda file: file.write(json.dumps(tasks).encode()))
     return (
@@ -62,7 +62,7 @@ def take_back(review: ReviewFiles, exported: Path, output: Path | None) -> Accep
     Raises:
         InputError: a file can't be used or written.
     """
-    dataset = read_completed(review.completed, None)
+    dataset = read_reviewed(review, None)
     reviewed = read_review(exported, dataset)
     result, counts = apply_review(dataset, reviewed)
     done = write_accepted(review, result, output, counts)

@@ -11,7 +11,7 @@ from typing import IO, Any
 from comining.annotations.coco_file import read_json
 from comining.annotations.formats import (
     Source,
-    completed_path,
+    check_beside,
     read_annotations,
     write_annotations,
 )
@@ -109,7 +109,7 @@ class Folder:
                 f"{annotations / 'accepted.json'}"
             )
         source = read_annotations(annotations, images, listed_only=listed_only)
-        completed_path(source, self.path / WRITING)
+        check_beside(source, self.path)
         source.notes[:0] = of_unlisted(source)
         return source
 
@@ -128,9 +128,7 @@ class Folder:
             "sha256": hashlib.sha256(content).hexdigest(),
         }
         if not self.source.exists():
-            write_atomically(self.annotations, lambda file: file.write(content))
             write_json(self.source, now)
-            return
         before = read_json(self.source)
         changed = [key for key in now if before.get(key) != now[key]]
         if changed:
@@ -145,6 +143,8 @@ class Folder:
                 f"--output {self.path} belongs to {before.get('annotations')} and "
                 f"{before.get('images')}, and what differs is: {what}. Name another folder"
             )
+        if not self.annotations.exists():
+            write_atomically(self.annotations, lambda file: file.write(content))
 
     def write_completed(self, source: Source, completed: dict[str, Any]) -> Path:
         """Write a completed data set in the format of its source, and in COCO's.

@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from comining.annotations.coco_file import read_json
+from comining.annotations.completion import MINED
 from comining.annotations.decisions import Decisions
 from comining.annotations.ids import numbered
 from comining.errors import InputError
+
+from .gallery_data import read_completed
+from .review_files import ReviewFiles
 
 #: A changed box was right as it was if its IoU with what it became is at least this.
 SAME_IOU = 0.5
@@ -28,6 +32,30 @@ def read_proposals(path: Path | None) -> list[Annotation]:
     if not isinstance(proposals, list):
         raise InputError(f"{path} must be a list: give the command that made the folder again")
     return proposals
+
+
+def read_reviewed(review: ReviewFiles, image_root: Path | None) -> dict[str, Any]:
+    """The completed data set that a review is about.
+
+    Of a folder, it is what was completed and the proposals that were added, not the completed file:
+    that one is as the user's was, which may name images otherwise, describe them as they are stored
+    or have no ids.
+
+    Args:
+        review: the files.
+        image_root: as of `read_completed`.
+
+    Raises:
+        InputError: a file can't be used.
+    """
+    if review.annotations is None:
+        return read_completed(review.completed, image_root)
+    dataset = read_completed(review.annotations, image_root)
+    completed = read_json(review.completed)
+    added = {x.get("id") for x in completed["annotations"] if x.get("origin") == MINED}
+    new = [x for x in read_proposals(review.proposals) if x["id"] in added]
+    annotations = [*dataset["annotations"], *new]
+    return {**dataset, "info": completed.get("info", {}), "annotations": annotations}
 
 
 def with_proposals(

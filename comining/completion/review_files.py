@@ -30,6 +30,11 @@ class ReviewFiles:
     source: dict[str, Any] | None = None
 
     @property
+    def annotations(self) -> Path | None:
+        """What was completed, in COCO format; None for a file of its own."""
+        return None if self.source is None else self.completed.with_name("annotations.json")
+
+    @property
     def proposals(self) -> Path | None:
         """All that might have been added, perhaps not there; None for a file of its own."""
         return None if self.source is None else self.completed.with_name("proposals.json")

@@ -16,8 +16,8 @@ from comining.annotations.decisions import read_decisions
 from comining.output_file import check_output
 
 from .gallery import write_gallery
-from .gallery_data import gallery_data, read_completed
-from .proposals import read_proposals, with_proposals
+from .gallery_data import gallery_data
+from .proposals import read_proposals, read_reviewed, with_proposals
 from .review_files import ReviewFiles
 
 logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def serve(
     from .decision_log import DecisionLog
     from .server import ReviewServer, Running
 
-    dataset = read_completed(review.completed, review.images)
+    dataset = read_reviewed(review, review.images)
     proposals = read_proposals(review.proposals)
     log = DecisionLog(review.decisions, with_proposals(dataset, proposals))
     try:
@@ -93,7 +93,7 @@ def write_page(review: ReviewFiles, shown: Shown, output: Path, thumbnail_size: 
         InputError: a file can't be used or written.
     """
     check_output(output, review.completed, *([shown.full] if shown.full else []))
-    dataset = read_completed(review.completed, review.images)
+    dataset = read_reviewed(review, review.images)
     proposals = read_proposals(review.proposals)
     made: list[dict[str, Any]] = []
     if review.decisions.is_file():

@@ -63,6 +63,12 @@ def note_sample(path: Path, ids: Sequence[int]) -> None:
 
     Who looks through boxes as they come may decide about the wrong ones alone.
     """
-    before = read_json(path) if path.exists() else []
-    text = json.dumps(sorted({*before, *ids}))
-    write_atomically(path, lambda file: file.write(text.encode()))
+    drawn, samples = sorted(ids), read_samples(path)
+    if drawn not in samples:
+        text = json.dumps([*samples, drawn])
+        write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def read_samples(path: Path) -> list[list[int]]:
+    """The ids of each sample that `note_sample` has noted."""
+    return read_json(path) if path.exists() else []

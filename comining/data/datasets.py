@@ -17,6 +17,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 
 from comining.annotations.coco_file import read_categories, read_coco
+from comining.annotations.completion import CHANGED
 from comining.annotations.image_files import report_deep_images
 from comining.annotations.known import Known, known_of
 from comining.annotations.withheld import full_original, read_original, withheld_annotations
@@ -110,7 +111,7 @@ def _load_coco(json_file: str, image_root: str, name: str) -> list[dict[str, Any
     ]
     # A completed or reviewed file has annotations that are not the original's, under ids that are.
     info = dataset.get("info")
-    has_others = isinstance(info, dict) and not info.keys().isdisjoint(("mined", "reviewed"))
+    has_others = isinstance(info, dict) and not info.keys().isdisjoint(CHANGED)
     original = None if has_others else full_original(dataset, json_file)
     if original is not None and original.is_file():
         full = read_original(original)

@@ -13,6 +13,7 @@ import numpy as np
 from detectron2.data.detection_utils import read_image
 from PIL import UnidentifiedImageError
 
+from comining.annotations.formats.images import files_below
 from comining.annotations.image_files import IMAGE_SUFFIXES, is_image, refuse_deep_image
 from comining.errors import InputError
 
@@ -61,7 +62,7 @@ def find_inputs(words: Sequence[str], output: Path) -> list[Path]:
             files = [
                 file
                 for match in ([word] if path.is_dir() else glob(word, recursive=True))
-                for file in (Path(match).rglob("*") if Path(match).is_dir() else [Path(match)])
+                for file in _files_of(Path(match))
                 if is_image(file, IMAGE_SUFFIXES | VIDEO_SUFFIXES)
             ]
         files = [Path(os.path.abspath(file)) for file in sorted(files)]
@@ -72,6 +73,10 @@ def find_inputs(words: Sequence[str], output: Path) -> list[Path]:
             raise InputError(f"{word} lies in the output, {output}: name another --output")
         found.update(dict.fromkeys(files))
     return list(found)
+
+
+def _files_of(match: Path) -> list[Path]:
+    return [match / x for x in files_below(match)] if match.is_dir() else [match]
 
 
 def read_pictures(

@@ -199,6 +199,16 @@ class TestHardToSee:
         assert "left_out" not in record["parameters"]
         assert record["parameters"]["features"]["low_contrast"]["weight"] == WEIGHTS["low_contrast"]
 
+    def test_images_are_looked_at_as_the_camera_was_held(self, tmp_path):
+        dataset = data_set(1, 2)
+        dataset["images"][0] |= {"width": 80, "height": 100}
+        image = Image.new("RGB", (100, 80))
+        exif = image.getexif()
+        exif[0x0112] = 6
+        image.save(tmp_path / "1.png", exif=exif)
+        record = make(dataset, "hard-to-see", image_root=tmp_path)["info"]["sparse"]
+        assert "low_contrast" in record["parameters"]["features"]
+
     def test_images_that_cannot_be_used(self, tmp_path):
         dataset = data_set(1, 2)
         with pytest.raises(InputError, match=r"1\.png can't be read"):

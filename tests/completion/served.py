@@ -19,11 +19,13 @@ def write_folder(folder, dataset, images):
     folder.mkdir()
     given = folder.with_name(f"{folder.name}_input.json")
     annotated = [x for x in dataset["annotations"] if x.get("origin") != "mined"]
+    proposals = [x for x in dataset["annotations"] if x.get("origin") == "mined"]
     source = {"images": str(images), "annotations": str(given), "format": "coco"}
     for name, content in {
         "source": {**source, "listed_only": True},
         "completed": dataset,
         "annotations": {**dataset, "annotations": annotated},
+        "proposals": proposals,
     }.items():
         (folder / f"{name}.json").write_text(json.dumps(content))
     given.write_text(json.dumps({**dataset, "annotations": annotated}))

@@ -297,7 +297,8 @@ def test_decisions_on_a_drawn_sample_are_evidence_and_others_are_not(completed):
     ids = [x["id"] for x in json.loads(completed.proposals.read_text())]
     decide(completed, *[(x, "reject") for x in ids[::4]])
     (unasked,) = audit_folder(completed.path)
-    completed.sample.write_text(json.dumps(ids[::4]))
+    # Of a second sample, which was opened, too, nothing is judged.
+    completed.sample.write_text(json.dumps([ids[::4], ids[1::2]]))
     (sampled,) = audit_folder(completed.path)
     # What was rejected is not missing; the rest is as likely as ever, unless it was a sample.
     assert before[0].missing > unasked.missing > 0.6 * before[0].missing

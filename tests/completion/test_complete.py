@@ -154,7 +154,7 @@ def test_after_a_review_the_same_command_goes_by_it(planned, monkeypatch, capsys
     done = complete(*arguments, device="cpu")
     added = [x["id"] for x in done.dataset["annotations"] if x.get("origin") == "mined"]
     assert added == [x["id"] for x in proposals[4:]]
-    (output / "sample.json").write_text(json.dumps([x["id"] for x in proposals[:4]]))
+    (output / "sample.json").write_text(json.dumps([[x["id"] for x in proposals[:4]]]))
     capsys.readouterr()
     done = complete(*arguments, device="cpu", quiet=False)
     told = capsys.readouterr().err
@@ -179,7 +179,7 @@ def test_a_sample_that_is_hardly_judged_does_not_stand_for_all(planned, monkeypa
     finish = {**common, "key": "b", "action": "finish", "image_id": second["image_id"]}
     (output / "decisions.jsonl").write_text(f"{json.dumps(reject)}\n{json.dumps(finish)}\n")
     # One of three is judged; of a second one, no more is known than that its image is finished.
-    (output / "sample.json").write_text(json.dumps([first["id"], second["id"], others[0]["id"]]))
+    (output / "sample.json").write_text(json.dumps([[first["id"], second["id"], others[0]["id"]]]))
     done = complete(*arguments, device="cpu")
     added = [x["id"] for x in done.dataset["annotations"] if x.get("origin") == "mined"]
     assert added == [x["id"] for x in others]
@@ -271,6 +271,11 @@ def test_another_time_is_another_training(planned, monkeypatch):
     (output / "decisions.jsonl").write_text(f"{json.dumps(decision)}\n")
     complete(*arguments, output, device="cpu")
     with pytest.raises(InputError, match=r"decisions\.jsonl holds 1 decision about boxes, which a"):
+        complete(*arguments, output, device="cpu", minutes=4)
+    undo = {**decision, "key": "u", "action": "undo", "of": "k"}
+    lines = [decision, {k: undo[k] for k in ("key", "action", "image_id", "time", "of")}]
+    (output / "decisions.jsonl").write_text("".join(f"{json.dumps(x)}\n" for x in lines))
+    with pytest.raises(InputError, match="holds 1 decision about boxes"):  # though it is undone
         complete(*arguments, output, device="cpu", minutes=4)
     assert len(trained) == 5
 

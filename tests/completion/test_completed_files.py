@@ -55,7 +55,13 @@ def written(request, tmp_path):
     folder.path.mkdir()
     folder.claim(source, images, False)
     dataset = with_mined(source, 1)
-    return folder, source, dataset, folder.write_completed(source, dataset)
+    return folder, source, dataset, write_completed(folder, source, dataset)
+
+
+def write_completed(folder, source, dataset):
+    proposals = [x for x in dataset["annotations"] if x.get("origin") == "mined"]
+    folder.proposals.write_text(json.dumps(proposals))
+    return folder.write_completed(source, dataset)
 
 
 def boxes(dataset):
@@ -100,11 +106,11 @@ def test_images_that_are_no_tasks_of_label_studio_are_counted(format_, tmp_path)
     assert folder.read_source(images, annotations, True).notes == []
     folder.path.mkdir()
     folder.claim(source, images, False)
-    folder.write_completed(source, with_mined(source, 2))
+    write_completed(folder, source, with_mined(source, 2))
     hints = accept(find_review(folder.path, None), keep_unreviewed=True).hints
     assert any(
         x.startswith("1 task is new, with no more than the file name of its image,") for x in hints
     )
-    folder.write_completed(source, with_mined(source, 1))
+    write_completed(folder, source, with_mined(source, 1))
     hints = accept(find_review(folder.path, None), keep_unreviewed=True).hints
     assert hints == [f"the same as a COCO file: {folder.path / 'accepted.json'}"]

@@ -332,6 +332,7 @@ def test_sample_measures_the_precision(browser, folder):
         page = Page(browser, served.url)
         page.wait(lambda: page.is_open("#large"))
         assert page.find("#large-position").text == "1 of 3 in the sample"
+        assert page.find("#next").text == "Box →"
         assert not page.find("#draw").is_displayed()
         assert page.find("#note").text.startswith("Right is a box on an object")
         page.press("n")

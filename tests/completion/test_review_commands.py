@@ -27,7 +27,7 @@ def folder(tmp_path):
         ],
     }
     write_folder(tmp_path / "done", dataset, tmp_path / "images")
-    (tmp_path / "done" / "annotations.json").replace(tmp_path / "input.json")
+    shutil.copy(tmp_path / "done" / "annotations.json", tmp_path / "input.json")
     source = json.loads((tmp_path / "done" / "source.json").read_text())
     source["annotations"] = str(tmp_path / "input.json")
     (tmp_path / "done" / "source.json").write_text(json.dumps(source))
@@ -42,9 +42,11 @@ def of_labels(folder, tmp_path):
     (labels / "1.txt").write_text("2 0.2 0.25 0.2 0.25\n")
     names = tmp_path / "yolo" / "data.yaml"
     names.write_text("names: [ant, bee, cat]\n")
-    completed = json.loads((folder / "completed.json").read_text())
-    completed["categories"] = [{"id": i, "name": x} for i, x in enumerate(("ant", "bee", "cat"), 1)]
-    (folder / "completed.json").write_text(json.dumps(completed))
+    for file in (folder / "annotations.json", folder / "completed.json"):
+        dataset = json.loads(file.read_text())
+        categories = enumerate(("ant", "bee", "cat"), 1)
+        dataset["categories"] = [{"id": id_, "name": name} for id_, name in categories]
+        file.write_text(json.dumps(dataset))
     source = json.loads((folder / "source.json").read_text())
     source["annotations"] = str(names)
     (folder / "source.json").write_text(json.dumps(source))
@@ -164,20 +166,22 @@ def test_accepting_again_gives_the_newer_folder(of_labels, tmp_path):
         labels.unlink()  # what is missing comes back
         decide(of_labels / "decisions.jsonl", (1, "reject"), (2, "accept"), (3, "reject"))
         assert comining(*words).exit_code == 0
-        assert labels.read_text() == "2 0.200000 0.250000 0.200000 0.250000\n"
+        assert labels.read_text() == "2 0.2 0.25 0.2 0.25\n"
     assert [x.name for x in tmp_path.iterdir() if x.name.startswith(".")] == []
     assert [x.name for x in of_labels.iterdir() if x.name.startswith(".")] == []
 
 
 def test_finished_images_without_a_box_have_a_file_in_an_accepted_folder(of_labels, tmp_path):
-    completed = json.loads((of_labels / "completed.json").read_text())
-    for number in (2, 3):
-        Image.new("RGB", (100, 80)).save(tmp_path / "images" / f"{number}.png")
-        more = {"id": number, "file_name": f"{number}.png", "width": 100, "height": 80}
-        completed["images"].append(more)
     mined = {**BOX, "id": 4, "image_id": 2, "origin": "mined", "score": 0.7}
-    completed["annotations"].append(mined)
-    (of_labels / "completed.json").write_text(json.dumps(completed))
+    for name in ("annotations", "completed"):
+        dataset = json.loads((of_labels / f"{name}.json").read_text())
+        for number in (2, 3):
+            Image.new("RGB", (100, 80)).save(tmp_path / "images" / f"{number}.png")
+            more = {"id": number, "file_name": f"{number}.png", "width": 100, "height": 80}
+            dataset["images"].append(more)
+        dataset["annotations"] += [mined] * (name == "completed")
+        (of_labels / f"{name}.json").write_text(json.dumps(dataset))
+    (of_labels / "proposals.json").write_text(json.dumps([mined]))
     source = json.loads((of_labels / "source.json").read_text())
     (of_labels / "source.json").write_text(json.dumps({**source, "listed_only": False}))
     lines = [
@@ -236,9 +240,13 @@ def test_annotations_may_have_been_replaced_but_not_so_that_images_are_others(of
     decide(of_labels / "decisions.jsonl", (1, "reject"), (2, "accept"))
     assert comining("accept", of_labels).exit_code == 0
     before = accepted.read_text()
-    (labels / "1.txt").write_text(before + "0 0.5 0.5 0.1 0.1\n")
+    (labels / "1.txt").write_text(before)
     assert comining("accept", of_labels).exit_code == 0
     assert accepted.read_text() == before
+    (labels / "1.txt").write_text(before + "0 0.5 0.5 0.1 0.1\n")
+    told = failing("accept", of_labels)
+    assert "has 1 box more than when it was completed, which would be lost: in 1.png" in told
+    (labels / "1.txt").write_text(before)
     Image.new("RGB", (100, 80)).save(tmp_path / "images" / "0.png")
     (labels / "0.txt").write_text("2 0.2 0.25 0.2 0.25\n")
     source = json.loads((of_labels / "source.json").read_text())

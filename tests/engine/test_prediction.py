@@ -279,6 +279,15 @@ def test_only_pictures_and_videos_of_a_folder_are_inputs(tmp_path):
         assert [path.name for path in found] == names
 
 
+def test_hidden_files_are_no_inputs_and_linked_folders_are(tmp_path):
+    path = save_image(tmp_path / "photos" / "a.png")
+    save_image(tmp_path / "photos" / ".thumbs" / "b.png")
+    save_image(tmp_path / "elsewhere" / "c.png")
+    (tmp_path / "photos" / "more").symlink_to(tmp_path / "elsewhere")
+    found = find_inputs([str(tmp_path / "photos")], tmp_path / "found")
+    assert found == [path, tmp_path / "photos" / "more" / "c.png"]
+
+
 def test_output_is_no_input_whatever_leads_there(tmp_path):
     """Else the boxes would be drawn into the very images."""
     path = save_image(tmp_path / "data" / "images" / "a.png")

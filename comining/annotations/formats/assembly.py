@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from comining.annotations.known import EXHAUSTIVE, default_of
+from comining.annotations.report import some
 from comining.counted import counted
 from comining.errors import InputError
 
@@ -32,15 +33,32 @@ def assemble(document: Document, folder: ImageFolder, listed_only: bool) -> Sour
     entries = list(document.entries())
     names = _images_of(entries, document, folder)
     _check_unique(entries, names)
+    _check_readable(names, folder)
     assembly = _Assembly(document, folder)
     for entry, name in zip(entries, names, strict=True):
         assembly.add_listed(entry, name)
     unlisted = [] if listed_only else sorted(set(folder.names) - set(names))
+    broken = {x for x in unlisted if not folder.is_readable(x)}
+    if broken:
+        named = f"that are not listed can't be read: left out ({some(sorted(broken))})"
+        document.notes[f"images {named}"] = len(broken)
     # The default of a file, where it has one, is none of images that the file doesn't list.
     record: dict[str, Any] = {} if default_of(document.top_level()) is None else {EXHAUSTIVE: []}
+    unlisted = [x for x in unlisted if x not in broken]
     for name in unlisted:
         assembly.add_image(name, folder.size(name), dict(record))
     return assembly.source(len(unlisted))
+
+
+def _check_readable(names: list[str], folder: ImageFolder) -> None:
+    broken = [x for x in names if not folder.is_readable(x)]
+    if len(broken) > 1:
+        raise InputError(
+            f"{len(broken)} listed images in {folder.root} can't be read: {some(broken)}. Replace "
+            "them, or take them out of the annotations"
+        )
+    for name in broken:
+        folder.size(name)  # tells why
 
 
 def _images_of(entries: list[Entry], document: Document, folder: ImageFolder) -> list[str]:

@@ -33,11 +33,12 @@ class CocoDocument(Document):
         if report.is_fatal:
             raise InputError(str(report))
         for finding in report.findings:
-            if finding.severity == "repaired":
+            if finding.severity == "repaired" and finding.offenders:
                 self.notes[f"{finding.text} ({some(finding.offenders)})"] = len(finding.offenders)
         self.categories = dataset["categories"]
         self._names = {None: None, **{x["id"]: x["name"] for x in self.categories}}
         self._images = dataset["images"]
+        self._top_level = {k: v for k, v in dataset.items() if k not in _LISTS}
         self._raw = read_json(path)
         if "annotations" not in self._raw:
             raise InputError(
@@ -64,7 +65,7 @@ class CocoDocument(Document):
         return enumerate(sound)
 
     def top_level(self) -> dict[str, Any]:
-        return {k: v for k, v in self._raw.items() if k not in _LISTS}
+        return self._top_level
 
     def entries(self) -> Iterator[Entry]:
         for image in self._images:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
@@ -13,7 +14,10 @@ from comining.errors import InputError
 
 from .document import Document, Entry, ImageEdits, Shape
 from .geometry import Size
-from .parsing import read_bytes
+from .parsing import read_bytes, without_suffix
+
+#: Folders of images, and what those of their annotations are called beside them.
+TWINS = (("images", "labels"), ("JPEGImages", "Annotations"))
 
 
 class FilesPerImage(Document):
@@ -84,23 +88,29 @@ class FilesPerImage(Document):
                 path.write_bytes(self.edited(content, data, by_file[file]))
             else:
                 shutil.copyfile(self.root / file, path)
+        stems = Counter(without_suffix(x["file_name"]) for x in dataset["images"])
         for edit in edits:
             if edit.key is None:
-                path = target / self._new_file(edit.file_name)
+                # The stem alone would mean all images that differ in nothing but their suffix.
+                image, is_clear = edit.file_name, stems[without_suffix(edit.file_name)] == 1
+                name = f"{without_suffix(image) if is_clear else image}{self.file_suffix}"
+                places = (target / x for x in self._places(PurePosixPath(name)))
+                path = next((x for x in places if not x.exists()), target / name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(self.created(edit))
 
-    def _new_file(self, image: str) -> str:
-        """A place for the annotations of an image: in a folder that is called as the image's."""
-        stem = PurePosixPath(image).with_suffix("")
-        file = f"{stem}{self.file_suffix}"
-        folders = {str(PurePosixPath(x).parent) for x in self.files}
-        if len(folders) == 1 and stem.parent == PurePosixPath("."):
-            file = (PurePosixPath(folders.pop()) / f"{stem.name}{self.file_suffix}").as_posix()
-        else:
-            alike = [x for x in folders if x.split("/")[-1] == stem.parent.name]
-            if len(alike) == 1:
-                file = (PurePosixPath(alike[0]) / f"{stem.name}{self.file_suffix}").as_posix()
-        if file in self.files:  # images that differ in nothing but their suffix
-            file = f"{image}{self.file_suffix}"
-        return file
+    def _places(self, beside: PurePosixPath) -> Iterator[PurePosixPath]:
+        """Where a file may go that would fit beside its image; the best place first."""
+        *parts, name = beside.parts
+        folders = {PurePosixPath(x).parent for x in self.files}
+        for of_images, of_annotations in TWINS:
+            if of_images in parts:
+                place = len(parts) - parts[::-1].index(of_images) - 1
+                twin = (*parts[:place], of_annotations, *parts[place + 1 :])
+                if any(x.parts[: place + 1] == twin[: place + 1] for x in folders):
+                    yield PurePosixPath(*twin, name)
+        if len(folders) == 1 and not parts:
+            yield folders.copy().pop() / name
+        alike = [x for x in folders if parts and x.name == parts[-1]]
+        if len(alike) == 1:
+            yield alike[0] / name

@@ -63,6 +63,7 @@ class ImageFolder:
                 f"({', '.join(sorted(IMAGE_SUFFIXES))})"
             )
         self._exact = set(self.names)
+        self._sizes: dict[str, ImageSize] = {}
         self._by_base: dict[str, list[str]] = defaultdict(list)
         self._by_stem: dict[str, list[str]] = defaultdict(list)
         self._by_upload: dict[str, list[str]] = defaultdict(list)
@@ -86,6 +87,7 @@ class ImageFolder:
         for index, key in (
             (self._by_base, str),
             (self._by_stem, _stem),
+            (self._by_stem, str),  # a stem that looks like a name, as of scan.tif.jpg
             (self._by_upload, _without_prefix),
         ):
             for spelling in spellings:
@@ -124,12 +126,16 @@ class ImageFolder:
         return [found[0] for found in candidates]
 
     def size(self, name: str) -> ImageSize:
-        """Read from the file.
+        """Read from the file, once.
 
         Raises:
             InputError: it is damaged.
         """
-        path = self.root / name
+        if name not in self._sizes:
+            self._sizes[name] = self._read_size(self.root / name)
+        return self._sizes[name]
+
+    def _read_size(self, path: Path) -> ImageSize:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -145,6 +151,14 @@ class ImageFolder:
         width, height = stored
         upright = (height, width) if orientation in (5, 6, 7, 8) else stored
         return ImageSize(upright, stored, orientation)
+
+    def is_readable(self, name: str) -> bool:
+        """Whether `size` can tell."""
+        try:
+            self.size(name)
+        except InputError:
+            return False
+        return True
 
 
 def files_below(root: Path) -> Iterator[str]:

@@ -103,17 +103,17 @@ class LabelStudioDocument(Document):
 
     def _edit(self, task: Task, edit: ImageEdits) -> None:
         for list_name, result in _results(task):
-            changed = {
-                _id(result[ref[1]], ref[1]): new
-                for ref, new in edit.changed.items()
-                if ref[0] == list_name
-            }
+            changed = {ref[1]: new for ref, new in edit.changed.items() if ref[0] == list_name}
+            moved = {_id(result[place], place): new for place, new in changed.items()}
             removed = {_id(result[ref[1]], ref[1]) for ref in edit.removed if ref[0] == list_name}
             kept = []
             for place, region in enumerate(result):
                 id_ = _id(region, place)
-                if id_ in changed:
-                    region = self._changed(region, changed[id_], edit.size)
+                if place in changed:
+                    region = self._changed(region, changed[place], edit.size)
+                elif id_ in moved and _value(region).keys() & {"x", "points"}:
+                    # What else is said of the region, with its place.
+                    region = _moved(region, moved[id_], edit.size)
                 if id_ not in removed:
                     kept.append(region)
             result[:] = kept
@@ -143,7 +143,8 @@ class LabelStudioDocument(Document):
         if "width" in value:
             key = next((k for k in value if k.endswith("labels")), None)
             labels = {key: [new.label]} if key else {}
-            return {**region, "value": {**value, **percent(new.box, size), **labels}}
+            moved = _moved(region, new, size)
+            return {**moved, "value": {**moved["value"], **labels}}
         return {**self._region(new, size), "id": region.get("id")}
 
     def _region(self, new: NewBox, size: Size) -> dict[str, Any]:
@@ -199,6 +200,12 @@ def _value(region: dict[str, Any]) -> dict[str, Any]:
 def _id(region: dict[str, Any], place: int | None) -> str:
     """What is the same for all results of one region."""
     return str(region.get("id", place))
+
+
+def _moved(region: dict[str, Any], new: NewBox, size: Size) -> dict[str, Any]:
+    """A result with the place of a box."""
+    value = {k: v for k, v in _value(region).items() if k not in ("points", "closed")}
+    return {**region, "value": {**value, **percent(new.box, size)}}
 
 
 def _annotations(task: Task) -> list[dict[str, Any]]:

@@ -34,7 +34,10 @@ def image_of(fields: Mapping[str, Any], where: str) -> str:
 
 
 def _path(url: str) -> str:
-    parts = urlsplit(url.replace("\\", "/"))
+    try:
+        parts = urlsplit(url.replace("\\", "/"))
+    except ValueError:
+        return url  # any text may stand among the fields
     local = parse_qs(parts.query).get("d")
     if local:
         return local[0]

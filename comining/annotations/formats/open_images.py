@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from comining.annotations.image_files import has_image_name
@@ -14,7 +14,7 @@ from comining.errors import InputError
 from .document import Document, Entry, ImageEdits, NewBox, Shape, mined
 from .geometry import Box, Size
 from .open_images_labels import verified_labels
-from .parsing import number
+from .parsing import number, without_suffix
 from .table import Table, read_lines, write_table
 
 _EDGES = ("XMin", "YMin", "XMax", "YMax")
@@ -114,8 +114,12 @@ class OpenImagesDocument(Document):
             for place, row in enumerate(self._table.rows)
             if place not in removed
         ]
+        stems = Counter(without_suffix(x["file_name"]) for x in dataset["images"])
         for edit in edits:
-            image_id = edit.key if edit.key is not None else self._image_id(edit.file_name)
+            image_id = edit.key
+            if image_id is None:
+                is_clear = stems[without_suffix(edit.file_name)] == 1
+                image_id = self._image_id(edit.file_name) if is_clear else edit.file_name
             rows += [self._row(new, image_id, edit.size) for new in edit.added]
         write_table(target, self._table.columns, rows)
 
@@ -123,7 +127,7 @@ class OpenImagesDocument(Document):
         """As the file names images: with a suffix or without."""
         if any(map(has_image_name, self._of_image)):
             return file_name
-        return PurePosixPath(file_name).with_suffix("").as_posix()
+        return without_suffix(file_name)
 
     def _cells(self, new: NewBox, size: Size) -> dict[str, str]:
         return {"LabelName": self._codes.get(new.label, new.label), **_fractions(new.box, size)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ET
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from comining.errors import InputError
@@ -131,3 +131,8 @@ def _indent(element: ET.Element, depth: str, unit: str) -> None:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def without_suffix(file_name: str) -> str:
+    """The path of a file, "/" between its parts, up to the suffix."""
+    return PurePosixPath(file_name).with_suffix("").as_posix()

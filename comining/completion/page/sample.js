@@ -13,6 +13,10 @@ function startSample() {
     image.boxes.filter(isProposal).map((box) => [box.id, { image, box }])));
   sampleItems = data.sample.ids.map((id) => byBoxId.get(id));
   document.body.classList.add("sampling");
+  for (const [id, text, title] of [["previous", "← Box", "Previous box of the sample"],
+    ["next", "Box →", "Next box of the sample"]]) {
+    Object.assign(byId(id), { textContent: text, title });
+  }
   nextOfSample();
 }
 

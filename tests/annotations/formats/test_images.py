@@ -5,6 +5,7 @@ import unicodedata
 import pytest
 from PIL import Image
 
+from comining.annotations.formats import read_annotations
 from comining.annotations.formats.images import ImageFolder
 from comining.errors import InputError
 
@@ -99,3 +100,30 @@ def test_a_turned_png_is_known_too(tmp_path):
     exif[0x0112] = 6
     image.save(tmp_path / "a.png", exif=exif)
     assert ImageFolder(tmp_path).size("a.png").upright == (20, 30)
+
+
+def test_a_stem_may_look_like_a_name(tmp_path, helpers):
+    helpers.write_image(tmp_path / "scan.tif.jpg", (9, 9))
+    assert ImageFolder(tmp_path).find(["scan.tif"], "x.json") == ["scan.tif.jpg"]
+
+
+def test_broken_images_are_all_named_and_those_without_annotations_left_out(
+    images, tmp_path, helpers
+):
+    for name in ("d.jpg", "e.jpg"):
+        (images / name).write_bytes(b"no image")
+    listed = {"a.txt": "0 0.5 0.5 0.1 0.1\n", "d.txt": "", "classes.txt": "ant"}
+    helpers.write_files(tmp_path / "labels", listed)
+    with pytest.raises(InputError, match=r"d\.jpg can't be read as an image"):
+        read_annotations(tmp_path / "labels", images)
+    helpers.write_files(tmp_path / "labels", {"e.txt": ""})
+    with pytest.raises(InputError, match=r"2 listed images in .* can't be read: d\.jpg, e\.jpg"):
+        read_annotations(tmp_path / "labels", images)
+    for name in ("d.txt", "e.txt"):
+        (tmp_path / "labels" / name).unlink()
+    source = read_annotations(tmp_path / "labels", images)
+    note = "2 images that are not listed can't be read: left out (d.jpg, e.jpg)"
+    assert note in source.notes
+    assert [x["file_name"] for x in source.dataset["images"]] == [
+        "a.jpg", "c.jpg", "sub dir/b ü.png",
+    ]  # fmt: skip

@@ -275,3 +275,26 @@ def test_json_min_is_edited_in_its_lists(write, images, tmp_path, helpers):
         k: sorted(v) for k, v in helpers.boxes(dataset).items()
     }
     assert sorted(x for x in helpers.marks(again) if x[0]) == [("mined", 0.5), ("mined", 0.87)]
+
+
+def test_what_else_is_said_of_a_polygon_stays_when_it_is_moved(write, images, tmp_path, helpers):
+    tasks = copy.deepcopy(TASKS)
+    outline = {k: POLYGON[k] for k in ("points", "closed")}
+    asked = region("r3", {**outline, "choices": ["young"]}, "choices")
+    tasks[0]["annotations"][1]["result"].append(asked)
+    source = read_annotations(write(tasks), images)
+    (moved,) = (x["id"] for x in source.dataset["annotations"] if x["bbox"] == [1, 2, 30, 40])
+    written = write_annotations(
+        source, helpers.changed(source, move={moved: [2, 2, 30, 40]}), tmp_path / "out"
+    )
+    results = json.loads(written.read_text())[0]["annotations"][1]["result"]
+    box, choice = (x["value"] for x in results if x["id"] == "r3")
+    assert box == rectangle(1, 2, 15, 40, "ant")
+    place = {k: box[k] for k in ("x", "y", "width", "height", "rotation")}
+    assert choice == {**place, "choices": ["young"]}
+
+
+def test_any_text_may_stand_among_the_fields_of_a_task(write, images, helpers):
+    tasks = copy.deepcopy(TASKS)
+    tasks[0]["data"]["note"] = "see http://[here"
+    assert helpers.boxes(read_annotations(write(tasks), images))

@@ -130,3 +130,16 @@ def test_a_fault_is_named(text, message, file, images):
     file.write_text(text)
     with pytest.raises(InputError, match=message):
         read_annotations(file, images)
+
+
+def test_new_images_that_differ_in_their_suffix_are_told_apart(file, tmp_path, helpers):
+    for name in ("a.jpg", "d.jpg", "d.png"):
+        helpers.write_image(tmp_path / "two" / name, (200, 100))
+    file.write_text(HEADER + ROWS[0])
+    source = read_annotations(file, tmp_path / "two")
+    label = source.dataset["categories"][0]["name"]
+    new = [(name, label, [0, 0, 20, 10], None) for name in ("d.jpg", "d.png")]
+    dataset = helpers.changed(source, add=new)
+    written = write_annotations(source, dataset, tmp_path / "out")
+    (written.parent / "classes.csv").write_text(NAMES)
+    assert helpers.boxes(read_annotations(written, tmp_path / "two")) == helpers.boxes(dataset)

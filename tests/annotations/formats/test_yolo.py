@@ -183,3 +183,45 @@ def test_labels_of_other_images_are_refused(images, tmp_path, helpers):
 def test_a_single_file_is_refused(labels, images):
     with pytest.raises(InputError, match=r"a\.txt is the YOLO annotation of a single image"):
         read_annotations(labels / "a.txt", images)
+
+
+@pytest.mark.parametrize(
+    ("files", "image", "expected"),
+    [
+        # Images and labels in folders beside each other, and the root of both is given.
+        ({"train/labels/a.txt": BOX}, "train/images/new.jpg", "train/labels/new.txt"),
+        ({"labels/train/a.txt": BOX}, "images/test/new.jpg", "labels/test/new.txt"),
+    ],
+)
+def test_a_new_file_lies_where_labels_of_such_images_do(files, image, expected, tmp_path, helpers):
+    root = helpers.write_files(tmp_path / "set", {"data.yaml": "names: [ant, zebra]", **files})
+    listed = next(iter(files)).replace("labels", "images").replace(".txt", ".jpg")
+    for name in (listed, image):
+        helpers.write_image(root / name, (200, 100))
+    source = read_annotations(root / "data.yaml", root)
+    dataset = helpers.changed(source, add=[(image, "zebra", [0, 0, 20, 10], 0.9)])
+    written = write_annotations(source, dataset, tmp_path / "out")
+    assert (written / next(iter(files))).read_text() == BOX
+    assert (written / expected).read_text() == "1 0.050000 0.050000 0.100000 0.100000\n"
+
+
+def test_new_images_that_differ_in_their_suffix_have_files_of_their_own(tmp_path, helpers):
+    helpers.write_files(tmp_path / "labels", {"a.txt": BOX, "classes.txt": "ant\nzebra"})
+    for name in ("a.jpg", "b.jpg", "b.png"):
+        helpers.write_image(tmp_path / "images" / name, (200, 100))
+    source = read_annotations(tmp_path / "labels", tmp_path / "images")
+    new = [(name, "zebra", [0, 0, 20, 10], None) for name in ("b.jpg", "b.png")]
+    dataset = helpers.changed(source, add=new)
+    written = write_annotations(source, dataset, tmp_path / "out")
+    again = read_annotations(written, tmp_path / "images")
+    assert helpers.boxes(again) == helpers.boxes(dataset)
+
+    # Of two cameras, whose folders are called alike, one file is where it would be sought.
+    helpers.write_files(tmp_path / "two", {"train/x.txt": BOX, "classes.txt": "ant\nzebra"})
+    new = [f"cam{number}/train/1.jpg" for number in (1, 2)]
+    for name in (*new, "x.jpg"):
+        helpers.write_image(tmp_path / "of two" / name, (200, 100))
+    source = read_annotations(tmp_path / "two", tmp_path / "of two")
+    added = [(name, "zebra", [0, 0, 20, 10], None) for name in new]
+    written = write_annotations(source, helpers.changed(source, add=added), tmp_path / "out2")
+    assert len(list(written.rglob("1.txt"))) == 2

@@ -1,0 +1,83 @@
+"""The boxes of a review, recognised in annotations that may have been replaced since."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from comining.annotations.formats import Source
+from comining.annotations.ids import free_ids
+from comining.annotations.report import some
+from comining.counted import counted
+from comining.errors import InputError
+
+#: Edges that differ by less, in pixels, are the same: formats round.
+SAME = 0.5
+Annotation = Mapping[str, Any]
+
+
+def recognised(
+    source: Source, dataset: dict[str, Any], others: Iterable[Annotation]
+) -> dict[str, Any]:
+    """A reviewed data set with the ids that its annotations have in their source now.
+
+    Most formats have no ids, so that these count boxes: where what was accepted before took the
+    place of what was completed, they are others.
+
+    Args:
+        source: the annotations as they are now.
+        dataset: what the review left of what they were.
+        others: what else was there, or was proposed.
+
+    Raises:
+        InputError: the source has boxes that are none of these, made since: they would be lost.
+    """
+    images = {(x["id"], x["file_name"]) for x in dataset["images"]}
+    names = {x["id"]: x["file_name"] for x in source.dataset["images"]}
+    now: defaultdict[tuple[int, Any], list[Annotation]] = defaultdict(list)
+    for x in source.dataset["annotations"]:
+        if (x["image_id"], names[x["image_id"]]) in images:  # else, the images are others, too
+            now[_group(x)].append(x)
+    taken = {x["id"] for x in source.dataset["annotations"]}
+    free = free_ids([*source.dataset["annotations"], *dataset["annotations"]])
+    annotations = []
+    for x in dataset["annotations"]:
+        same = _take(now, x)
+        id_ = x["id"] if same is None else same["id"]
+        annotations.append({**x, "id": next(free) if same is None and id_ in taken else id_})
+    for x in others:
+        _take(now, x)
+    left = [x for of_group in now.values() for x in of_group]
+    if left:
+        where = some(sorted({names[x["image_id"]] for x in left}))
+        raise InputError(
+            f"{source.path} has {counted(len(left), 'boxes')} more than when it was completed, "
+            f"which would be lost: in {where}. Put it back as it was, or complete it anew, into "
+            "another folder"
+        )
+    return {**dataset, "annotations": annotations}
+
+
+def _group(annotation: Annotation) -> tuple[int, Any]:
+    return annotation["image_id"], annotation["category_id"]
+
+
+def _take(
+    now: defaultdict[tuple[int, Any], list[Annotation]], annotation: Annotation
+) -> Annotation | None:
+    """The annotation that is the same box, which no other one will be; that of its id first."""
+    alike = [x for x in now[_group(annotation)] if _is_same(x["bbox"], annotation["bbox"])]
+    same = next((x for x in alike if x["id"] == annotation.get("id")), alike[0] if alike else None)
+    if same is not None:
+        now[_group(annotation)].remove(same)
+    return same
+
+
+def _is_same(box: Any, other: Any) -> bool:
+    return all(abs(a - b) < SAME for a, b in zip(_edges(box), _edges(other), strict=True))
+
+
+def _edges(box: Any) -> tuple[float, ...]:
+    x, y, width, height = box
+    return x, y, x + width, y + height

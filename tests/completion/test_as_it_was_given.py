@@ -1,0 +1,174 @@
+"""Completions of COCO files that say the same in other ways than the project would."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from comining.completion.acceptance import accept
+from comining.completion.folder import Folder
+from comining.completion.review_files import find_review
+from comining.completion.reviewing import write_small_page
+from comining.completion.withholding import withhold
+from comining.data.datasets import register_coco
+from comining.errors import InputError
+
+SIZE = (100, 80)
+TIME = "2026-03-01T12:00:00Z"
+
+
+def write_image(path, orientation=1):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.new("RGB", SIZE)
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    image.save(path, exif=exif)
+
+
+def complete(tmp_path, dataset, new):
+    """The folder of a completion that adds boxes to the first image, and what it wrote."""
+    (tmp_path / "given.json").write_text(json.dumps(dataset))
+    folder, images = Folder(tmp_path / "out"), tmp_path / "images"
+    source = folder.read_source(images, tmp_path / "given.json", False)
+    folder.path.mkdir()
+    folder.claim(source, images, False)
+    first = max(x["id"] for x in source.dataset["annotations"]) + 1
+    proposals = [
+        {"id": id_, "image_id": source.dataset["images"][0]["id"], "category_id": 7, "bbox": bbox,
+         "area": 1, "iscrowd": 0, "score": 0.9, "origin": "mined"}
+        for id_, bbox in enumerate(new, first)
+    ]  # fmt: skip
+    folder.proposals.write_text(json.dumps(proposals))
+    annotations = [*source.dataset["annotations"], *proposals]
+    folder.write_completed(source, {**source.dataset, "annotations": annotations})
+    return folder, proposals
+
+
+def decide(folder, *decided):
+    lines = [
+        {"key": f"k{x['id']}", "action": action, "image_id": x["image_id"], "id": x["id"],
+         "was": x["bbox"], "time": TIME}
+        for x, action in decided
+    ]  # fmt: skip
+    folder.decisions.write_text("".join(f"{json.dumps(x)}\n" for x in lines))
+
+
+def accepted(folder):
+    return json.loads(accept(find_review(folder.path, None)).path.read_text())
+
+
+def dataset(*annotations, **image):
+    return {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 100, "height": 80, **image}],
+        "categories": [{"id": 7, "name": "cat"}],
+        "annotations": [{"image_id": 1, "category_id": 7, **x} for x in annotations],
+    }
+
+
+@pytest.mark.parametrize("name", ["images/a.jpg", "C:\\photos\\a.jpg", "A.JPG", "./a.jpg", "a.png"])
+def test_images_may_be_named_otherwise(name, tmp_path):
+    write_image(tmp_path / "images" / "a.jpg")
+    given = dataset({"id": 1, "bbox": [10, 10, 20, 20]}, file_name=name)
+    folder, (new,) = complete(tmp_path, given, [[50, 10, 20, 20]])
+    write_small_page(find_review(folder.path, None), folder.review, 1)
+    assert "a.jpg" in folder.review.read_text()
+    decide(folder, (new, "accept"))
+    result = accepted(folder)
+    assert [x["file_name"] for x in result["images"]] == [name]
+    assert [x["bbox"] for x in result["annotations"]] == [[10, 10, 20, 20], [50, 10, 20, 20]]
+
+
+def test_boxes_of_an_image_that_is_described_as_stored_are_turned_once(tmp_path):
+    write_image(tmp_path / "images" / "a.jpg", orientation=6)  # to be turned clockwise: 80 x 100
+    outline = [[0, 0, 10, 0, 10, 20, 0, 20]]
+    given = dataset({"id": 1, "bbox": [0, 0, 10, 20], "segmentation": outline})
+    # In the upright image what is at the left of the stored one is at the top.
+    folder, (new,) = complete(tmp_path, given, [[60, 50, 20, 10]])
+    upright = json.loads(folder.annotations.read_text())
+    assert upright["annotations"][0]["bbox"] == [60, 0, 20, 10]
+    decide(folder, (new, "accept"))
+    old, added = accepted(folder)["annotations"]
+    assert (old["bbox"], old["segmentation"]) == ([0, 0, 10, 20], outline)
+    assert added["bbox"] == [50, 0, 10, 20]
+
+
+def test_annotations_need_no_ids(tmp_path):
+    write_image(tmp_path / "images" / "a.jpg")
+    outline = [[10, 10, 30, 10, 30, 30]]
+    given = dataset({"bbox": [10, 10, 20, 20], "segmentation": outline}, {"bbox": [40, 40, 20, 20]})
+    folder, (new,) = complete(tmp_path, given, [[70, 10, 20, 20]])
+    second = json.loads(folder.annotations.read_text())["annotations"][1]
+    decide(folder, (second, "reject"), (new, "accept"))
+    old, added = accepted(folder)["annotations"]
+    assert (old["bbox"], old["segmentation"]) == ([10, 10, 20, 20], outline)
+    assert added["bbox"] == [70, 10, 20, 20]
+
+
+def test_info_may_be_a_text(tmp_path):
+    write_image(tmp_path / "images" / "a.jpg")
+    given = {**dataset({"id": 1, "bbox": [10, 10, 20, 20]}), "info": "of 2019"}
+    folder, _ = complete(tmp_path, given, [])
+    completed = json.loads(folder.completed.read_text())
+    assert completed["info"] == {"description": "of 2019"}
+
+
+def test_what_was_annotated_since_is_not_lost(tmp_path):
+    write_image(tmp_path / "images" / "a.jpg")
+    given = dataset({"id": 1, "bbox": [10, 10, 20, 20]})
+    folder, (new,) = complete(tmp_path, given, [[50, 10, 20, 20]])
+    decide(folder, (new, "accept"))
+    more = {"id": 2, "image_id": 1, "category_id": 7, "bbox": [70, 50, 20, 20]}
+    given["annotations"].append(more)
+    (tmp_path / "given.json").write_text(json.dumps(given))
+    with pytest.raises(InputError, match="has 1 box more than when it was completed"):
+        accepted(folder)
+    given["annotations"].pop()
+    (tmp_path / "given.json").write_text(json.dumps(given))
+    assert len(accepted(folder)["annotations"]) == 2
+    (tmp_path / "given.json").rename(tmp_path / "moved.json")
+    with pytest.raises(InputError, match="isn't there any more: put them back"):
+        accepted(folder)
+
+
+def test_withheld_boxes_of_accepted_annotations_are_withheld_as_any(tmp_path):
+    for place in range(30):
+        write_image(tmp_path / "images" / f"{place}.jpg")
+    full = {
+        "info": {"mined": {"precision": 0.9}, "reviewed": {"drawn": 1}, "year": 2019},
+        "images": [
+            {"id": x, "file_name": f"{x}.jpg", "width": 100, "height": 80} for x in range(30)
+        ],
+        "categories": [{"id": 7, "name": "cat"}],
+        "annotations": [
+            {"id": x, "image_id": x, "category_id": 7, "bbox": [10, 10, 20, 20]}
+            for x in range(30)
+        ],
+    }  # fmt: skip
+    (tmp_path / "annotations.json").write_text(json.dumps(full))
+    sparse = withhold(full, "annotations.json")
+    assert sparse["info"]["year"] == 2019
+    (tmp_path / "training.json").write_text(json.dumps(sparse))
+    from detectron2.data import DatasetCatalog, MetadataCatalog
+
+    name = "withheld_of_accepted"
+    register_coco(name, str(tmp_path / "training.json"), str(tmp_path / "images"))
+    try:
+        records = DatasetCatalog.get(name)
+    finally:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
+    assert sum(len(x["withheld_annotations"]) for x in records) == 6  # a fifth
+    assert sum(len(x["annotations"]) for x in records) == 24
+
+
+def test_an_interrupted_beginning_can_go_on(tmp_path):
+    write_image(tmp_path / "images" / "a.jpg")
+    folder, _ = complete(tmp_path, dataset({"id": 1, "bbox": [10, 10, 20, 20]}), [])
+    source = folder.read_source(tmp_path / "images", tmp_path / "given.json", False)
+    folder.annotations.unlink()  # as where the run was killed before it was written
+    folder.claim(source, tmp_path / "images", False)
+    assert json.loads(folder.annotations.read_text()) == source.dataset
+    (folder.path / ".writing" / "completed").mkdir(parents=True)  # or before this was moved
+    source = folder.read_source(tmp_path / "images", tmp_path / "given.json", False)
+    folder.write_completed(source, source.dataset)
+    assert not (folder.path / ".writing").exists()
