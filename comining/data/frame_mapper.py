@@ -11,7 +11,7 @@ from detectron2.data import DatasetMapper
 from detectron2.data import transforms as T
 from detectron2.structures import BoxMode
 
-from .known_mapper import MARKED
+from .known_mapper import MARKED, REGION
 
 #: Less of an object's box teaches nothing: often its corner, where nothing of the object is.
 LEAST_LEFT = 0.5
@@ -24,8 +24,9 @@ class FrameMapper(DatasetMapper):
     the item's ``image``. Every augmentation of detectron2 moves points by such a matrix.
 
     Where a crop leaves less than half of an object's box, what is left is a region to ignore of its
-    class, as in `KnownMapper`. In the corner of a box there is often nothing but background; learnt
-    as an object, it is found on all background that a border cuts off.
+    class, as in `KnownMapper`; of a withheld object nothing is left. In the corner of a box there is
+    often nothing but background; learnt as an object, it is found on all background that a border
+    cuts off.
     """
 
     augmentations: Any
@@ -49,8 +50,10 @@ class FrameMapper(DatasetMapper):
         whole: list[dict[str, Any]] = []
         cut: list[dict[str, Any]] = []
         for x in dataset_dict["annotations"]:
-            is_cut = MARKED not in x and _share_left(x, transforms, image_shape) < LEAST_LEFT
-            (cut if is_cut else whole).append(x)
+            if x.get(MARKED) == REGION or _share_left(x, transforms, image_shape) >= LEAST_LEFT:
+                whole.append(x)
+            elif MARKED not in x:
+                cut.append(x)
         dataset_dict["annotations"] = whole
         super()._transform_annotations(dataset_dict, transforms, image_shape)
         if cut:

@@ -11,8 +11,8 @@ from detectron2.structures import BoxMode, Instances
 WITHHELD_CLASSES = 1 << 20
 #: This class marks regions to ignore of all classes, the following ones those of a class.
 REGION_CLASSES = 1 << 21
-#: A field of what is no annotated object, on its way through a mapper.
-MARKED = "marked"
+#: A field of what is no annotated object, on its way through a mapper, and what it says.
+MARKED, WITHHELD, REGION = "marked", "withheld", "region"
 
 
 class KnownMapper:
@@ -45,7 +45,7 @@ class KnownMapper:
         if withheld is None and not regions:
             return self.mapper(record)
         marked = [
-            {**x, "category_id": x["category_id"] + WITHHELD_CLASSES, MARKED: True}
+            {**x, "category_id": x["category_id"] + WITHHELD_CLASSES, MARKED: WITHHELD}
             for x in withheld or ()
         ]
         marked += [_marked_region(x) for x in regions or ()]
@@ -72,5 +72,5 @@ def _marked_region(region: dict[str, Any]) -> dict[str, Any]:
         "bbox": [float(x) for x in region["bbox"]],  # whole numbers would be rounded down
         "bbox_mode": BoxMode.XYWH_ABS,
         "category_id": class_ + 1 + REGION_CLASSES,
-        MARKED: True,
+        MARKED: REGION,
     }

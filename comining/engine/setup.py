@@ -176,8 +176,10 @@ def check_data(cfg: CfgNode, eval_only: bool) -> None:
         InputError: one is not.
     """
     register_from_config(cfg)
-    names = cfg.DATASETS.TEST if eval_only else (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
-    check_datasets(sorted(set(names)))
+    names = {*cfg.DATASETS.TEST, *(() if eval_only else cfg.DATASETS.TRAIN)}
+    if cfg.TEST.FOUND:
+        names.update(cfg.DATASETS.TRAIN[:1])  # is evaluated, too
+    check_datasets(sorted(names))
 
 
 def check_named(cfg: CfgNode, key: str, config_file: str) -> None:

@@ -20,6 +20,8 @@ MOST_REMEMBERED = 100
 #: A label is looked for where more than MOSTLY of it is in the picture. Unless WHOLLY all of it is,
 #: it keeps its place when it is found.
 MOSTLY, WHOLLY = 0.5, 0.99
+#: With more confidence a label is frozen: 1, but for rounding.
+FREEZING = 1 + 1e-4
 #: What a row that is remembered holds: a box (XYXY in pixels of the data set's image), its class
 #: and its confidence.
 BOX, CLASS, CONFIDENCE = slice(4), 4, 5
@@ -57,8 +59,11 @@ class LabelMemory(nn.Module):
         """Forget all."""
         self.remembered.clear()
 
-    def frozen(self, images: TwoViews) -> Labels:
-        """What is frozen of the N originals, as far as it is in the picture; with a score of 1.
+    def frozen(self, images: TwoViews) -> tuple[Labels, Labels]:
+        """What is frozen of the N originals, with a score of 1.
+
+        Returns:
+            What is mostly in the picture, and the slivers of what is mostly cut off.
 
         Raises:
             InputError: it isn't known which images they are, or how they were augmented.
@@ -66,11 +71,13 @@ class LabelMemory(nn.Module):
         parts = []
         for image, origin in enumerate(_origins(images)):
             rows = self._recall(origin)
-            parts.append(_placed(rows[rows[:, CONFIDENCE] > 1], origin, image))
-        labels = images.clip(Labels.cat(parts))
-        labels = labels.select(box_areas(labels.boxes) > 0)
-        labels = labels._replace(scores=torch.ones_like(labels.scores))
-        return Labels(*(x.to(images.tensor.device) for x in labels))
+            parts.append(_placed(rows[rows[:, CONFIDENCE] > FREEZING], origin, image))
+        whole = Labels.cat(parts)
+        shown = images.clip(whole)._replace(scores=torch.ones_like(whole.scores))
+        share = box_areas(shown.boxes) / box_areas(whole.boxes)
+        there, cut = shown.select_each(share > MOSTLY, (share > 0) & (share <= MOSTLY))
+        device = images.tensor.device
+        return Labels(*(x.to(device) for x in there)), Labels(*(x.to(device) for x in cut))
 
     def compare(self, labels: Labels, images: TwoViews) -> tuple[Labels, Memory]:
         """Compare labels with what is remembered.
@@ -102,7 +109,7 @@ class LabelMemory(nn.Module):
         whole = _placed(known, origin, image)
         shown = images.clip(whole)
         share = box_areas(shown.boxes) / box_areas(whole.boxes)
-        is_asked = (known[:, CONFIDENCE] <= 1) & (share > MOSTLY)
+        is_asked = (known[:, CONFIDENCE] <= FREEZING) & (share > MOSTLY)
         pairs = _best_pairs(found, shown) & is_asked
 
         new = torch.cat(

@@ -27,12 +27,13 @@ class Origin(NamedTuple):
     def of_item(item: Mapping[str, Any]) -> Origin | None:
         """What an item of `comining.data.FrameMapper` tells; None if it lacks its id or frame.
 
-        Data sets that are joined may have the same ids, so the file's name counts, too, but not its
-        folder.
+        Data sets that are joined may have the same ids, so the names of the file and of its folder
+        count, too, but not where that lies.
         """
         if "image_id" not in item or "frame" not in item:
             return None
-        name = f"{item['image_id']} {Path(item.get('file_name', '')).name}"
+        file = Path(item.get("file_name", ""))
+        name = f"{item['image_id']} {file.parent.name}/{file.name}"
         digest = blake2b(name.encode(), digest_size=8).digest()
         return Origin(int.from_bytes(digest, "big", signed=True), item["frame"].double())
 

@@ -59,7 +59,8 @@ def draw_sample(
     """Match the places of every image with its targets, and draw some of them.
 
     The draw is detectron2's ``subsample_labels``, from torch's generator of the device. What is
-    ignored is never drawn.
+    ignored is never drawn, and foreground that teaches a class alone (``box_weights`` 0) only where
+    other foreground leaves room.
 
     Args:
         places: of each of B images, (P, 4) XYXY.
@@ -78,7 +79,8 @@ def draw_sample(
         if regions is not None:
             is_hidden = lies_in(of_image, regions[image]).any(1) & (classes == num_classes)
             classes = classes.masked_fill(is_hidden, IGNORED)
-        rows = torch.cat(subsample_labels(classes, size, positive_fraction, num_classes))
+        teaches_place = matched.box_weights[0] > 0
+        rows = _draw(classes, teaches_place, size, positive_fraction, num_classes)
         classes = classes[rows]
         is_background = classes == num_classes
         of_images.append(
@@ -93,6 +95,25 @@ def draw_sample(
             )
         )
     return cat_rows(of_images)
+
+
+def _draw(
+    classes: Tensor, teaches_place: Tensor, size: int, positive_fraction: float, num_classes: int
+) -> Tensor:
+    """The rows that are drawn of P places: at first as if those that teach a class alone were
+    ignored; then, of these, as many as there is room for, in place of background.
+
+    So boxes that are mined for their class take no place from those that teach where objects are.
+    """
+    is_object = (classes >= 0) & (classes < num_classes)
+    is_extra = is_object & ~teaches_place
+    objects, others = subsample_labels(
+        classes.masked_fill(is_extra, IGNORED), size, positive_fraction, num_classes
+    )
+    extra = is_extra.nonzero().squeeze(1)
+    room = int(size * positive_fraction) - len(objects)
+    extra = extra[torch.randperm(len(extra), device=extra.device)[:room]]
+    return torch.cat((objects, extra, others[: size - len(objects) - len(extra)]))
 
 
 def log_sample(is_object: Tensor, num_images: int, positive: str, negative: str) -> None:

@@ -72,12 +72,14 @@ def test_what_little_a_crop_leaves_of_an_object_is_ignored(record, left, is_obje
 
 def test_what_a_crop_cuts_off_stands_beside_what_is_known(record):
     record["withheld_annotations"] = [
-        {"bbox": [13.0, 6.0, 3.0, 3.0], "bbox_mode": 1, "category_id": 2, "iscrowd": 0}
+        {"bbox": [13.0, 6.0, 3.0, 3.0], "bbox_mode": 1, "category_id": 2, "iscrowd": 0},
+        {"bbox": [14.0, 6.0, 3.0, 3.0], "bbox_mode": 1, "category_id": 2, "iscrowd": 0},
     ]
     record["ignored_regions"] = [{"bbox": [10.0, 0.0, 6.0, 9.0], "category_id": None}]
     item = KnownMapper(mapper(CropTransform(15, 0, 5, 10)))(record)
     assert len(item["instances"]) == 0
-    assert item["withheld"].gt_boxes.tensor.tolist() == [[0, 6, 1, 9]]
+    # Of the first one a third is left: as an annotated one it would be no object any more.
+    assert item["withheld"].gt_boxes.tensor.tolist() == [[0, 6, 2, 9]]
     assert item["ignored"].gt_classes.tolist() == [-1, 1]
     assert item["ignored"].gt_boxes.tensor.tolist() == [[0, 0, 1, 9], [0, 1, 2, 5]]
 

@@ -15,6 +15,7 @@ from .method import METHOD_REGISTRY, Method, Step, Supervision
 class Adaptive(Method):
     """What both branches detect above thresholds that follow from the precision shown on annotated
     objects is mined, by its class alone; what only one does, and what is less sure, is ignored.
+    Together, the mined boxes of a process's batch weigh no more than its annotated ones.
 
     The thresholds are `AdaptiveThresholds`.
     """
@@ -59,8 +60,11 @@ class Adaptive(Method):
         is_news = ~self.is_known(found, step.annotated)
         is_agreed = overlap_any(found, witness, HIT_IOU)
         mined, of_one_view = found.select_each(is_news & is_agreed, is_news & ~is_agreed)
+        # Where little is annotated, a detector would else learn from itself above all.
+        class_weight = min(1.0, len(step.annotated.boxes) / max(len(mined.boxes), 1))
         return Supervision(
             mined,
+            class_weight=class_weight,
             box_weight=0.0,
             ignored=Labels.cat((of_one_view, unsure)),
             confident=confident,

@@ -118,6 +118,7 @@ class CalibratedTeacher(Method):
         if step.max_iter is None or step.iteration < self.fiou_begin * step.max_iter:
             return None
         assert step.predictions is not None
+        mined = mined.select(~step.is_ruled_out(mined))
         objects = Labels.cat((step.annotated, mined)).split(len(step.images))
         return BackgroundOfBoxes(fiou_weights(step.predictions.boxes, [x.boxes for x in objects]))
 

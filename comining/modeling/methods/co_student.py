@@ -57,7 +57,7 @@ class CoStudent(Method):
         mined = found.select(is_box & ~self.is_known(found, step.annotated))
         has_object = torch.zeros(len(step.images), device=mined.boxes.device)
         has_object[step.annotated.images] = 1
-        has_object[mined.images] = 1
+        has_object[mined.images[~step.is_ruled_out(mined)]] = 1
 
         def only_with_objects(level: Level) -> Background:
             return Background(has_object.view(-1, 1, 1, 1, 1))

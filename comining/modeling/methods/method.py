@@ -64,6 +64,12 @@ class Step(NamedTuple):
     known: Known | None = None
     batch: int = 0
 
+    def is_ruled_out(self, labels: Labels) -> Tensor:
+        """Which labels (M,) are not learnt in any case, as they contradict what is known."""
+        if self.known is None:
+            return torch.zeros_like(labels.classes, dtype=torch.bool)
+        return self.known.is_complete(labels) | self.known.is_ignored(labels)
+
     @property
     def begins_training(self) -> bool:
         """Whether what an earlier training has taught a method does not hold any more."""

@@ -98,7 +98,9 @@ class S2Teacher(Method):
                 self.memory.reset()
         if step.is_learning:
             self.entropy.observe(pictures, annotated)
-        frozen = annotated.none() if self.memory is None else self.memory.frozen(step.images)
+        frozen = cut = annotated.none()
+        if self.memory is not None:
+            frozen, cut = self.memory.frozen(step.images)
         found = step.teacher.candidates(self.floor)
         is_known = self.is_known(found, Labels.cat((annotated, frozen)))
         labels = cluster(found.select((found.images < num_images) & ~is_known), MOST)
@@ -112,15 +114,14 @@ class S2Teacher(Method):
             mined,
             class_weight=mined.scores,
             box_weight=mined.scores,
+            ignored=step.images.in_both_views(cut),  # as annotated boxes are
             background=partial(self.focal_ignore, step.teacher.foreground),
             scalars={"frozen_per_image": frozen.scores.sum() / num_images},
         )
 
     def _compare(self, step: Step, labels: Labels, memory: LabelMemory) -> Labels:
         """The labels, those that may be frozen one day with a confidence that knows the past."""
-        is_wrong = torch.zeros_like(labels.classes, dtype=torch.bool)
-        if step.known is not None:  # what contradicts that is not to be learnt in any case
-            is_wrong = step.known.is_complete(labels) | step.known.is_ignored(labels)
+        is_wrong = step.is_ruled_out(labels)
         possible, compared = memory.compare(labels.select(~is_wrong), step.images)
         if step.is_learning:
             memory.remember(compared)

@@ -2,13 +2,15 @@
 
 from detectron2.config import LazyCall
 from detectron2.layers import ShapeSpec
-from detectron2.modeling import FPN, RetinaNet
+from detectron2.modeling import FPN
 from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
 from detectron2.modeling.backbone.fpn import LastLevelP6P7
 from detectron2.modeling.backbone.resnet import BasicStem, ResNet
 from detectron2.modeling.box_regression import Box2BoxTransform
-from detectron2.modeling.matcher import Matcher
 from detectron2.modeling.meta_arch.retinanet import RetinaNetHead
+
+from comining.modeling.matching import TouchingMatcher
+from comining.modeling.retinanet import RetinaNet
 
 model = LazyCall(RetinaNet)(
     backbone=LazyCall(FPN)(
@@ -39,7 +41,7 @@ model = LazyCall(RetinaNet)(
         offset=0.0,
     ),
     box2box_transform=LazyCall(Box2BoxTransform)(weights=[1.0, 1.0, 1.0, 1.0]),
-    anchor_matcher=LazyCall(Matcher)(
+    anchor_matcher=LazyCall(TouchingMatcher)(
         thresholds=[0.4, 0.5], labels=[0, -1, 1], allow_low_quality_matches=True
     ),
     num_classes=80,
