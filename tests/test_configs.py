@@ -8,6 +8,7 @@ import yaml
 from detectron2.config import get_cfg, instantiate
 from detectron2.data import DatasetMapper
 from detectron2.modeling import build_model
+from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 
 from comining import (
@@ -252,6 +253,32 @@ class TestLazy:
                 for y in mappers
             ]
             assert augmentations[0] == augmentations[1]
+
+    @pytest.mark.parametrize("name", ["baseline_demo", "baseline_fcos_demo"])
+    def test_baselines_ignore_the_same(self, name):
+        losses = []
+        for cfg, trainer in self.both(name):
+            torch.manual_seed(0)
+            model = trainer.build_model(cfg).train()
+            items = two_items()
+            for item in items:  # all of the image but its annotations
+                ignored = Instances(item["instances"].image_size)
+                height, width = item["instances"].image_size
+                ignored.gt_boxes = Boxes(torch.tensor([[0.0, 0.0, width, height]]))
+                ignored.gt_classes = torch.tensor([-1])
+                item["ignored"] = ignored
+            with EventStorage():
+                losses.append({key: loss.item() for key, loss in model(items).items()})
+        assert losses[0] == losses[1]
+        assert all(losses[0].values())
+
+    @pytest.mark.parametrize("config", ["demo", "fcos_demo", "rcnn_demo"])
+    def test_second_view_has_the_channels_of_the_images(self, config):
+        path = str(CONFIGS / "lazy" / f"{config}.py")
+        mapper = "dataloader.train.mapper.mapper.image_format"
+        for channels in ("RGB", "BGR"):
+            lazy = load_lazy_config(path, ["train.device=cpu", f"{mapper}={channels}"])
+            assert instantiate(lazy.model.view).is_bgr == (channels == "BGR")
 
     @pytest.mark.parametrize(
         "name", ["demo", "fcos_demo", "rcnn_demo", "hard_R50", "fcos_hard_R50", "rcnn_hard_R50"]

@@ -24,9 +24,9 @@ class FrameMapper(DatasetMapper):
     the item's ``image``. Every augmentation of detectron2 moves points by such a matrix.
 
     Where a crop leaves less than half of an object's box, what is left is a region to ignore of its
-    class, as in `KnownMapper`; of a withheld object nothing is left. In the corner of a box there is
-    often nothing but background; learnt as an object, it is found on all background that a border
-    cuts off.
+    class, as in `KnownMapper`; of a withheld object nothing is left. In the corner of a box there
+    is often nothing but background; learnt as an object, it is found on all background that a
+    border cuts off.
     """
 
     augmentations: Any

@@ -195,6 +195,8 @@ def test_evaluation_needs_no_training_data(own_overrides):
     with pytest.raises(InputError, match="unknown"):
         setup(arguments(overrides))
     setup(arguments(overrides, "--eval-only"))
+    with pytest.raises(InputError, match="unknown"):  # but what is found there needs it
+        setup(arguments([*overrides, "TEST.FOUND", "True"], "--eval-only"))
 
 
 def test_missing_weights_are_told_before_training(own_overrides):

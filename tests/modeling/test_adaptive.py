@@ -444,6 +444,16 @@ class TestTraining:
         assert original.class_weights.tolist() == [1, 1]
         assert view.class_weights[:2].tolist() == [1, 1]
 
+    def test_mined_boxes_weigh_no_more_than_annotated_ones_together(self, detector):
+        """Four are mined of each view, and one box is annotated."""
+        model = self.model(detector)
+        places = [[50, 20, 90, 60], [0, 0, 9, 9], [0, 50, 9, 59], [60, 0, 80, 15]]
+        both = make_labels(places * 2, classes=[1] * 8, images=[0] * 4 + [1] * 4, scores=[0.9] * 8)
+        model.mine = lambda outputs, score_thresh, max_per_image: both
+        (original, view), _ = self.targets(model)
+        for of_view in (original, view):
+            assert of_view.class_weights.tolist() == [1, 0.25, 0.25, 0.25, 0.25]
+
     def test_detections_above_the_floor_are_asked_for(self, detector):
         model, given = self.model(detector), []
         model.mine = lambda _, score_thresh, *__: given.append(score_thresh) or self.FOUND

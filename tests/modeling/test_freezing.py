@@ -146,6 +146,26 @@ def test_crops():
     assert memory.frozen(views(RIGHT_HALF))[0].boxes.tolist() == [[0, 10, 15, 30]]
 
 
+def test_of_what_is_frozen_a_sliver_is_no_object():
+    """As of annotated boxes: of this one two fifths are left."""
+    memory = LabelMemory(0.2)
+    for _ in range(2):
+        see(memory, views(PLAIN), make_labels([[35, 10, 60, 30]], scores=[0.9]))
+    there, cut = memory.frozen(views(RIGHT_HALF))
+    assert len(there.boxes) == 0
+    assert (cut.boxes.tolist(), cut.images.tolist()) == ([[0, 10, 10, 30]], [0])
+
+
+def test_frozen_after_as_many_steps_as_are_counted():
+    """0.3 and seven times 0.1 are 1, but for rounding, and not above."""
+    memory, images = LabelMemory(0.1), views(PLAIN)
+    for _ in range(8):
+        see(memory, images, make_labels([[0, 0, 9, 9]], scores=[0.3]))
+    assert len(memory.frozen(images)[0].boxes) == 0
+    see(memory, images, make_labels([[0, 0, 9, 9]], scores=[0.3]))
+    assert len(memory.frozen(images)[0].boxes) == 1
+
+
 def test_labels_beyond_the_picture():
     """Their part within is remembered; of none, nothing is."""
     memory = LabelMemory(0.1)

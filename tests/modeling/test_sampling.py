@@ -71,6 +71,27 @@ def test_size_and_share_of_objects():
     assert len(set(few.rows.tolist())) == 8
 
 
+def test_what_teaches_a_class_alone_is_drawn_where_there_is_room():
+    """As mined boxes do: they take no place from annotated ones."""
+    targets = Targets.cat(
+        [
+            Targets.learnt(make_labels([[0, 0, 10, 10]], classes=[0])),
+            Targets.learnt(make_labels([[20, 0, 30, 10]], classes=[1]), 1.0, 0.0),
+        ]
+    )
+    annotated, mined, empty = ([[x, 0, x + 10, 10]] for x in (0, 20, 50))
+    places = annotated * 3 + mined * 20 + empty * 20
+
+    def counts(size):
+        classes = draw([places], [targets], size=size, positive_fraction=0.5).classes
+        return [int((classes == x).sum()) for x in (0, 1, BACKGROUND)]
+
+    assert counts(4) == [2, 0, 2]
+    assert counts(6) == [3, 0, 3]
+    assert counts(16) == [3, 5, 8]
+    assert counts(100) == [3, 20, 20]
+
+
 def test_the_seed_decides():
     places = [[50, 0, 60, 10]] * 50
     drawn = []

@@ -9,6 +9,7 @@ from detectron2.utils.events import EventStorage
 
 from comining.errors import InputError
 from comining.modeling import CalibratedTeacher, CoStudent, Level, MeanTeacher, Oracle, Step
+from comining.modeling.known import Known
 from comining.modeling.logistic import LogisticCalibration
 from comining.modeling.methods.calibrated_teacher import fiou_weights
 from comining.modeling.methods.co_student import revise
@@ -119,6 +120,15 @@ class TestCoStudent:
         found = make_labels([[20, 0, 30, 10]], classes=[2], images=[0], scores=[0.9])
         given = CoStudent().supervise(step(detections=found, annotated=NOTHING))
         assert given.mined.images.tolist() == [1]
+        assert given.background(None).weights.flatten().tolist() == [0, 1]
+
+    def test_what_is_ruled_out_is_no_object(self):
+        """The first view shows what can't be there, as its class is complete."""
+        found = make_labels(
+            [[20, 0, 30, 10], [40, 0, 50, 10]], classes=[2, 0], images=[1, 0], scores=[0.9, 0.9]
+        )
+        known = Known(torch.tensor([[False, False, True]] * 2), NOTHING)
+        given = CoStudent().supervise(step(detections=found, annotated=NOTHING, known=known))
         assert given.background(None).weights.flatten().tolist() == [0, 1]
 
     def test_thresholds(self):
@@ -253,6 +263,24 @@ class TestCalibratedTeacher:
         of_whole = 0.5 + 3 * 0.5 * 0.25 * -math.log(1e-5)
         assert found[0].tolist() == pytest.approx([0.5, of_half, of_whole], abs=1e-5)
         assert found[1].tolist() == [0.5] * 3
+
+    def test_what_is_ruled_out_weighs_no_background(self):
+        """A box that is found lies as the anchors' do, but its class is complete."""
+        boxes = torch.tensor([[[20.0, 0, 30, 10]]] * 2)
+        found = in_both_views([[20, 0, 30, 10]], [0], [0.99])
+        weights = []
+        for is_complete in (False, True):
+            known = Known(torch.tensor([[is_complete, False, False]] * 2), NOTHING)
+            given = calibrated().supervise(
+                step(teacher=found, iteration=99, max_iter=100, known=known,
+                     predictions=SimpleNamespace(boxes=boxes))
+            )  # fmt: skip
+            logits = torch.zeros(2, 1, NUM_CLASSES, 1, 1)
+            level = Level(logits, torch.full((2, 1), NUM_CLASSES), None, 0)
+            weights.append(given.background(level).weights.flatten().tolist())
+        of_whole = 0.5 + 3 * 0.5 * 0.25 * -math.log(1e-5)
+        assert weights[0] == pytest.approx([of_whole] * 2, abs=1e-5)
+        assert weights[1] == [0.5] * 2
 
     @pytest.mark.parametrize(("iteration", "begun"), [(84, False), (85, True)])
     def test_background_is_weighed_at_last_and_alone(self, iteration, begun):
