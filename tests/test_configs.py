@@ -272,14 +272,6 @@ class TestLazy:
         assert losses[0] == losses[1]
         assert all(losses[0].values())
 
-    @pytest.mark.parametrize("config", ["demo", "fcos_demo", "rcnn_demo"])
-    def test_second_view_has_the_channels_of_the_images(self, config):
-        path = str(CONFIGS / "lazy" / f"{config}.py")
-        mapper = "dataloader.train.mapper.mapper.image_format"
-        for channels in ("RGB", "BGR"):
-            lazy = load_lazy_config(path, ["train.device=cpu", f"{mapper}={channels}"])
-            assert instantiate(lazy.model.view).is_bgr == (channels == "BGR")
-
     @pytest.mark.parametrize(
         "name", ["demo", "fcos_demo", "rcnn_demo", "hard_R50", "fcos_hard_R50", "rcnn_hard_R50"]
     )

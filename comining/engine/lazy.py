@@ -149,6 +149,7 @@ def setup_lazy(args: argparse.Namespace) -> tuple[CfgNode, type[LazyTrainer]]:
     """
     config = load_lazy_config(args.config_file, args.opts)
     cfg = common_settings(config, args.config_file)
+    _check_channels(config)
     if args.eval_only:
         check_named(cfg, "TEST", args.config_file)
     complete(cfg, args)
@@ -158,6 +159,14 @@ def setup_lazy(args: argparse.Namespace) -> tuple[CfgNode, type[LazyTrainer]]:
     config.train.seed, config.train.device = cfg.SEED, cfg.MODEL.DEVICE
     default_setup(config, args)
     return cfg, trainer_of(config)
+
+
+def _check_channels(config: DictConfig) -> None:
+    """A YAML config has one key for both."""
+    keys = "dataloader.train.mapper.mapper.image_format", "model.view.input_format"
+    images, view = (OmegaConf.select(config, key) for key in keys)
+    if None not in (images, view) and images != view:
+        raise InputError(f"{keys[0]} is {images}, but {keys[1]} is {view}: they must be the same")
 
 
 def common_settings(config: DictConfig, config_file: str) -> CfgNode:

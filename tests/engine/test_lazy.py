@@ -277,6 +277,14 @@ def test_setting_that_does_not_work(override, message, error_of):
     assert message in error_of(*override.split())
 
 
+def test_second_view_has_the_channels_of_the_images(error_of, config, overrides):
+    key = "dataloader.train.mapper.mapper.image_format"
+    assert f"{key} is RGB, but model.view.input_format is BGR" in error_of(f"{key}=RGB")
+    words = [*overrides, f"{key}=RGB", "model.view.input_format=RGB"]
+    cfg, trainer = setup_lazy(arguments(config, *words))
+    assert not trainer.build_model(cfg).view.is_bgr
+
+
 def test_number_of_classes_is_checked_without_training(error_of):
     assert "has 2 categories" in error_of("model.num_classes=3", options=["--eval-only"])
 

@@ -12,7 +12,7 @@ comining = dict(
         saturation=0.8,
         hue=0.2,
         flip_prob=0.0,
-        input_format="${dataloader.train.mapper.mapper.image_format}",
+        input_format="BGR",
     ),
     method=LazyCall(Published)(score_thresh=0.6, iou_thresh=0.4, crosswise=True),
     seed="${train.seed}",
@@ -30,7 +30,7 @@ comining_demo = dict(
         saturation=0.3,
         hue=0.05,
         flip_prob=0.5,
-        input_format="${dataloader.train.mapper.mapper.image_format}",
+        input_format="BGR",
     ),
     method=LazyCall(Adaptive)(
         num_classes="${model.num_classes}", precision=0.95, object_precision=0.3, crosswise=True
