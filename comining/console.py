@@ -13,7 +13,7 @@ def hide_warnings_of_others() -> None:
     Commands call this, the library does not: no user can act on them.
     """
     warnings.filterwarnings("ignore", r"torch\.meshgrid", UserWarning, r"torch\.functional")
-    warnings.filterwarnings("ignore", r"`torch\.jit\.script` is", FutureWarning, r"torch\.jit")
+    warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is", FutureWarning)
 
 
 def hidden(quiet: bool) -> contextlib.AbstractContextManager[object]:

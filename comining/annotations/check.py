@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import Image
 from tqdm import tqdm
 
 from .coco_file import read_coco
@@ -21,6 +21,7 @@ from .image_files import (
     is_image,
     is_leftover,
     leads_outside,
+    orientation_of,
     report_deep_images,
 )
 from .report import Finding, Report
@@ -125,9 +126,9 @@ def _image_problem(root: Path, image: dict[str, Any]) -> tuple[str, str]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path) as opened:
-                # As detectron2 reads it: turned as the camera was held.
-                size = ImageOps.exif_transpose(opened).size
                 opened.load()
+                is_on_side = orientation_of(opened) >= 5  # detectron2 turns it
+                size = opened.size[::-1] if is_on_side else opened.size
                 mode = opened.mode
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return "unreadable", f"{image['file_name']}: {error}"

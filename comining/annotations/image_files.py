@@ -17,6 +17,17 @@ IMAGE_SUFFIXES = {
     ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif",
     ".tiff", ".webp",
 }  # fmt: skip
+#: The EXIF tag that says how the camera was held, and by value what makes that upright.
+ORIENTATION = 0x0112
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 #: How many images are looked at where a look at all would take too long.
 NUM_SAMPLED = 500
 TOO_DEEP = (
@@ -42,6 +53,25 @@ def is_image(path: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -> bool:
     """Whether what is found in a folder is an image: a file, no folder or dangling link, that
     `has_image_name`."""
     return has_image_name(path.name, suffixes) and path.is_file()
+
+
+def orientation_of(image: Image.Image) -> int:
+    """What EXIF says of an opened image, 1 to 8; 1 for nothing, as of a block that is damaged."""
+    try:
+        # PNG's own getexif decodes all pixels, to find what stands behind them.
+        orientation = Image.Image.getexif(image).get(ORIENTATION, 1)
+    except Exception:  # of all kinds; detectron2 ignores them, too
+        return 1
+    return orientation if orientation in TURNS else 1
+
+
+def turned(image: Image.Image) -> Image.Image:
+    """An opened image as the camera was held, as detectron2 reads it; perhaps the image itself.
+
+    Pillow's ``exif_transpose`` writes the rest of EXIF anew, at which many a block fails.
+    """
+    turn = TURNS.get(orientation_of(image))
+    return image if turn is None else image.transpose(turn)
 
 
 def leads_outside(file_name: str) -> bool:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from comining.counted import counted
 from comining.errors import InputError
+
+from .image_files import turned
 
 Images = Sequence[Mapping[str, Any]]
 
@@ -134,7 +136,7 @@ def _check_sizes(images: Images) -> None:
 def _read(image_file: Path, size: tuple[int, int]) -> np.ndarray:
     try:
         with Image.open(image_file) as stored:
-            image = ImageOps.exif_transpose(stored)
+            image = turned(stored)
             if image.size != size:
                 raise InputError(
                     f"{image_file} has {image.size[0]}x{image.size[1]} pixels, but its record says "

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from . import options
+from .signals import end_as_if_interrupted
 
 #: Those of `comining.data.prepare.PREPARERS`, which takes long to import.
 NAMES = ("scenes", "trees", "blood-cells", "blood-cells-2017", "nuclei", "circuits")
@@ -41,6 +42,8 @@ def command(name: str, output: Path, quiet: bool, **given: Any) -> None:
     data is left alone; one that holds anything else is refused.
     """
     from comining.data.prepare import PREPARERS
+
+    end_as_if_interrupted()  # what was begun is removed
 
     prepare = PREPARERS[name]
     given = {key: value for key, value in given.items() if value is not None}

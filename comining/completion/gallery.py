@@ -16,10 +16,10 @@ from string import Template
 from typing import Any
 from urllib.parse import quote
 
-from PIL import Image, ImageOps
+from PIL import Image
 from tqdm import tqdm
 
-from comining.annotations.image_files import refuse_deep_image
+from comining.annotations.image_files import refuse_deep_image, turned
 from comining.counted import counted
 from comining.errors import InputError
 from comining.output_file import write_atomically
@@ -79,12 +79,12 @@ def upright(path: Path, size: int | None = None) -> Image.Image:
         with Image.open(path) as image:
             if size is not None:
                 image.draft("RGB", (2 * size, 2 * size))  # of a large JPEG, no more is decoded
-            turned = ImageOps.exif_transpose(image).convert("RGB")
+            picture = turned(image).convert("RGB")
             if size is not None:
-                turned.thumbnail((size, size))
+                picture.thumbnail((size, size))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"{path} can't be read as an image: {error}") from error
-    return turned
+    return picture
 
 
 def encoded(image: Image.Image, kind: str, quality: int) -> bytes:

@@ -10,9 +10,10 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw
 
 from comining.annotations.completion import MINED
+from comining.annotations.image_files import turned
 from comining.errors import InputError
 from comining.output_file import write_atomically
 from comining.studies.curves import plot_runs
@@ -105,7 +106,7 @@ def _pictures(
     pictures: dict[int, bytes] = {}
     for image_id, boxes in of_image.items():
         with Image.open(image_root / names[image_id]) as opened:
-            image = ImageOps.exif_transpose(opened).convert("RGB")
+            image = turned(opened).convert("RGB")
         pictures |= {x["id"]: _crop(image, x["bbox"]) for x in boxes}
     return pictures
 

@@ -102,7 +102,8 @@ def show_mined(cfg: CfgNode, output: Path, num_images: int = 8) -> None:
         for kind, style in STYLES.items()
         if kind in drawn
     ]
-    figure.legend(handles=legend, loc="lower center", ncol=len(legend), frameon=False)
+    if legend:
+        figure.legend(handles=legend, loc="lower center", ncol=len(legend), frameon=False)
     figure.tight_layout(rect=(0, 0.05, 1, 1))
     figure.savefig(output, dpi=110)
     plt.close(figure)

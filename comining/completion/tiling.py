@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 from detectron2.data.detection_utils import SizeMismatchError
-from PIL import Image, ImageOps
+from PIL import Image
 
 from comining.annotations.coco_file import read_json
+from comining.annotations.image_files import turned
 from comining.annotations.known import ABSENT, EXHAUSTIVE, known_of
 from comining.annotations.sparse import encode
 from comining.annotations.tiles import boxes_in_tile, cover_evenly
@@ -141,9 +142,8 @@ def cut(
 
 
 def _read(image_root: Path, image: Mapping[str, Any]) -> Image.Image:
-    pixels: Image.Image
-    with Image.open(image_root / image["file_name"]) as pixels:
-        ImageOps.exif_transpose(pixels, in_place=True)
+    with Image.open(image_root / image["file_name"]) as stored:
+        pixels = turned(stored)
         if pixels.mode == "RGB":
             pixels.load()
         else:

@@ -17,6 +17,7 @@ from detectron2.modeling.meta_arch.dense_detector import DenseDetector
 from torch import Tensor
 
 from comining.annotations.coco_file import read_coco
+from comining.annotations.image_files import refuse_deep_image
 from comining.data.categories import find_categories
 from comining.data.samples import UNREADABLE_OR_ODD
 from comining.data.scene_drawing import render_scene
@@ -126,6 +127,7 @@ def describe(cfg: CfgNode, detector: DenseDetector) -> dict[str, Any]:
 
 def _read(path: Path) -> np.ndarray:
     try:
+        refuse_deep_image(path)
         return read_image(str(path), "RGB")
     except UNREADABLE_OR_ODD as error:
         raise InputError(

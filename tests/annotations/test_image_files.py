@@ -1,7 +1,11 @@
 """What is an image, and which images a detector would see as black or white."""
 
+import json
+from io import BytesIO
+
 import numpy as np
 import pytest
+from detectron2.data.detection_utils import read_image
 from PIL import Image
 
 from comining.annotations.image_files import (
@@ -10,8 +14,10 @@ from comining.annotations.image_files import (
     missing_files,
     refuse_deep_image,
     report_deep_images,
+    turned,
 )
 from comining.annotations.report import Report
+from comining.completion.gallery import upright
 
 
 @pytest.fixture
@@ -81,3 +87,42 @@ def test_few_of_many_images_are_looked_at(tmp_path, monkeypatch):
     Image.new("L", (2, 2)).save(tmp_path / "a.png")
     report_deep_images([{"file_name": "a.png"}] * 2300, tmp_path, Report("a.json"))
     assert 400 <= len(asked) <= 500
+
+
+def photograph(path, orientation, *, is_damaged=False):
+    """Of 40 x 20 pixels, as they are stored, each of another grey."""
+    pixels = np.arange(800, dtype=np.uint16).reshape(20, 40) // 4
+    exif = Image.Exif()
+    exif[0x010F] = "a maker"
+    exif[0x0112] = orientation
+    buffer = BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(buffer, "JPEG", exif=exif, quality=100)
+    content = buffer.getvalue()
+    if is_damaged:  # the maker's tag becomes that of a length, which a text is none
+        place = content.index(b"Exif") + 16
+        assert content[place : place + 2] == b"\x01\x0f"
+        content = content[:place] + b"\x01\x01" + content[place + 2 :]
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+@pytest.mark.parametrize("orientation", range(1, 10))
+def test_images_are_turned_as_detectron2_turns_them(orientation, is_damaged, tmp_path):
+    path = photograph(tmp_path / "a.jpg", orientation, is_damaged=is_damaged)
+    expected = read_image(str(path), "RGB")
+    with Image.open(path) as image:
+        assert (np.asarray(turned(image).convert("RGB")) == expected).all()
+    assert (np.asarray(upright(path)) == expected).all()
+
+
+def test_check_of_a_turned_image_whose_exif_is_damaged(tmp_path, command_line):
+    photograph(tmp_path / "a.jpg", 6, is_damaged=True)
+    dataset = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 20, "height": 40}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9]}],
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(dataset))
+    done = command_line("check", tmp_path / "a.json", "--images", tmp_path)
+    assert done.exit_code == 0, done.output

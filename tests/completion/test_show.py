@@ -78,6 +78,15 @@ def test_legend_has_what_is_drawn(cfg, tmp_path, monkeypatch):
     assert legend_of(figures[0]) == ["annotated"]
 
 
+def test_an_image_with_nothing_to_draw_is_a_picture_all_the_same(cfg, tmp_path, monkeypatch):
+    (record, *_) = show_mined.DatasetCatalog.get(cfg.DATASETS.TRAIN[0])
+    empty = {**record, "annotations": [], "withheld_annotations": []}
+    monkeypatch.setattr(show_mined.DatasetCatalog, "get", lambda _: [empty])
+    show_mined.show_mined(cfg, tmp_path / "mined.png", num_images=1)
+    with Image.open(tmp_path / "mined.png") as picture:
+        assert min(picture.size) > 100
+
+
 def test_thresholds_that_nothing_is_above_are_told(cfg, tmp_path, capsys):
     show_mined.show_mined(cfg, tmp_path / "mined.png", num_images=1)
     assert "no mined boxes: the weights hold no thresholds" in capsys.readouterr().out

@@ -129,6 +129,9 @@ def test_bad_input_is_named(trained, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"gone\.pth does not exist"):
         export(cfg, "gone.pth", path)
     (tmp_path / "text.jpg").write_text("no picture")
+    Image.new("I;16", (40, 40)).save(tmp_path / "deep.png")
+    with pytest.raises(InputError, match=r"sample .*deep\.png can't be read .*more than 8 bits"):
+        export(cfg, weights, path, sample=tmp_path / "deep.png")
     with pytest.raises(InputError, match=r"sample .*text\.jpg can't be read"):
         export(cfg, weights, path, sample=tmp_path / "text.jpg")
     cfg.MODEL.RETINANET.NUM_CLASSES = 3

@@ -14,13 +14,17 @@ from urllib.parse import unquote
 
 from PIL import Image
 
-from comining.annotations.image_files import IMAGE_SUFFIXES, has_image_name, is_image
+from comining.annotations.image_files import (
+    IMAGE_SUFFIXES,
+    has_image_name,
+    is_image,
+    orientation_of,
+)
 from comining.counted import counted
 from comining.errors import InputError
 
 from .geometry import Size
 
-_ORIENTATION = 0x0112
 #: What Label Studio puts before the name of an image that is uploaded.
 _UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-")
 #: How many missing images an error names.
@@ -141,8 +145,7 @@ class ImageFolder:
                 warnings.simplefilter("ignore")
                 with Image.open(path) as image:
                     stored = image.size
-                    # PNG's own getexif decodes all pixels, to find what stands behind them.
-                    orientation = Image.Image.getexif(image).get(_ORIENTATION, 1)
+                    orientation = orientation_of(image)
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise InputError(
                 f"{path} can't be read as an image: {error}. Replace it, or take it out of "
