@@ -26,7 +26,7 @@ def check_folder(folder: Path, record: Path) -> None:
         raise InputError(f"--output {folder} is a file: name a folder")
     if not folder.parent.is_dir():
         raise InputError(f"the folder of --output {folder} doesn't exist: create it first")
-    own = _read(record).get(str(folder.resolve()), {})
+    own = _read(record).get(_key(folder, record), {})
     for name, digest in _digests(folder).items():
         if own.get(name) != digest:
             raise InputError(
@@ -45,7 +45,7 @@ def check_file(file: Path, record: Path) -> None:
     Raises:
         InputError: it is something else.
     """
-    if file.exists() and _read(record).get(str(file.resolve())) != _digests(file):
+    if file.exists() and _read(record).get(_key(file, record)) != _digests(file):
         raise InputError(
             f"{file} is there already, and not as `comining accept` wrote it: move it away, or "
             "name another with --output"
@@ -66,7 +66,13 @@ def replace(written: Path, target: Path, record: Path) -> None:
         if target.exists():
             target.replace(written.with_name("former"))
     written.replace(target)
-    write_json(record, {**_read(record), str(target.resolve()): digests})
+    write_json(record, {**_read(record), _key(target, record): digests})
+
+
+def _key(path: Path, record: Path) -> str:
+    """What a place is called in the record, the same where the record's folder is moved."""
+    place, folder = path.resolve(), record.parent.resolve()
+    return str(place.relative_to(folder) if place.is_relative_to(folder) else place)
 
 
 def _read(record: Path) -> dict[str, Any]:

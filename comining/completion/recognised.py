@@ -12,8 +12,8 @@ from comining.annotations.report import some
 from comining.counted import counted
 from comining.errors import InputError
 
-#: Edges that differ by less, in pixels, are the same: formats round.
-SAME = 0.5
+#: Edges that differ by less, in pixels, are the same: formats round, some to whole pixels.
+SAME = 1.0
 Annotation = Mapping[str, Any]
 
 
@@ -52,9 +52,9 @@ def recognised(
     if left:
         where = some(sorted({names[x["image_id"]] for x in left}))
         raise InputError(
-            f"{source.path} has {counted(len(left), 'boxes')} more than when it was completed, "
-            f"which would be lost: in {where}. Put it back as it was, or complete it anew, into "
-            "another folder"
+            f"{source.path} has {counted(len(left), 'boxes')}, new or changed since the "
+            f"completion, which would be lost: in {where}. Draw or change them in `comining review` "
+            "and take them back there, or complete the changed annotations into another folder"
         )
     return {**dataset, "annotations": annotations}
 

@@ -120,7 +120,7 @@ def test_what_was_annotated_since_is_not_lost(tmp_path):
     more = {"id": 2, "image_id": 1, "category_id": 7, "bbox": [70, 50, 20, 20]}
     given["annotations"].append(more)
     (tmp_path / "given.json").write_text(json.dumps(given))
-    with pytest.raises(InputError, match="has 1 box more than when it was completed"):
+    with pytest.raises(InputError, match="has 1 box, new or changed since the completion"):
         accepted(folder)
     given["annotations"].pop()
     (tmp_path / "given.json").write_text(json.dumps(given))
@@ -128,6 +128,34 @@ def test_what_was_annotated_since_is_not_lost(tmp_path):
     (tmp_path / "given.json").rename(tmp_path / "moved.json")
     with pytest.raises(InputError, match="isn't there any more: put them back"):
         accepted(folder)
+
+
+def test_accepted_boxes_that_a_format_rounds_are_known_again(tmp_path):
+    """Pascal VOC has whole pixels: what was accepted takes the place of what was annotated."""
+    write_image(tmp_path / "images" / "a.jpg")
+    box = "<bndbox><xmin>11</xmin><ymin>11</ymin><xmax>30</xmax><ymax>30</ymax></bndbox>"
+    voc = (
+        f"<annotation><filename>a.jpg</filename><object><name>cat</name>{box}</object></annotation>"
+    )
+    (tmp_path / "voc").mkdir()
+    (tmp_path / "voc" / "a.xml").write_text(voc)
+    folder, images = Folder(tmp_path / "out"), tmp_path / "images"
+    source = folder.read_source(images, tmp_path / "voc", False)
+    folder.path.mkdir()
+    folder.claim(source, images, False)
+    new = {"id": 2, "image_id": 1, "category_id": 1, "bbox": [50.5, 10.5, 20.49, 20.51],
+           "area": 1, "iscrowd": 0, "score": 0.9, "origin": "mined"}  # fmt: skip
+    folder.proposals.write_text(json.dumps([new]))
+    annotations = [*source.dataset["annotations"], new]
+    folder.write_completed(source, {**source.dataset, "annotations": annotations})
+    decide(folder, (new, "accept"))
+    for _ in range(2):
+        accept(find_review(folder.path, None))
+        written = (folder.path / "accepted" / "a.xml").read_text()
+        assert written.count("<object>") == 2
+        (tmp_path / "voc" / "a.xml").write_text(written)
+    folder.path.rename(tmp_path / "moved")  # what lies there is still known as accepted
+    accept(find_review(tmp_path / "moved", None))
 
 
 def test_withheld_boxes_of_accepted_annotations_are_withheld_as_any(tmp_path):

@@ -245,7 +245,7 @@ def test_annotations_may_have_been_replaced_but_not_so_that_images_are_others(of
     assert accepted.read_text() == before
     (labels / "1.txt").write_text(before + "0 0.5 0.5 0.1 0.1\n")
     told = failing("accept", of_labels)
-    assert "has 1 box more than when it was completed, which would be lost: in 1.png" in told
+    assert "1 box, new or changed since the completion, which would be lost: in 1.png" in told
     (labels / "1.txt").write_text(before)
     Image.new("RGB", (100, 80)).save(tmp_path / "images" / "0.png")
     (labels / "0.txt").write_text("2 0.2 0.25 0.2 0.25\n")
