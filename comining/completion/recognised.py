@@ -53,8 +53,8 @@ def recognised(
         where = some(sorted({names[x["image_id"]] for x in left}))
         raise InputError(
             f"{source.path} has {counted(len(left), 'boxes')}, new or changed since the "
-            f"completion, which would be lost: in {where}. Draw or change them in `comining review` "
-            "and take them back there, or complete the changed annotations into another folder"
+            f"completion, which would be lost: in {where}. Draw or change them in `comining "
+            "review` and take them back there, or complete the changed annotations into another folder"
         )
     return {**dataset, "annotations": annotations}
 
