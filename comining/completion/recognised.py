@@ -54,7 +54,7 @@ def recognised(
         raise InputError(
             f"{source.path} has {counted(len(left), 'boxes')}, new or changed since the "
             f"completion, which would be lost: in {where}. Draw or change them in `comining "
-            "review` and take them back there, or complete the changed annotations into another folder"
+            "review` and take them back there, or complete what is changed into another folder"
         )
     return {**dataset, "annotations": annotations}
 
