@@ -40,8 +40,8 @@ def assemble(document: Document, folder: ImageFolder, listed_only: bool) -> Sour
     unlisted = [] if listed_only else sorted(set(folder.names) - set(names))
     broken = {x for x in unlisted if not folder.is_readable(x)}
     if broken:
-        named = f"that are not listed can't be read: left out ({some(sorted(broken))})"
-        document.notes[f"images {named}"] = len(broken)
+        named = some(sorted(broken))
+        document.notes[f"unlisted images can't be read: left out ({named})"] = len(broken)
     # The default of a file, where it has one, is none of images that the file doesn't list.
     record: dict[str, Any] = {} if default_of(document.top_level()) is None else {EXHAUSTIVE: []}
     unlisted = [x for x in unlisted if x not in broken]

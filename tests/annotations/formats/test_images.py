@@ -122,7 +122,7 @@ def test_broken_images_are_all_named_and_those_without_annotations_left_out(
     for name in ("d.txt", "e.txt"):
         (tmp_path / "labels" / name).unlink()
     source = read_annotations(tmp_path / "labels", images)
-    note = "2 images that are not listed can't be read: left out (d.jpg, e.jpg)"
+    note = "2 unlisted images can't be read: left out (d.jpg, e.jpg)"
     assert note in source.notes
     assert [x["file_name"] for x in source.dataset["images"]] == [
         "a.jpg", "c.jpg", "sub dir/b ü.png",
