@@ -6,7 +6,7 @@ import hashlib
 import shutil
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
@@ -88,29 +88,31 @@ class FilesPerImage(Document):
                 path.write_bytes(self.edited(content, data, by_file[file]))
             else:
                 shutil.copyfile(self.root / file, path)
+        folders = {PurePosixPath(x).parent for x in self.files}
         stems = Counter(without_suffix(x["file_name"]) for x in dataset["images"])
         for edit in edits:
             if edit.key is None:
                 # The stem alone would mean all images that differ in nothing but their suffix.
                 image, is_clear = edit.file_name, stems[without_suffix(edit.file_name)] == 1
                 name = f"{without_suffix(image) if is_clear else image}{self.file_suffix}"
-                places = (target / x for x in self._places(PurePosixPath(name)))
+                places = (target / x for x in _places(PurePosixPath(name), folders))
                 path = next((x for x in places if not x.exists()), target / name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(self.created(edit))
 
-    def _places(self, beside: PurePosixPath) -> Iterator[PurePosixPath]:
-        """Where a file may go that would fit beside its image; the best place first."""
-        *parts, name = beside.parts
-        folders = {PurePosixPath(x).parent for x in self.files}
-        for of_images, of_annotations in TWINS:
-            if of_images in parts:
-                place = len(parts) - parts[::-1].index(of_images) - 1
-                twin = (*parts[:place], of_annotations, *parts[place + 1 :])
-                if any(x.parts[: place + 1] == twin[: place + 1] for x in folders):
-                    yield PurePosixPath(*twin, name)
-        if len(folders) == 1 and not parts:
-            yield folders.copy().pop() / name
-        alike = [x for x in folders if parts and x.name == parts[-1]]
-        if len(alike) == 1:
-            yield alike[0] / name
+
+def _places(beside: PurePosixPath, folders: Collection[PurePosixPath]) -> Iterator[PurePosixPath]:
+    """In folders of annotations, where a file may go that would fit beside its image; the best
+    place first."""
+    *parts, name = beside.parts
+    for of_images, of_annotations in TWINS:
+        if of_images in parts:
+            place = len(parts) - parts[::-1].index(of_images) - 1
+            twin = (*parts[:place], of_annotations, *parts[place + 1 :])
+            if any(x.parts[: place + 1] == twin[: place + 1] for x in folders):
+                yield PurePosixPath(*twin, name)
+    if len(folders) == 1 and not parts:
+        yield next(iter(folders)) / name
+    alike = [x for x in folders if parts and x.name == parts[-1]]
+    if len(alike) == 1:
+        yield alike[0] / name
