@@ -10,6 +10,7 @@ import click
 from comining.counted import counted
 
 from . import options
+from .places import Completed
 from .running import restart_with_every_gpu
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ EXAMPLE = "comining complete photos/ half.json --output completed/"
     "[default: ImageNet's, on a GPU COCO's, if they can be downloaded]",
 )
 @click.option("--listed-only", is_flag=True, help="Leave out images that ANNOTATIONS don't list.")
+@click.option(
+    "--reviewed",
+    type=Completed(files=False),
+    help="Folder of an earlier completion: what its review rejected isn't proposed again.",
+)
 @click.option("--dry-run", is_flag=True, help="Write the plan, OUTPUT/config.yaml, and no more.")
 @options.device
 @options.quiet
@@ -71,7 +77,7 @@ def _tell(done: Completion, output: Path) -> None:
     """What was found, and what to do next."""
     from tabulate import tabulate
 
-    from comining.completion.result import advice, interval_text, summary
+    from comining.completion.result import advice, interval_text, next_steps, summary
 
     def text(value: float | None, form: str) -> str:
         return "" if value is None else format(value, form)
@@ -87,12 +93,6 @@ def _tell(done: Completion, output: Path) -> None:
     if hint := advice(done.categories, done.recall):
         click.echo(hint)
     written = dict.fromkeys((done.written, output / "completed.json", output / "report.html"))
-    is_judged = (output / "sample.json").exists()
-    is_found = any(x["threshold"] is not None for x in done.categories)
-    step = "review" if is_found or not is_judged else "accept"
-    click.echo(f"{', '.join(map(str, written))}\nNext: comining {step} {output}")
-    if not is_judged:
-        click.echo(
-            "Withheld boxes, which tell this, can't tell what merely looks like an object. To be "
-            f"surer, judge 40 boxes (comining review {output} --sample 40), and run this again."
-        )
+    click.echo(", ".join(map(str, written)))
+    for line in next_steps(output, done.categories):
+        click.echo(line)

@@ -143,8 +143,8 @@ def _read_again(review: ReviewFiles, source: dict[str, Any]) -> Source:
     path = Path(source["annotations"])
     if not path.exists():
         raise InputError(
-            f"{path}, where the annotations were, isn't there any more: put them back, as the "
-            "result is written in their form"
+            f"{path}, in whose form the result is written, isn't there any more: put it back, or "
+            "give `comining complete` again with its new place and the same --output"
         )
     return read_annotations(path, review.images, listed_only=bool(source.get("listed_only")))
 

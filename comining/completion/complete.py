@@ -81,6 +81,7 @@ def complete(
     device: str | None = None,
     weights: str | Path | None = None,
     listed_only: bool = False,
+    reviewed: str | Path | None = None,
     dry_run: bool = False,
     quiet: bool = True,
 ) -> Completion | None:
@@ -101,6 +102,7 @@ def complete(
         weights: file of trained weights of a MobileNetV2, named as torchvision names them, that the
             training begins with; "none" to begin from scratch; None for what can be downloaded.
         listed_only: whether images that the annotations don't list are left out.
+        reviewed: folder of an earlier completion; what its review rejected isn't proposed again.
         dry_run: whether to write the plan, ``output/config.yaml``, and no more.
         quiet: whether nothing is printed.
 
@@ -127,6 +129,7 @@ def complete(
         precision=precision,
         machine=machine,
         listed_only=listed_only,
+        reviewed=reviewed and Path(reviewed),
         dry_run=dry_run,
         quiet=quiet,
         num_gpus=machine.num_processes,

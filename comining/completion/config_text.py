@@ -68,11 +68,13 @@ def _lines(
             lines.append(f"{'  ' * depth}{name}:")
             lines += _lines(value, reasons, f"{key}.", depth + 1)
         else:
-            written = yaml.safe_dump(
-                value, default_flow_style=True, width=2**16, allow_unicode=True
-            ).removesuffix("...\n")
-            lines.append(f"{'  ' * depth}{name}: {written.strip()}")
+            lines.append(f"{'  ' * depth}{name}: {_written(value)}")
     return lines
+
+
+def _written(value: Any) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, width=2**16, allow_unicode=True)
+    return text.removesuffix("...\n").strip()
 
 
 def _comment(text: str, depth: int) -> list[str]:
@@ -80,19 +82,26 @@ def _comment(text: str, depth: int) -> list[str]:
     return [f"{indent}# {line}" for line in textwrap.wrap(text, 96 - len(indent))]
 
 
-def replaced(text: str, name: str, value: int, why: str) -> str:
-    """A config's text with another value of a setting, and another reason above it.
+def replaced(text: str, name: str, value: Any, why: str = "") -> str:
+    """A config's text with another value of a setting.
 
     Args:
         text: from `config_text`, perhaps edited.
-        name: the last part of the key, which stands there once.
-        value, why: what is to be there.
+        name: the last part of the key, which stands there once, on one line.
+        value: a scalar, list or dict.
+        why: takes the place of the reason above it; "" leaves that.
 
     Raises:
         InputError: it isn't there.
     """
-    pattern = re.compile(rf"^( *)(?:# .*\n *)*{name}: .*$", re.MULTILINE)
-    changed, number = pattern.subn(rf"\g<1># {why}\n\g<1>{name}: {value}", text, count=1)
+    pattern = re.compile(rf"^( *)((?:# .*\n *)*){name}: .*$", re.MULTILINE)
+
+    def changed(found: re.Match[str]) -> str:
+        indent, comment = found.groups()
+        comment = f"# {why}\n{indent}" if why else comment
+        return f"{indent}{comment}{name}: {_written(value)}"
+
+    text, number = pattern.subn(changed, text, count=1)
     if number != 1:
         raise InputError(f"config.yaml lacks {name}: put it back, or remove the file")
-    return changed
+    return text

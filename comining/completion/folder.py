@@ -63,6 +63,8 @@ class Folder:
         #: What a reviewer decided, and the ids of what was drawn by chance to be decided about.
         self.decisions = self.path / "decisions.jsonl"
         self.sample = self.path / "sample.json"
+        #: What the review of an earlier completion rejected.
+        self.rejected = self.path / "rejected.json"
         self.completed = self.path / "completed.json"
         self.report = self.path / "report.html"
         self.review = self.path / "review.html"
@@ -114,7 +116,7 @@ class Folder:
         return source
 
     def claim(self, source: Source, images: Path, listed_only: bool) -> None:
-        """Make the folder that of a data set.
+        """Make the folder that of a data set, which may have been moved since.
 
         Raises:
             InputError: it is another's.
@@ -127,24 +129,24 @@ class Folder:
             "listed_only": listed_only,
             "sha256": hashlib.sha256(content).hexdigest(),
         }
-        if not self.source.exists():
-            write_json(self.source, now)
-        before = read_json(self.source)
-        changed = [key for key in now if before.get(key) != now[key]]
-        if changed:
-            if set(changed) - {"sha256"} == {"listed_only"}:  # the content follows from it
-                how = "without" if listed_only else "with"
-                raise InputError(
-                    f"--output {self.path} was begun {how} --listed-only: go on like that, or name "
-                    "another folder"
-                )
-            what = ", ".join(x for x in changed if x != "sha256") or "the content of the files"
+        before = read_json(self.source) if self.source.exists() else now
+        if before.get("listed_only") != listed_only:
+            how = "without" if listed_only else "with"
+            raise InputError(
+                f"--output {self.path} was begun {how} --listed-only: go on like that, or name "
+                "another folder"
+            )
+        if any(before.get(key) != now[key] for key in ("format", "sha256")):
             raise InputError(
                 f"--output {self.path} belongs to {before.get('annotations')} and "
-                f"{before.get('images')}, and what differs is: {what}. Name another folder"
+                f"{before.get('images')} as they were: the images or their annotations differ. "
+                f"Name another folder; with --reviewed {self.path}, what was rejected here isn't "
+                "proposed there"
             )
         if not self.annotations.exists():
             write_atomically(self.annotations, lambda file: file.write(content))
+        if not self.source.exists() or before != now:
+            write_json(self.source, now)
 
     def write_completed(self, source: Source, completed: dict[str, Any]) -> Path:
         """Write a completed data set in the format of its source, and in COCO's.

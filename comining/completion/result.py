@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from comining.annotations.coco_file import read_json
@@ -144,6 +145,24 @@ def advice(rows: Sequence[Mapping[str, Any]], recall: float | None) -> str:
         f"Little was found: with the wanted precision, {recall:.0%} of the withheld boxes. More "
         "time (--minutes), more annotated boxes or a lower --precision would help."
     )
+
+
+def next_steps(output: Path, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What to do with a finished completion, in a line each.
+
+    Args:
+        output: its folder.
+        rows: of the categories.
+    """
+    is_judged = Folder(output).sample.exists()
+    is_found = any(row["threshold"] is not None for row in rows)
+    steps = [f"Next: comining {'review' if is_found or not is_judged else 'accept'} {output}"]
+    if not is_judged:
+        steps.append(
+            "Withheld boxes can't show what merely looks like an object. To be surer, judge 40 "
+            f"boxes (comining review {output} --sample 40), and give this command again."
+        )
+    return steps
 
 
 def read_result(folder: Folder) -> dict[str, Any]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import logging
 import time
-from contextlib import closing, nullcontext
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
-import yaml
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils import comm
@@ -19,7 +19,6 @@ from comining.annotations.completion import complete as add_mined
 from comining.annotations.formats import FORMAT_NAMES
 from comining.annotations.known import known_of
 from comining.annotations.sparse import encode
-from comining.config_files import config_folder
 from comining.counted import counted
 from comining.data.datasets import known_fields
 from comining.data.loader import that_teach
@@ -30,22 +29,21 @@ from comining.engine.quiet import quiet_terminal
 from comining.errors import InputError
 from comining.output_file import write_atomically
 
-from .config_text import Choice, config_text, replaced
 from .evidence_file import check_undecided, new_boxes, proposal_ids, with_decisions, write_evidence
 from .folder import Folder, write_json
 from .gathering import gather_evidence
 from .machine import TRUNK_URL, check_planned, with_weights
 from .mining import mine
 from .pace import CHECKPOINTS, choose_pace
-from .plan import make_plan
+from .rejected import read_rejected, rejected_in, without_rejected
 from .report import write_report
 from .result import category_rows, share_finished
 from .review_files import find_review
 from .reviewing import write_small_page
+from .settings import has_other_settings, note_settings, put_in_place, set_length, write_plan
 from .thresholds import choose, is_added
 from .tile_join import join, of_images
-from .tile_plan import Tiling, choose_tiling
-from .tiling import read_tiling, tiles_of, write_tiles
+from .tiling import read_tiling, write_tiles
 from .training import begin_anew, measure_time, train_detector
 from .withholding import withhold
 
@@ -86,13 +84,15 @@ class Work:
                     self._plan()
                 comm.synchronize()
                 if not self.args.dry_run:
-                    self._detect()
+                    with _registered_for_now():
+                        self._detect()
 
     def _read(self) -> None:
         """Read and check what was given."""
         args = self.args
         self.progress.at("reading", 0)
         self.source = self.folder.read_source(args.images, args.annotations, args.listed_only)
+        self.rejected = args.reviewed and rejected_in(args.reviewed, args.images, self.folder)
         if all(x.get("iscrowd") for x in self.source.dataset["annotations"]):
             raise InputError(f"{args.annotations} has no box: annotate some objects first")
 
@@ -101,6 +101,10 @@ class Work:
         args, folder, source = self.args, self.folder, self.source
         dataset = source.dataset
         folder.claim(source, args.images, args.listed_only)
+        if self.rejected is not None:
+            write_json(folder.rejected, self.rejected)
+            boxes = counted(len(self.rejected), "rejected boxes")
+            self.progress.note(f"{boxes} of {args.reviewed} are not proposed again")
         number = sum(not x.get("iscrowd") for x in dataset["annotations"])
         self.progress.note(
             f"{counted(len(dataset['images']), 'images')}, {counted(number, 'boxes')} "
@@ -115,7 +119,8 @@ class Work:
             write_atomically(folder.training_annotations, lambda x: x.writelines(encode(sparse)))
         if folder.config.exists():
             check_planned(folder.config, args.weights)
-            if self._has_other_settings() or self._has_other_time():
+            put_in_place(folder, args.images)
+            if has_other_settings(folder) or self._has_other_time():
                 check_undecided(folder, dataset)
         else:
             folder.pace.unlink(missing_ok=True)
@@ -126,39 +131,7 @@ class Work:
                     "trained weights could not be downloaded (log.txt says why). To begin with "
                     f"some, fetch {TRUNK_URL} by other means and name the file with --weights"
                 )
-            tiling = choose_tiling(dataset, machine, args.minutes)
-            write_json(folder.tiling, tiling and tiling._asdict())
-            tiles = tiles_of(dataset, tiling) if tiling else None
-            base = config_folder() / f"{machine.base}.yaml"
-            text = config_text(
-                CfgNode.load_yaml_with_base(str(base)),
-                [*make_plan(dataset, machine, tiles, args.minutes), *self._own_choices(tiling)],
-                "The settings of this completion. Change any and give the same command again: the "
-                "training begins anew.",
-            )
-            write_atomically(folder.config, lambda file: file.write(text.encode()))
-
-    def _own_choices(self, tiling: Tiling | None) -> list[Choice]:
-        folder = self.folder
-        images = str(self.args.images.resolve())
-        register = [["training", str(folder.training_annotations.resolve()), images]]
-        why = "less the boxes that are withheld to measure by"
-        if tiling:
-            tiles, images = folder.training_tiles.resolve(), str(folder.tile_images.resolve())
-            register = [["whole", *register[0][1:]], ["training", str(tiles), images]]
-            why += f"; {tiling.why}"
-        unknown = "images without a box are mined, not trained on, unless they are finished"
-        return [
-            Choice("DATASETS.REGISTER", register, why),
-            Choice("DATASETS.TRAIN", ["training"]),
-            Choice("DATASETS.TEST", []),
-            Choice("DATALOADER.FILTER_EMPTY_ANNOTATIONS", True, unknown),
-            Choice("DATALOADER.MAX_UNREADABLE", 10**6, "they are named at the end"),
-            Choice("SOLVER.CHECKPOINT_PERIOD", 50, "iterations from one checkpoint to the next"),
-            Choice("SOLVER.CHECKPOINTS_TO_KEEP", 2),
-            Choice("SOLVER.MAX_ITER", 1000, "to be timed"),
-            Choice("OUTPUT_DIR", str(self.folder.training.resolve())),
-        ]
+            write_plan(folder, args.images, dataset, machine, args.minutes)
 
     def _detect(self) -> None:
         """Train, mine and write the results."""
@@ -174,7 +147,7 @@ class Work:
             self._set_pace(cfg, records)
             cfg = self._setup()
         if comm.is_main_process():
-            write_json(self.folder.training_settings, self._settings())
+            note_settings(self.folder)
             pace = read_json(self.folder.pace)
             if self.folder.final_weights.exists():
                 pace |= {"training": 0, "why": "done before"}
@@ -199,21 +172,13 @@ class Work:
                 mined, unreadable = join(mined, tiles), uncut | of_images(unreadable, tiles)
             self._write(cfg, records, mined, unreadable)
 
-    def _settings(self) -> Any:
-        return yaml.safe_load(self.folder.config.read_text(encoding="utf-8"))
-
     def _setup(self) -> CfgNode:
         """The config of the training; a training by another one is forgotten."""
-        if comm.is_main_process() and self._has_other_settings():
+        if comm.is_main_process() and has_other_settings(self.folder):
             self.progress.note(begin_anew(self.folder))
         comm.synchronize()
         args = argparse.Namespace(**vars(self.args), config_file=str(self.folder.config), opts=[])
         return setup(args)
-
-    def _has_other_settings(self) -> bool:
-        """Whether the settings differ from those of the training that is there."""
-        used = self.folder.training_settings
-        return used.exists() and read_json(used) != self._settings()
 
     def _has_other_time(self) -> bool:
         """Whether the user asks for another time than before."""
@@ -237,10 +202,7 @@ class Work:
                 num_processes=comm.get_world_size(),
             )
             period = max(1, pace.iterations // CHECKPOINTS)
-            text = self.folder.config.read_text(encoding="utf-8")
-            text = replaced(text, "MAX_ITER", pace.iterations, pace.why)
-            text = replaced(text, "CHECKPOINT_PERIOD", period, "iterations between checkpoints")
-            write_atomically(self.folder.config, lambda file: file.write(text.encode()))
+            set_length(self.folder, pace.iterations, period, pace.why)
             write_json(self.folder.pace, {**pace._asdict(), "minutes": self.args.minutes})
         comm.synchronize()
 
@@ -257,7 +219,9 @@ class Work:
         # Where a box was withheld, its class was complete all the same.
         known = known_of(dataset)
         records = [{**x, **known_fields(known, x["image_id"], ids)} for x in records]
+        rejected = read_rejected(self.folder.rejected)
         evidence = gather_evidence(mined, records)
+        evidence = without_rejected(evidence, rejected, dataset, category_ids)
         write_evidence(self.folder, evidence, dataset, category_ids)
         evidence = with_decisions(evidence, self.folder, dataset, self.progress.note)
         if number := int(np.count_nonzero(evidence.decided)):
@@ -294,3 +258,15 @@ class Work:
             write_small_page(review, self.folder.review, num_images)
         except InputError as error:  # an image without a thumbnail ends no completion
             self.progress.note(f"no {self.folder.review}: {error}")
+
+
+@contextmanager
+def _registered_for_now() -> Iterator[None]:
+    """Within, data sets are registered, which a later completion may have of the same names."""
+    before = set(DatasetCatalog.list())
+    try:
+        yield
+    finally:
+        for name in set(DatasetCatalog.list()) - before:
+            DatasetCatalog.remove(name)
+            MetadataCatalog.pop(name, None)

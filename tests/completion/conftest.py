@@ -1,10 +1,15 @@
-"""A browser for the tests of the review page."""
+"""A browser for the tests of the review page, and a completion that has been planned."""
 
 import shutil
 
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+
+from comining.completion import report
+from comining.completion.complete import complete
+
+from .planned import shrink, write_dataset
 
 FLAGS = [
     "--headless",
@@ -35,3 +40,19 @@ def browser(tmp_path_factory):
     driver = webdriver.Chrome(options, Service(paths["chromedriver"]))
     yield driver
     driver.quit()
+
+
+@pytest.fixture
+def planned(tmp_path):
+    """A data set, and an output folder with a small plan for it."""
+    dataset = write_dataset(tmp_path)
+    arguments = tmp_path / "photos", tmp_path / "half.json", tmp_path / "out"
+    assert complete(*arguments, device="cpu", dry_run=True) is None
+    shrink(tmp_path / "out")
+    return arguments, dataset
+
+
+@pytest.fixture
+def without_curves(monkeypatch):
+    """A report without the course of the training, whose drawing takes a second."""
+    monkeypatch.setattr(report, "_curves", lambda folder: "")

@@ -126,7 +126,7 @@ def test_what_was_annotated_since_is_not_lost(tmp_path):
     (tmp_path / "given.json").write_text(json.dumps(given))
     assert len(accepted(folder)["annotations"]) == 2
     (tmp_path / "given.json").rename(tmp_path / "moved.json")
-    with pytest.raises(InputError, match="isn't there any more: put them back"):
+    with pytest.raises(InputError, match="isn't there any more: put it back"):
         accepted(folder)
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 import comining
 from comining.annotations.sparse import make_sparse
-from comining.completion import machine, report, work
+from comining.completion import machine, work
 from comining.completion.complete import Completion, complete
 from comining.completion.pace import Pace
 from comining.completion.thresholds import Chosen
@@ -20,70 +20,7 @@ from comining.completion.withholding import withhold
 from comining.engine.miner import Mined
 from comining.errors import InputError
 
-BOX = [8.0, 8.0, 24.0, 24.0]
-
-
-def write_dataset(folder, number=12, boxes=2, size=(64, 48)):
-    """Images of noise with so many boxes each, half of them of each category."""
-    images = folder / "photos"
-    images.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    categories = [{"id": 3, "name": "cat"}, {"id": 7, "name": "dog"}]
-    dataset = {"images": [], "annotations": [], "categories": categories}
-    for id_ in range(1, number + 1):
-        name = f"bild ü {id_}.png"
-        pixels = rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(images / name)
-        dataset["images"].append(
-            {"id": id_, "file_name": name, "width": size[0], "height": size[1]}
-        )
-        dataset["annotations"] += [
-            {
-                "id": 10 * id_ + place, "image_id": id_, "category_id": (3, 7)[place % 2],
-                "bbox": [BOX[0] + 20 * place, *BOX[1:]], "area": 576, "iscrowd": 0,
-            }
-            for place in range(boxes)
-        ]  # fmt: skip
-    (folder / "half.json").write_text(json.dumps(dataset))
-    return dataset
-
-
-def shrink(output, **changes):
-    """Let the plan in a folder be that of a small and short training."""
-    config = output / "config.yaml"
-    text = config.read_text()
-    small = {"OUT_CHANNELS": 32, "IMS_PER_BATCH": 2,
-             "NUM_WORKERS": 0, "MAX_ITER": 4, "CHECKPOINT_PERIOD": 9, "NUM_CONVS": 1}  # fmt: skip
-    for name, value in {**small, **changes}.items():
-        text, number = re.subn(rf"( {name}): .*", rf"\1: {value}", text)
-        assert number == 1
-    config.write_text(text)
-    pace = {"iterations": 4, "training": 1, "mining": 1, "why": "a test"}
-    (output / "pace.json").write_text(json.dumps(pace))
-
-
-@pytest.fixture
-def planned(tmp_path):
-    """A data set, and an output folder with a small plan for it."""
-    dataset = write_dataset(tmp_path)
-    arguments = tmp_path / "photos", tmp_path / "half.json", tmp_path / "out"
-    assert complete(*arguments, device="cpu", dry_run=True) is None
-    shrink(tmp_path / "out")
-    return arguments, dataset
-
-
-@pytest.fixture
-def without_curves(monkeypatch):
-    """A report without the course of the training, whose drawing takes a second."""
-    monkeypatch.setattr(report, "_curves", lambda folder: "")
-
-
-def found_on_every_image(*_):
-    """In place of mining: an object in a new place of each image, and all that were annotated."""
-    boxes = [[8.0 + 20 * x, 8, 32.0 + 20 * x, 32] for x in (0, 1)]
-    new = [40.0, 34, 70, 47]  # beyond the right edge
-    one = Mined([new, *boxes], [1, 0, 1], [0.93, 0.95, 0.97], [True, False, False])
-    return dict.fromkeys(range(1, 13), one), {}
+from .planned import found_on_every_image, shrink, write_dataset
 
 
 def test_plan_is_explained_and_nothing_is_trained(tmp_path):
