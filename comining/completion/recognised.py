@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from comining.annotations.formats import Source
@@ -20,10 +20,10 @@ Annotation = Mapping[str, Any]
 def recognised(
     source: Source, dataset: dict[str, Any], others: Iterable[Annotation]
 ) -> dict[str, Any]:
-    """A reviewed data set with the ids that its annotations have in their source now.
+    """A reviewed data set with the ids that its images and annotations have in their source now.
 
-    Most formats have no ids, so that these count boxes: where what was accepted before took the
-    place of what was completed, they are others.
+    Most formats have no ids, so that these count images and boxes: where what was accepted before
+    took the place of what was completed, they are others.
 
     Args:
         source: the annotations as they are now.
@@ -33,20 +33,21 @@ def recognised(
     Raises:
         InputError: the source has boxes that are none of these, made since: they would be lost.
     """
-    images = {(x["id"], x["file_name"]) for x in dataset["images"]}
     names = {x["id"]: x["file_name"] for x in source.dataset["images"]}
+    ids = {name: id_ for id_, name in names.items()}
+    # What is gone keeps its number, and is told when the rest is written.
+    images = {x["id"]: ids.get(x["file_name"], x["id"]) for x in dataset["images"]}
     now: defaultdict[tuple[int, Any], list[Annotation]] = defaultdict(list)
     for x in source.dataset["annotations"]:
-        if (x["image_id"], names[x["image_id"]]) in images:  # else, the images are others, too
-            now[_group(x)].append(x)
+        now[_group(x)].append(x)
     taken = {x["id"] for x in source.dataset["annotations"]}
     free = free_ids([*source.dataset["annotations"], *dataset["annotations"]])
     annotations = []
-    for x in dataset["annotations"]:
+    for x in _in_images(images, dataset["annotations"]):
         same = _take(now, x)
         id_ = x["id"] if same is None else same["id"]
         annotations.append({**x, "id": next(free) if same is None and id_ in taken else id_})
-    for x in others:
+    for x in _in_images(images, others):
         _take(now, x)
     left = [x for of_group in now.values() for x in of_group]
     if left:
@@ -56,7 +57,12 @@ def recognised(
             f"completion, which would be lost: in {where}. Draw or change them in `comining "
             "review` and take them back there, or complete what is changed into another folder"
         )
-    return {**dataset, "annotations": annotations}
+    numbered = [{**x, "id": images[x["id"]]} for x in dataset["images"]]
+    return {**dataset, "images": numbered, "annotations": annotations}
+
+
+def _in_images(ids: Mapping[int, int], annotations: Iterable[Annotation]) -> Iterator[Annotation]:
+    return ({**x, "image_id": ids[x["image_id"]]} for x in annotations)
 
 
 def _group(annotation: Annotation) -> tuple[int, Any]:

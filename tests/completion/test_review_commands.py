@@ -7,6 +7,7 @@ from PIL import Image
 
 from comining.annotations.known import known_of
 from comining.cli import main
+from comining.completion.folder import Folder
 from comining.completion.server import Running
 from tests.completion.served import write_folder
 
@@ -51,6 +52,11 @@ def of_labels(folder, tmp_path):
     source["annotations"] = str(names)
     (folder / "source.json").write_text(json.dumps(source))
     return folder
+
+
+def write_image(path):
+    path.parent.mkdir(exist_ok=True)
+    Image.new("RGB", (100, 80)).save(path)
 
 
 def comining(*arguments):
@@ -233,7 +239,7 @@ def test_a_coco_file_that_was_edited_keeps_from_accepting(of_labels):
     assert not (of_labels / "accepted").exists()
 
 
-def test_annotations_may_have_been_replaced_but_not_so_that_images_are_others(of_labels, tmp_path):
+def test_annotations_may_have_been_replaced_but_no_new_ones_are_lost(of_labels, tmp_path):
     """As where what was accepted takes the place of what was completed."""
     labels = tmp_path / "yolo" / "labels"
     accepted = of_labels / "accepted" / "labels" / "1.txt"
@@ -251,8 +257,47 @@ def test_annotations_may_have_been_replaced_but_not_so_that_images_are_others(of
     (labels / "0.txt").write_text("2 0.2 0.25 0.2 0.25\n")
     source = json.loads((of_labels / "source.json").read_text())
     (of_labels / "source.json").write_text(json.dumps({**source, "listed_only": False}))
-    assert "its image 1 was 1.png and is 0.png now: put them back" in failing("accept", of_labels)
+    assert "1 box, new or changed since the completion" in failing("accept", of_labels)
     assert accepted.read_text() == before
+    (labels / "0.txt").unlink()
+    assert comining("accept", of_labels).exit_code == 0
+    (tmp_path / "images" / "1.png").unlink()
+    assert "1.png" in failing("accept", of_labels)
+    assert accepted.read_text() == before
+
+
+def test_accepted_files_of_images_that_had_none_may_be_copied_over(tmp_path):
+    """Which images have a file changes the order of the others."""
+    for name in "abc":
+        write_image(tmp_path / "images" / f"{name}.png")
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    (labels / "c.txt").write_text("0 0.2 0.25 0.2 0.25\n")
+    (labels / "classes.txt").write_text("cat\n")
+    folder, images = Folder(tmp_path / "out"), tmp_path / "images"
+    source = folder.read_source(images, labels, False)
+    assert [x["file_name"] for x in source.dataset["images"]] == ["c.png", "a.png", "b.png"]
+    folder.path.mkdir()
+    folder.claim(source, images, False)
+    new = {"id": 2, "image_id": 3, "category_id": 1, "bbox": [50, 10, 20, 20],
+           "area": 1, "iscrowd": 0, "score": 0.9, "origin": "mined"}  # fmt: skip
+    folder.proposals.write_text(json.dumps([new]))
+    annotations = [*source.dataset["annotations"], new]
+    folder.write_completed(source, {**source.dataset, "annotations": annotations})
+    decision = {"key": "k", "action": "accept", "image_id": 3, "id": 2, "was": new["bbox"],
+                "time": "2026-03-01T12:00:00Z"}  # fmt: skip
+    folder.decisions.write_text(f"{json.dumps(decision)}\n")
+    for _ in range(2):
+        result = comining("accept", folder.path)
+        assert result.exit_code == 0, result.output
+        files = {x.name: x.read_text() for x in (folder.path / "accepted").glob("?.txt")}
+        assert files == {
+            "b.txt": "0 0.600000 0.250000 0.200000 0.250000\n",
+            "c.txt": "0 0.2 0.25 0.2 0.25\n",
+        }
+        shutil.copytree(folder.path / "accepted", labels, dirs_exist_ok=True)
+    copied = json.loads((folder.path / "accepted.json").read_text())
+    assert [x["image_id"] for x in copied["annotations"]] == [1, 3]
 
 
 def test_an_accepted_file_is_replaced_until_someone_edits_it(folder):
