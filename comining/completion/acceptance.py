@@ -17,6 +17,7 @@ from comining.annotations.formats import (
     write_annotations,
 )
 from comining.annotations.sparse import encode
+from comining.counted import counted
 from comining.errors import InputError
 from comining.output_file import check_output, write_atomically
 
@@ -75,9 +76,20 @@ def accept(
             "file that its page saved with --decisions, or keep all that was mined with "
             "--unreviewed keep"
         )
+    everything = with_proposals(dataset, proposals)
     dataset = with_proposals(dataset, proposals, made.outcomes())
     result = apply_decisions(dataset, made, keep_unreviewed=keep_unreviewed)
-    return write_accepted(review, result, output, result["info"]["reviewed"])
+    accepted = write_accepted(review, result, output, result["info"]["reviewed"])
+    return accepted._replace(hints=[*accepted.hints, *_of_unused(review, made, everything)])
+
+
+def _of_unused(review: ReviewFiles, made: Decisions, dataset: dict[str, Any]) -> Iterator[str]:
+    """That the review has other decisions than those that were named."""
+    if review.decisions.is_file():
+        own = {x["key"] for x in read_decisions(review.decisions, dataset).records}
+        if number := len(own - {x["key"] for x in made.records}):
+            text = f"decisions are in {review.decisions} alone, not in the named file: left out"
+            yield counted(number, text)
 
 
 def write_accepted(

@@ -13,9 +13,10 @@ import numpy as np
 
 from comining.annotations.coco_file import read_json
 from comining.annotations.known import known_of
+from comining.counted import counted
 
 from .calibration import DRAWS, Calibration, calibrate
-from .evidence import LOWEST, UNDECIDED, WITHHELD, Evidence
+from .evidence import LOWEST, SAMPLED, UNDECIDED, WITHHELD, Evidence
 from .evidence_file import read_evidence, with_decisions
 from .folder import Folder
 from .result import share_finished
@@ -87,6 +88,8 @@ def audit_folder(path: str | Path, tell: Callable[[str], Any] = logger.warning) 
     evidence = read_evidence(folder)
     dataset = read_json(folder.annotations)
     evidence = with_decisions(evidence, folder, dataset, tell)
+    if judged := int((evidence.decided == SAMPLED).sum()):
+        tell(f"going by your verdicts on {counted(judged, 'drawn boxes')}")
     annotated = Counter(x["category_id"] for x in dataset["annotations"] if not x.get("iscrowd"))
     categories = sorted(dataset["categories"], key=itemgetter("id"))
     names = [x["name"] for x in categories]

@@ -58,8 +58,10 @@ class Machine(NamedTuple):
         """With what a training begins, in words."""
         if self.weights:
             return "with a RetinaNet trained on COCO"
-        if self.trunk:
+        if self.trunk == TRUNK_WEIGHTS:
             return f"with a MobileNetV2 trained on ImageNet ({self.trunk})"
+        if self.trunk:
+            return f"with the MobileNetV2 of {self.trunk}"
         return "from scratch"
 
 

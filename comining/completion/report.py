@@ -12,8 +12,10 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
+from comining.annotations.coco_file import read_json
 from comining.annotations.completion import MINED
 from comining.annotations.image_files import turned
+from comining.counted import counted
 from comining.errors import InputError
 from comining.output_file import write_atomically
 from comining.studies.curves import plot_runs
@@ -164,8 +166,11 @@ def _advice(rows: Sequence[Mapping[str, Any]], recall: float | None) -> str:
 
 def _basis(folder: Folder) -> str:
     """What the expected precision is estimated from."""
-    if folder.sample.exists():
-        return "“Expected right” goes by your review of a sample, once half of that is judged."
+    if judged := read_json(folder.result)["judged"]:
+        return (
+            f"“Expected right” goes by your verdicts on {counted(judged, 'drawn boxes')}. It is "
+            "rather cautious: lower than the share of right ones among them."
+        )
     return (
         "“Expected right” is an estimate from the boxes that were withheld: of detections on known "
         "objects, the share with the right category and place. It can't see other things that "

@@ -154,7 +154,7 @@ def next_steps(output: Path, rows: Sequence[Mapping[str, Any]]) -> list[str]:
         output: its folder.
         rows: of the categories.
     """
-    is_judged = Folder(output).sample.exists()
+    is_judged = read_json(Folder(output).result)["judged"] > 0
     is_found = any(row["threshold"] is not None for row in rows)
     steps = [f"Next: comining {'review' if is_found or not is_judged else 'accept'} {output}"]
     if not is_judged:
@@ -168,6 +168,7 @@ def next_steps(output: Path, rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def read_result(folder: Folder) -> dict[str, Any]:
     """What a finished completion has left in its folder, by the names of `Completion`."""
     result = read_json(folder.result)
+    del result["judged"]
     result["written"] = folder.path / result["written"]
     result["unreadable"] = {int(id_): why for id_, why in result["unreadable"].items()}
     return {"folder": folder.path, "dataset": read_json(folder.completed), **result}

@@ -29,9 +29,11 @@ from comining.engine.quiet import quiet_terminal
 from comining.errors import InputError
 from comining.output_file import write_atomically
 
+from .evidence import SAMPLED
 from .evidence_file import check_undecided, new_boxes, proposal_ids, with_decisions, write_evidence
 from .folder import Folder, write_json
 from .gathering import gather_evidence
+from .hints import of_decided
 from .machine import TRUNK_URL, check_planned, with_weights
 from .mining import mine
 from .pace import CHECKPOINTS, choose_pace
@@ -150,7 +152,7 @@ class Work:
             note_settings(self.folder)
             pace = read_json(self.folder.pace)
             if self.folder.final_weights.exists():
-                pace |= {"training": 0, "why": "done before"}
+                pace |= {"training": 0, "why": "already done"}
             for stage in ("training", "mining"):
                 self.progress.expect(stage, pace[stage])
             self.progress.note(f"{counted(cfg.SOLVER.MAX_ITER, 'iterations')}: {pace['why']}")
@@ -224,8 +226,8 @@ class Work:
         evidence = without_rejected(evidence, rejected, dataset, category_ids)
         write_evidence(self.folder, evidence, dataset, category_ids)
         evidence = with_decisions(evidence, self.folder, dataset, self.progress.note)
-        if number := int(np.count_nonzero(evidence.decided)):
-            self.progress.note(f"going by your review of {counted(number, 'boxes')}")
+        for note in of_decided(evidence):
+            self.progress.note(note)
         chosen = choose(evidence, len(category_ids), self.args.precision)
         rows = category_rows(dataset, evidence, chosen, category_ids)
         record = {
@@ -246,6 +248,7 @@ class Work:
                 "categories": rows,
                 "recall": recall,
                 "finished": finished,
+                "judged": int((evidence.decided == SAMPLED).sum()),
                 "unreadable": {str(id_): why for id_, why in unreadable.items()},
             },
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from comining.errors import InputError
 LOGGERS = ("comining", "detectron2", "fvcore", "py.warnings", "torch")
 #: Of what torch says, warnings are enough.
 LEVELS = {"torch": logging.WARNING}
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @contextlib.contextmanager
@@ -31,7 +33,7 @@ def quiet_terminal(
     loggers = [logging.getLogger(name) for name in LOGGERS]
     before = [(x.propagate, x.handlers[:], x.level) for x in loggers]
     handler = logging.FileHandler(log, encoding="utf-8") if log else logging.NullHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s"))
+    handler.setFormatter(_Plain("%(asctime)s %(name)s %(levelname)s: %(message)s"))
     for logger in loggers:
         logger.handlers[:], logger.propagate = [handler], False
         logger.setLevel(LEVELS.get(logger.name, logging.INFO))
@@ -48,6 +50,13 @@ def quiet_terminal(
             logger.propagate, logger.handlers[:] = propagate, handlers
             logger.setLevel(level)
         handler.close()
+
+
+class _Plain(logging.Formatter):
+    """Without the colours that detectron2 gives a config."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return COLOUR.sub("", super().format(record))
 
 
 class _Teller(logging.Handler):

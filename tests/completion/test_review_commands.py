@@ -430,3 +430,23 @@ def test_tasks_for_label_studio(folder):
     assert '<Label value="cat"/>' in result.output
     (task,) = json.loads(output.read_text())
     assert task["data"]["image"] == "/data/1.png"
+
+
+def test_decisions_that_are_not_in_the_named_file_are_told(folder, tmp_path):
+    decide(folder / "decisions.jsonl", (2, "accept"), (3, "accept"))
+    decide(tmp_path / "page.jsonl", (2, "accept"))
+    result = comining("accept", folder, "--decisions", tmp_path / "page.jsonl")
+    own = folder / "decisions.jsonl"
+    assert f"\n1 decision is in {own} alone, not in the named file: left out\n" in result.output
+    assert ids(folder / "accepted.json") == [1, 2]
+    decide(tmp_path / "page.jsonl", (2, "accept"), (3, "reject"))  # keys are the decisions' own
+    assert (
+        "alone" not in comining("accept", folder, "--decisions", tmp_path / "page.jsonl").output
+    )
+
+
+def test_mined_boxes_that_a_format_cannot_mark_are_told(of_labels):
+    mark = "its format has no mark for mined boxes: there they look like all others"
+    assert mark in comining("accept", of_labels, "--unreviewed", "keep").output
+    decide(of_labels / "decisions.jsonl", (2, "accept"), (3, "accept"))
+    assert mark not in comining("accept", of_labels).output

@@ -95,7 +95,7 @@ def parse_xml(data: bytes, path: Path) -> ET.Element:
             "none"
         ) from error
     except (ET.ParseError, ValueError, LookupError) as error:
-        raise InputError(f"{path} is not a sound XML file: {error}. Export it again") from error
+        raise InputError(f"{path} is not well-formed XML: {error}. Export it again") from error
 
 
 def xml_bytes(root: ET.Element, original: bytes) -> bytes:

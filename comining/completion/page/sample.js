@@ -27,7 +27,7 @@ function toSample(box) {
   if (!byId("large").open || large.position !== position) openLarge(position);
   large.zoom = true;
   choose(box);
-  note("Right is a box on an object of its category that has no annotated box, if it overlaps the object by half.");
+  note("Accept a box if it is on an object of its category that has no annotated box yet and overlaps it by at least half.");
   byId("large-position").textContent = `${at + 1} of ${sampleItems.length} in the sample`;
   byId("previous").disabled = at === 0;
   byId("next").disabled = at === sampleItems.length - 1;
