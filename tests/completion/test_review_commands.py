@@ -440,9 +440,7 @@ def test_decisions_that_are_not_in_the_named_file_are_told(folder, tmp_path):
     assert f"\n1 decision is in {own} alone, not in the named file: left out\n" in result.output
     assert ids(folder / "accepted.json") == [1, 2]
     decide(tmp_path / "page.jsonl", (2, "accept"), (3, "reject"))  # keys are the decisions' own
-    assert (
-        "alone" not in comining("accept", folder, "--decisions", tmp_path / "page.jsonl").output
-    )
+    assert "alone" not in comining("accept", folder, "--decisions", tmp_path / "page.jsonl").output
 
 
 def test_mined_boxes_that_a_format_cannot_mark_are_told(of_labels):
