@@ -251,8 +251,12 @@ def test_wheel_looks_closer_at_the_place_of_the_mouse(page):
 
 
 def test_keys_give_another_category_and_move(page, folder):
+    before = page.find("#boxes [aria-pressed=true]").text
     page.press("2")
     page.wait_until_saved()
+    # The score was one for the category that was proposed.
+    assert "0." in before
+    assert "0." not in page.find("#boxes [aria-pressed=true]").text
     assert page.find("#category").get_attribute("value") == "1"
     ActionChains(page.browser).key_down(Keys.SHIFT).send_keys(Keys.ARROW_LEFT).key_up(
         Keys.SHIFT

@@ -53,8 +53,9 @@ function overlapsAnother(box) {
     other !== box && isLeft(other) && overlapOf(box, other) > 0.5);
 }
 
-const nameOf = ({ label, score }) =>
-  data.classes[label] + (score === null ? "" : ` ${score.toFixed(2)}`);
+/** The score is one for the category that was proposed. */
+const nameOf = ({ label, score, original }) =>
+  data.classes[label] + (score === null || label !== original.label ? "" : ` ${score.toFixed(2)}`);
 
 /** The original lies over the thumbnail, which remains if the original isn't there. */
 function showPictures(image) {
