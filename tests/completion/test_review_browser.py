@@ -338,7 +338,7 @@ def test_sample_measures_the_precision(browser, folder):
         assert page.find("#large-position").text == "1 of 3 in the sample"
         assert page.find("#next").text == "Box →"
         assert not page.find("#draw").is_displayed()
-        assert page.find("#note").text.startswith("Right is a box on an object")
+        assert page.find("#note").text.startswith("Accept a box if it is on an object")
         page.press("n")
         assert page.find("#large-position").text == "2 of 3 in the sample"
         assert page.find("#picture g.faint .annotated")
