@@ -73,8 +73,8 @@ class LabelMemory(nn.Module):
             rows = self._recall(origin)
             parts.append(_placed(rows[rows[:, CONFIDENCE] > FREEZING], origin, image))
         whole = Labels.cat(parts)
-        shown = images.clip(whole)._replace(scores=torch.ones_like(whole.scores))
-        share = box_areas(shown.boxes) / box_areas(whole.boxes)
+        shown, share = _clipped(whole, images)
+        shown = shown._replace(scores=torch.ones_like(whole.scores))
         there, cut = shown.select_each(share > MOSTLY, (share > 0) & (share <= MOSTLY))
         device = images.tensor.device
         return Labels(*(x.to(device) for x in there)), Labels(*(x.to(device) for x in cut))
@@ -106,9 +106,7 @@ class LabelMemory(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """The confidence of an image's labels, clipped to it, and what to remember of it."""
         known = self._recall(origin).clone()
-        whole = _placed(known, origin, image)
-        shown = images.clip(whole)
-        share = box_areas(shown.boxes) / box_areas(whole.boxes)
+        shown, share = _clipped(_placed(known, origin, image), images)
         is_asked = (known[:, CONFIDENCE] <= FREEZING) & (share > MOSTLY)
         pairs = _best_pairs(found, shown) & is_asked
 
@@ -163,6 +161,12 @@ def _placed(rows: Tensor, origin: Origin, image: int) -> Labels:
     classes = rows[:, CLASS].long()
     boxes = origin.to_batch(rows[:, BOX]).float()
     return Labels(boxes, classes, torch.full_like(classes, image), rows[:, CONFIDENCE])
+
+
+def _clipped(whole: Labels, images: TwoViews) -> tuple[Labels, Tensor]:
+    """What of M labels is in the picture, and its share (M,) of them."""
+    shown = images.clip(whole)
+    return shown, box_areas(shown.boxes) / box_areas(whole.boxes)
 
 
 def _best_pairs(found: Labels, known: Labels) -> Tensor:
