@@ -28,6 +28,8 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+#: How files end if nothing follows the image, by their suffix.
+ENDS = {**dict.fromkeys((".jfif", ".jpeg", ".jpg"), b"\xff\xd9"), ".png": b"IEND\xaeB`\x82"}
 #: How many images are looked at where a look at all would take too long.
 NUM_SAMPLED = 500
 TOO_DEEP = (
@@ -124,6 +126,32 @@ def missing_files(names: Iterable[str], root: Path) -> list[str]:
         if base not in listed[folder]:
             missing.append(name)
     return missing
+
+
+def cut_off_files(names: Iterable[str], root: Path) -> list[str]:
+    """The names of JPEG and PNG files that end too early, as after a copy that broke off.
+
+    Those that don't end as others do are decoded, since something may follow an image.
+    """
+    return [name for name in names if not _is_whole(root / name)]
+
+
+def _is_whole(path: Path) -> bool:
+    end = ENDS.get(path.suffix.lower())
+    if end is None:
+        return True
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - len(end)))
+            if file.read() == end:
+                return True
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                image.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return False
+    return True
 
 
 def refuse_deep_image(path: str | Path) -> None:

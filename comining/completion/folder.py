@@ -20,7 +20,7 @@ from comining.errors import InputError
 from comining.folder_lock import lock_folder
 from comining.output_file import write_atomically
 
-from .hints import of_doubtful, of_unlisted
+from .hints import of_cut_off, of_doubtful, of_unlisted
 
 #: What a run leaves that ended before it began.
 TRACES = {".lock", "log.txt"}
@@ -112,7 +112,11 @@ class Folder:
             )
         source = read_annotations(annotations, images, listed_only=listed_only)
         check_beside(source, self.path)
-        source.notes[:0] = [*of_unlisted(source), *of_doubtful(source.dataset)]
+        source.notes[:0] = [
+            *of_unlisted(source),
+            *of_cut_off(source, images),
+            *of_doubtful(source.dataset),
+        ]
         return source
 
     def claim(self, source: Source, images: Path, listed_only: bool) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from comining.annotations.completion import MINED
 from comining.annotations.formats import Source
+from comining.annotations.image_files import cut_off_files
 from comining.annotations.report import some
 from comining.counted import counted
 
@@ -38,6 +39,13 @@ def of_doubtful(dataset: Mapping[str, Any]) -> list[str]:
         text = "boxes are taken for annotated, though a program added them and nobody accepted them"
         hints.append(counted(mined, text))
     return hints
+
+
+def of_cut_off(source: Source, images: Path) -> list[str]:
+    """Which images end too early to be read."""
+    names = cut_off_files((x["file_name"] for x in source.dataset["images"]), images)
+    text = f"images are cut off and will be left out, unless you replace them: {some(names)}"
+    return [counted(len(names), text)] if names else []
 
 
 def of_decided(evidence: Evidence) -> list[str]:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from comining.annotations.image_files import (
     IMAGE_SUFFIXES,
+    cut_off_files,
     is_image,
     missing_files,
     refuse_deep_image,
@@ -126,3 +127,18 @@ def test_check_of_a_turned_image_whose_exif_is_damaged(tmp_path, command_line):
     (tmp_path / "a.json").write_text(json.dumps(dataset))
     done = command_line("check", tmp_path / "a.json", "--images", tmp_path)
     assert done.exit_code == 0, done.output
+
+
+def test_files_that_end_too_early_are_found(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    for name in ("whole.jpg", "cut.jpg", "video.JPEG", "whole.png", "cut.PNG", "cut.bmp"):
+        Image.fromarray(pixels).save(tmp_path / name)
+    for name in ("cut.jpg", "cut.PNG", "cut.bmp"):
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content[: len(content) // 2])
+    with (tmp_path / "video.JPEG").open("ab") as file:
+        file.write(b"what a phone puts behind an image")
+    (tmp_path / "empty.jpg").touch()
+    names = ["whole.jpg", "cut.jpg", "video.JPEG", "whole.png", "cut.PNG", "empty.jpg"]
+    assert cut_off_files(names, tmp_path) == ["cut.jpg", "cut.PNG", "empty.jpg"]
+    assert cut_off_files(["cut.bmp"], tmp_path) == []  # has no end of its own

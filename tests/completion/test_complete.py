@@ -264,6 +264,10 @@ def test_images_that_cannot_be_read_are_named_at_the_end(planned, command_line, 
     path.write_bytes(path.read_bytes()[:200])
     done = command_line("complete", images, annotations, "--output", output, "--device", "cpu")
     assert done.exit_code == 1
+    assert (
+        f"\n1 image is cut off and will be left out, unless you replace it: {path.name}"
+        in done.stderr
+    )
     assert "1 image could not be read; repair what can be and give the command" in done.stderr
     assert str(path) in done.stderr
     assert (output / "completed.json").exists()
