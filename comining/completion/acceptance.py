@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -77,23 +80,48 @@ def accept(
             "--unreviewed keep"
         )
     everything = with_proposals(dataset, proposals)
+    ever = list(_ever(made, everything))
     dataset = with_proposals(dataset, proposals, made.outcomes())
     result = apply_decisions(dataset, made, keep_unreviewed=keep_unreviewed)
-    accepted = write_accepted(review, result, output, result["info"]["reviewed"])
+    accepted = write_accepted(review, result, output, result["info"]["reviewed"], ever)
     return accepted._replace(hints=[*accepted.hints, *_of_unused(review, made, everything)])
+
+
+def _ever(made: Decisions, dataset: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """All that decisions ever made of boxes, whatever became of it: some file may have it."""
+    known = {x["id"]: x for x in dataset["annotations"]}
+    boxes, categories = defaultdict(list), defaultdict(set)
+    for x in made.records:
+        id_ = x.get("id")
+        if id_ is None:
+            continue
+        if id_ in known:
+            boxes[id_].append(known[id_]["bbox"])
+            categories[id_].add(known[id_]["category_id"])
+        if "bbox" in x:
+            boxes[id_].append(x["bbox"])
+        if "category_id" in x:
+            categories[id_].add(x["category_id"])
+        for bbox, category_id in product(boxes[id_], categories[id_]):
+            yield {"image_id": x["image_id"], "category_id": category_id, "bbox": bbox}
 
 
 def _of_unused(review: ReviewFiles, made: Decisions, dataset: dict[str, Any]) -> Iterator[str]:
     """That the review has other decisions than those that were named."""
-    if review.decisions.is_file():
-        own = {x["key"] for x in read_decisions(review.decisions, dataset).records}
-        if number := len(own - {x["key"] for x in made.records}):
-            text = f"decisions are in {review.decisions} alone, not in the named file: left out"
-            yield counted(number, text)
+    with suppress(InputError):  # what isn't used may be damaged
+        if review.decisions.is_file():
+            own = {x["key"] for x in read_decisions(review.decisions, dataset).records}
+            if number := len(own - {x["key"] for x in made.records}):
+                text = f"decisions are in {review.decisions} alone, not in the named file: left out"
+                yield counted(number, text)
 
 
 def write_accepted(
-    review: ReviewFiles, dataset: dict[str, Any], output: Path | None, counts: dict[str, int]
+    review: ReviewFiles,
+    dataset: dict[str, Any],
+    output: Path | None,
+    counts: dict[str, int],
+    ever: Iterable[dict[str, Any]] = (),
 ) -> Accepted:
     """Write a reviewed data set.
 
@@ -105,6 +133,7 @@ def write_accepted(
         dataset: what that left.
         output: the file or folder to write, if it isn't the review's own.
         counts: how many boxes became what.
+        ever: boxes of former results, as far as the last one doesn't tell.
 
     Raises:
         InputError: it can't be written, or would replace what was reviewed.
@@ -112,7 +141,7 @@ def write_accepted(
     number = len(dataset["annotations"])
     coco = review.accepted.with_name(f"{review.accepted.name}.json")
     if review.source is not None:
-        path, hints = _write_like_source(review, review.source, dataset, output, coco)
+        path, hints = _write_like_source(review, review.source, dataset, output, coco, ever)
         return Accepted(path, counts, number, hints)
     path = output or coco
     check_output(path, review.completed, review.decisions)
@@ -126,6 +155,7 @@ def _write_like_source(
     dataset: dict[str, Any],
     output: Path | None,
     coco: Path,
+    ever: Iterable[dict[str, Any]],
 ) -> tuple[Path, list[str]]:
     """Where it was written, and what its user must know."""
     read = _read_again(review, source)
@@ -134,7 +164,10 @@ def _write_like_source(
     _check_place(review, read, path, coco)
     if has_coco:
         check_file(coco, review.written)
-    edited = recognised(read, dataset, _others(review, coco))
+    former = list(_former(dataset, coco))
+    others = [*read_proposals(review.proposals), *former, *ever]
+    was_accepted = coco.is_file()
+    edited, gone = recognised(read, dataset, _annotated(review), others)
     try:
         with TemporaryDirectory(prefix=".accepted-", dir=path.resolve().parent) as folder:
             written = write_annotations(read, edited, Path(folder))
@@ -145,9 +178,14 @@ def _write_like_source(
                 replace(written, coco, review.written)
     except OSError as error:
         raise InputError(f"{path} can't be written: {error.strerror}") from error
+    back = gone & {x["id"] for x in former} if was_accepted else gone
+    hints = []
+    if back:
+        text = "boxes were deleted since the completion: reject them in the review, too"
+        hints.append(counted(len(back), text))
     if read.format == "coco":
-        return path, []
-    return path, of_accepted(read, dataset, coco=coco, is_coco_written=has_coco)
+        return path, hints
+    return path, hints + of_accepted(read, dataset, coco=coco, is_coco_written=has_coco)
 
 
 def _read_again(review: ReviewFiles, source: dict[str, Any]) -> Source:
@@ -161,12 +199,21 @@ def _read_again(review: ReviewFiles, source: dict[str, Any]) -> Source:
     return read_annotations(path, review.images, listed_only=bool(source.get("listed_only")))
 
 
-def _others(review: ReviewFiles, accepted: Path) -> Iterator[dict[str, Any]]:
-    """What was annotated or proposed, or is in what was accepted before."""
-    for file in (review.annotations, accepted):
-        if file is not None and file.is_file():
-            yield from read_json(file)["annotations"]
-    yield from read_proposals(review.proposals)
+def _annotated(review: ReviewFiles) -> list[dict[str, Any]]:
+    file = review.annotations
+    return read_json(file)["annotations"] if file is not None and file.is_file() else []
+
+
+def _former(dataset: dict[str, Any], accepted: Path) -> Iterator[dict[str, Any]]:
+    """What was accepted before, in the images of a data set."""
+    if not accepted.is_file():
+        return
+    former = read_json(accepted)
+    ids = {x["file_name"]: x["id"] for x in dataset["images"]}
+    images = {x["id"]: ids.get(x["file_name"]) for x in former["images"]}
+    for x in former["annotations"]:
+        if images.get(x["image_id"]) is not None:
+            yield {**x, "image_id": images[x["image_id"]]}
 
 
 def _check_place(review: ReviewFiles, read: Source, path: Path, coco: Path) -> None:

@@ -92,14 +92,14 @@ def verdicts(decisions: Decisions, proposals: Sequence[Annotation]) -> dict[int,
             result[x["id"]] = (
                 outcome.is_right
                 and outcome.category_id in (None, x["category_id"])
-                and (outcome.bbox is None or _iou(outcome.bbox, x["bbox"]) >= SAME_IOU)
+                and (outcome.bbox is None or iou_of(outcome.bbox, x["bbox"]) >= SAME_IOU)
             )
         elif x["image_id"] in finished:
             result[x["id"]] = False
     return result
 
 
-def _iou(box: Sequence[float], other: Sequence[float]) -> float:
+def iou_of(box: Sequence[float], other: Sequence[float]) -> float:
     """Of XYWH boxes."""
     common = 1.0
     for axis in (0, 1):

@@ -17,7 +17,7 @@ from comining.modeling.labels import HIT_IOU, pairwise_iou
 
 from .evidence import IMPOSSIBLE, NEW, Evidence
 from .folder import Folder
-from .proposals import read_proposals, read_reviewed, verdicts, with_proposals
+from .proposals import iou_of, read_proposals, read_reviewed, verdicts, with_proposals
 from .review_files import find_review
 
 
@@ -58,7 +58,8 @@ def rejected_in(path: Path, images: Path, folder: Folder) -> list[Rejected]:
             f"comining review {path}"
         )
     proposals = read_proposals(review.proposals)
-    dataset = with_proposals(read_reviewed(review, images), proposals)
+    # Some of its images may be gone since.
+    dataset = with_proposals(read_reviewed(review, None), proposals)
     decisions = read_decisions(review.decisions, dataset)
     outcomes = decisions.outcomes()
     unwanted = {id_ for id_, x in outcomes.items() if not x.is_right}
@@ -66,10 +67,18 @@ def rejected_in(path: Path, images: Path, folder: Folder) -> list[Rejected]:
     unwanted |= left - outcomes.keys()
     files = {x["id"]: x["file_name"] for x in dataset["images"]}
     names = {x["id"]: x["name"] for x in dataset["categories"]}
+    # A box that was drawn in the place of one that fits worse is not to be rejected with it.
+    right = [x for x in outcomes.values() if x.is_right and x.bbox]
     rejected = read_rejected(Folder(path).rejected) + [
         Rejected(files[x["image_id"]], names[x["category_id"]], x["bbox"])
         for x in dataset["annotations"]
         if x["id"] in unwanted
+        and not any(
+            y.image_id == x["image_id"]
+            and y.category_id in (None, x["category_id"])
+            and iou_of(y.bbox or (), x["bbox"]) > HIT_IOU
+            for y in right
+        )
     ]
     if folder.decisions.exists() and rejected != read_rejected(folder.rejected):
         raise InputError(
@@ -77,6 +86,13 @@ def rejected_in(path: Path, images: Path, folder: Folder) -> list[Rejected]:
             "would be others now. Leave it out, or name another --output"
         )
     return rejected
+
+
+def num_there(rejected: Iterable[Rejected], dataset: Mapping[str, Any]) -> int:
+    """How many are in images and of categories of a data set."""
+    images = {x["file_name"] for x in dataset["images"]}
+    names = {x["name"] for x in dataset["categories"]}
+    return sum(x.file_name in images and x.category in names for x in rejected)
 
 
 def read_rejected(path: Path) -> list[Rejected]:

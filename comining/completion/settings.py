@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +78,11 @@ def put_in_place(folder: Folder, images: Path) -> None:
     registered = _registered(folder, images, read_tiling(folder))
     training = str(folder.training.resolve())
     before = text = folder.config.read_text(encoding="utf-8")
-    if settings.get("DATASETS", {}).get("REGISTER") != registered:
-        text = replaced(text, "REGISTER", registered)
+    entries = settings.get("DATASETS", {}).get("REGISTER") or []
+    own = {name for name, *_ in registered}
+    wanted = [*registered, *_others(entries, own)]
+    if entries != wanted:
+        text = replaced(text, "REGISTER", wanted)
     if settings.get("OUTPUT_DIR") != training:
         text = replaced(text, "OUTPUT_DIR", training)
     if text != before:
@@ -107,9 +110,15 @@ def has_other_settings(folder: Folder) -> bool:
 
 def _how(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings without what says where things lie."""
-    datasets = {k: v for k, v in settings.get("DATASETS", {}).items() if k != "REGISTER"}
+    datasets = dict(settings.get("DATASETS", {}))
+    datasets["REGISTER"] = _others(datasets.get("REGISTER") or [], {"whole", "training"})
     rest = {k: v for k, v in settings.items() if k != "OUTPUT_DIR"}
     return {**rest, "DATASETS": datasets}
+
+
+def _others(entries: Sequence[Any], names: Collection[str]) -> list[Any]:
+    """The data sets that a user has added."""
+    return [x for x in entries if not (isinstance(x, list) and x and x[0] in names)]
 
 
 def _read(folder: Folder) -> Any:

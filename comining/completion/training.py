@@ -120,6 +120,7 @@ def begin_anew(folder: Folder) -> str:
     else:
         shutil.rmtree(folder.training)
     shutil.rmtree(folder.mined, ignore_errors=True)
+    folder.sample.unlink(missing_ok=True)
     return text
 
 

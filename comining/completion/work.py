@@ -37,7 +37,7 @@ from .hints import of_decided
 from .machine import TRUNK_URL, check_planned, with_weights
 from .mining import mine
 from .pace import CHECKPOINTS, choose_pace
-from .rejected import read_rejected, rejected_in, without_rejected
+from .rejected import num_there, read_rejected, rejected_in, without_rejected
 from .report import write_report
 from .result import category_rows, share_finished
 from .review_files import find_review
@@ -104,9 +104,12 @@ class Work:
         dataset = source.dataset
         folder.claim(source, args.images, args.listed_only)
         if self.rejected is not None:
+            if self.rejected != read_rejected(folder.rejected):
+                folder.sample.unlink(missing_ok=True)  # of proposals that are others now
             write_json(folder.rejected, self.rejected)
-            boxes = counted(len(self.rejected), "rejected boxes")
-            self.progress.note(f"{boxes} of {args.reviewed} are not proposed again")
+            number, there = len(self.rejected), num_there(self.rejected, dataset)
+            text = f"boxes were rejected in {args.reviewed}; in the images that are here, {there}"
+            self.progress.note(counted(number, text))
         number = sum(not x.get("iscrowd") for x in dataset["annotations"])
         self.progress.note(
             f"{counted(len(dataset['images']), 'images')}, {counted(number, 'boxes')} "
@@ -179,7 +182,11 @@ class Work:
         if comm.is_main_process() and has_other_settings(self.folder):
             self.progress.note(begin_anew(self.folder))
         comm.synchronize()
-        args = argparse.Namespace(**vars(self.args), config_file=str(self.folder.config), opts=[])
+        # What a finished training began with may be gone.
+        final = self.folder.final_weights
+        opts = ["MODEL.WEIGHTS", str(final)] if final.exists() else []
+        config = {"config_file": str(self.folder.config), "opts": opts}
+        args = argparse.Namespace(**vars(self.args), **config)
         return setup(args)
 
     def _has_other_time(self) -> bool:

@@ -200,3 +200,115 @@ def test_an_interrupted_beginning_can_go_on(tmp_path):
     source = folder.read_source(tmp_path / "images", tmp_path / "given.json", False)
     folder.write_completed(source, source.dataset)
     assert not (folder.path / ".writing").exists()
+
+
+def change(x, bbox, key):
+    return {"key": key, "action": "change", "image_id": x["image_id"], "id": x["id"],
+            "was": x["bbox"], "bbox": bbox, "time": TIME}  # fmt: skip
+
+
+def write_decisions(folder, *records):
+    folder.decisions.write_text("".join(f"{json.dumps(x)}\n" for x in records))
+
+
+def test_a_changed_box_keeps_all_else_that_is_said_of_it(tmp_path):
+    write_image(tmp_path / "images" / "a.jpg")
+    given = dataset({"id": 1, "bbox": [10, 10, 20, 20], "plate": "X 1"})
+    folder, _ = complete(tmp_path, given, [])
+    old = json.loads(folder.annotations.read_text())["annotations"][0]
+    write_decisions(folder, change(old, [40, 10, 20, 20], "k"))
+    for _ in range(2):
+        (box,) = accepted(folder)["annotations"]
+        assert (box["id"], box["bbox"], box["plate"]) == (1, [40, 10, 20, 20], "X 1")
+
+
+def test_an_outline_that_was_refined_since_stays(tmp_path):
+    write_image(tmp_path / "images" / "a.jpg")
+    given = dataset({"id": 1, "bbox": [10, 10, 20, 20]})
+    folder, (new,) = complete(tmp_path, given, [[50, 10, 20, 20]])
+    decide(folder, (new, "accept"))
+    refined = {"bbox": [10, 10, 20.5, 20], "segmentation": [[10, 10, 30.5, 10, 30, 30]]}
+    given["annotations"][0] |= refined
+    (tmp_path / "given.json").write_text(json.dumps(given))
+    box = accepted(folder)["annotations"][0]
+    assert {k: box[k] for k in refined} == refined
+
+
+def test_a_box_that_was_deleted_since_is_told_to_be_back(tmp_path):
+    write_image(tmp_path / "images" / "a.jpg")
+    given = dataset({"id": 1, "bbox": [10, 10, 20, 20]}, {"id": 2, "bbox": [50, 50, 20, 20]})
+    folder, (new,) = complete(tmp_path, given, [[50, 10, 20, 20]])
+    decide(folder, (new, "accept"))
+    assert accept(find_review(folder.path, None)).hints == []
+    given["annotations"].pop()
+    (tmp_path / "given.json").write_text(json.dumps(given))
+    done = accept(find_review(folder.path, None))
+    told = "1 box was deleted since the completion: reject it in the review, too"
+    assert done.hints == [told]
+    old = json.loads(folder.annotations.read_text())["annotations"][1]
+    decide(folder, (new, "accept"), (old, "reject"))
+    assert accept(find_review(folder.path, None)).hints == []
+
+
+def test_any_earlier_result_may_have_taken_the_place_of_what_was_completed(tmp_path):
+    write_image(tmp_path / "images" / "a.jpg")
+    folder, (new,) = complete(
+        tmp_path, dataset({"id": 1, "bbox": [10, 10, 20, 20]}), [[50, 10, 20, 20]]
+    )
+    changes = [change(new, [50 + 5 * i, 10, 20, 20], f"k{i}") for i in (1, 2, 3)]
+    write_decisions(folder, changes[0])
+    first = accepted(folder)
+    write_decisions(folder, *changes[:2])
+    accepted(folder)  # nobody copies this one
+    (tmp_path / "given.json").write_text(json.dumps(first))
+    write_decisions(folder, *changes)
+    assert [x["bbox"][0] for x in accepted(folder)["annotations"]] == [10, 65]
+
+
+def test_an_image_may_be_added_between_two_results(tmp_path):
+    for name in ("a.jpg", "c.jpg"):
+        write_image(tmp_path / "images" / name)
+    (tmp_path / "given.json").write_text(json.dumps(dataset({"id": 1, "bbox": [10, 10, 20, 20]})))
+    folder, images = Folder(tmp_path / "out"), tmp_path / "images"
+    source = folder.read_source(images, tmp_path / "given.json", False)
+    folder.path.mkdir()
+    folder.claim(source, images, False)
+    new = {"id": 2, "image_id": 2, "category_id": 7, "bbox": [50, 10, 20, 20], "area": 1,
+           "iscrowd": 0, "score": 0.9, "origin": "mined"}  # fmt: skip
+    folder.proposals.write_text(json.dumps([new]))
+    annotations = [*source.dataset["annotations"], new]
+    folder.write_completed(source, {**source.dataset, "annotations": annotations})
+    decide(folder, (new, "accept"))
+    for name in ("", "b.jpg", "b2.jpg"):
+        if name:
+            write_image(images / name)
+        result = accepted(folder)
+        files = {x["id"]: x["file_name"] for x in result["images"]}
+        assert [files[x["image_id"]] for x in result["annotations"]] == ["a.jpg", "c.jpg"]
+
+
+def test_a_category_may_vanish_by_the_review(tmp_path):
+    """Pascal VOC lists no categories: they are those of the boxes."""
+    write_image(tmp_path / "images" / "a.jpg")
+    boxes = "".join(
+        f"<object><name>{name}</name><bndbox><xmin>{x}</xmin><ymin>11</ymin><xmax>{x + 19}</xmax>"
+        "<ymax>30</ymax></bndbox></object>"
+        for name, x in (("cat", 11), ("dog", 51))
+    )
+    voc = f"<annotation><filename>a.jpg</filename>{boxes}</annotation>"
+    (tmp_path / "voc").mkdir()
+    (tmp_path / "voc" / "a.xml").write_text(voc)
+    folder, images = Folder(tmp_path / "out"), tmp_path / "images"
+    source = folder.read_source(images, tmp_path / "voc", False)
+    folder.path.mkdir()
+    folder.claim(source, images, False)
+    folder.proposals.write_text("[]")
+    folder.write_completed(source, source.dataset)
+    cat = source.dataset["annotations"][0]
+    record = {**change(cat, cat["bbox"], "k"), "category_id": 2}
+    write_decisions(folder, record)
+    for _ in range(2):
+        accept(find_review(folder.path, None))
+        written = (folder.path / "accepted" / "a.xml").read_text()
+        assert (written.count("<name>dog"), written.count("<name>cat")) == (2, 0)
+        (tmp_path / "voc" / "a.xml").write_text(written)

@@ -81,6 +81,8 @@ def _check_images(
 def _category_names(source: Source, dataset: dict[str, Any]) -> dict[int, str]:
     names = {x["id"]: x["name"] for x in source.dataset["categories"]}
     for category in dataset["categories"]:
+        if not source.document.categories and category["id"] not in names:
+            names[category["id"]] = category["name"]  # they are those of the boxes that are there
         if names.get(category["id"]) != category["name"]:
             raise InputError(
                 f"the data set to be written has the category {category['name']!r} with the id "

@@ -97,7 +97,8 @@ class ImageFolder:
             for spelling in spellings:
                 parts = _parts(spelling)
                 if parts and (found := index.get(key(parts[-1]))):
-                    return _most_alike(found, parts)
+                    same = [x for x in found if spelling in (x, x.rsplit(".", 1)[0])]
+                    return same if len(same) == 1 else _most_alike(found, parts)
         return []
 
     def find(self, names: Iterable[str], described_by: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,7 @@ class LabelStudioDocument(Document):
         if drawn:
             if not _annotations(task):
                 task.setdefault("annotations", []).append({"result": []})
-            _annotations(task)[0]["result"] += [self._region(x, edit.size) for x in drawn]
+            _annotations(task)[0]["result"] += self._regions(task, drawn, edit.size)
         self._predict(task, [x for x in edit.added if x.score is not None], edit.size)
 
     def _predict(self, task: Task, boxes: list[NewBox], size: Size) -> None:
@@ -131,7 +132,8 @@ class LabelStudioDocument(Document):
             task.setdefault("predictions", []).append(own[0])
         if not own:
             return
-        own[0]["result"] += [{**self._region(x, size), "score": x.score} for x in boxes]
+        new = zip(self._regions(task, boxes, size), boxes, strict=True)
+        own[0]["result"] += [{**region, "score": x.score} for region, x in new]
         scores = [x["score"] for x in own[0]["result"] if "score" in x]
         if scores:
             own[0]["score"] = min(scores)
@@ -147,6 +149,16 @@ class LabelStudioDocument(Document):
             return {**moved, "value": {**moved["value"], **labels}}
         return {**self._region(new, size), "id": region.get("id")}
 
+    def _regions(self, task: Task, boxes: list[NewBox], size: Size) -> Iterator[dict[str, Any]]:
+        """New regions, with ids that the task has not: boxes are numbered anew in each reading."""
+        taken = {_id(x, None) for _, result in _results(task) for x in result}
+        for box in boxes:
+            name = f"{MODEL}-{box.record.get('id')}"
+            later = (f"{name}-{number}" for number in count(2))
+            id_ = next(x for x in chain((name,), later) if x not in taken)
+            taken.add(id_)
+            yield {**self._region(box, size), "id": id_}
+
     def _region(self, new: NewBox, size: Size) -> dict[str, Any]:
         names = next(
             (
@@ -159,7 +171,6 @@ class LabelStudioDocument(Document):
             {},
         )
         return {
-            "id": f"{MODEL}-{new.record.get('id')}",
             "type": RECTANGLE,
             "from_name": names.get("from_name", "label"),
             "to_name": names.get("to_name", "image"),

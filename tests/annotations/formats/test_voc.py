@@ -208,7 +208,7 @@ def test_a_file_changed_in_the_meantime_is_refused(folder, images, tmp_path, hel
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (LABELIMG[:-20], r"a\.xml is not a sound XML file: .*line 44"),
+        (LABELIMG[:-20], r"a\.xml is not well-formed XML: .*line 44"),
         (LABELIMG.replace("xmin>", "left>"), r"a\.xml: object 1: xmin is '', not a number"),
         (LABELIMG.replace(">60<", ">nan<"), r"a\.xml: object 1: xmax is 'nan': it must be finite"),
         (LABELIMG.replace("<name>ant</name>", ""), r"a\.xml: object 2 has no <name>"),
