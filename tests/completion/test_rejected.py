@@ -108,3 +108,41 @@ def test_mistakes_are_told(completed, command_line):
     decide(second, (proposal, "accept"))
     with pytest.raises(InputError, match="decisions were made about proposals, which would be"):
         complete(images, annotations, second, device="cpu", reviewed=first)
+
+
+def test_images_may_be_gone_since(completed):
+    images, annotations, first = completed
+    proposals = json.loads((first / "proposals.json").read_text())
+    decide(first, (proposals[0], "reject"), (proposals[1], "reject"))
+    dataset = json.loads(annotations.read_text())
+    gone = dataset["images"].pop(0)
+    dataset["annotations"] = [x for x in dataset["annotations"] if x["image_id"] != gone["id"]]
+    annotations.write_text(json.dumps(dataset))
+    (images / gone["file_name"]).unlink()
+    second = first.with_name("second")
+    done = complete(images, annotations, second, device="cpu", reviewed=first)
+    assert added_to(done) == list(range(3, 13))
+
+
+def test_a_better_box_in_place_of_a_rejected_one_is_no_mistake(completed):
+    images, annotations, first = completed
+    proposal = json.loads((first / "proposals.json").read_text())[0]
+    decide(first, (proposal, "reject"))
+    drawn = {"key": "d", "action": "add", "image_id": proposal["image_id"], "id": "d", "time": TIME,
+             "bbox": [41, 33, 23, 14], "category_id": proposal["category_id"]}  # fmt: skip
+    with (first / "decisions.jsonl").open("a") as file:
+        file.write(f"{json.dumps(drawn)}\n")
+    second = first.with_name("second")
+    done = complete(images, annotations, second, device="cpu", reviewed=first)
+    assert added_to(done) == list(range(1, 13))
+
+
+def test_a_sample_of_other_proposals_counts_no_more(completed):
+    images, annotations, first = completed
+    second = first.with_name("second")
+    complete(images, annotations, second, device="cpu")
+    (second / "sample.json").write_text("[[1001, 1002]]")
+    proposal = json.loads((first / "proposals.json").read_text())[0]
+    decide(first, (proposal, "reject"))
+    complete(images, annotations, second, device="cpu", reviewed=first)
+    assert not (second / "sample.json").exists()

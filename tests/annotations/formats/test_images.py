@@ -56,6 +56,8 @@ def test_files_that_differ_in_their_suffix_or_case_are_told_apart(tmp_path, help
         helpers.write_image(tmp_path / name, (9, 9))
     folder = ImageFolder(tmp_path)
     assert folder.find(["a.png", "b.jpg", "B.jpg"], "x.json") == ["a.png", "b.jpg", "B.jpg"]
+    # Without a suffix, too, as files of labels name them.
+    assert folder.find(["b", "B"], "x.json") == ["b.jpg", "B.jpg"]
     with pytest.raises(InputError, match=r"the image a of x\.json may be any of a\.jpg, a\.png"):
         folder.find(["a"], "x.json")
 

@@ -298,3 +298,17 @@ def test_any_text_may_stand_among_the_fields_of_a_task(write, images, helpers):
     tasks = copy.deepcopy(TASKS)
     tasks[0]["data"]["note"] = "see http://[here"
     assert helpers.boxes(read_annotations(write(tasks), images))
+
+
+def test_new_regions_have_ids_of_their_own(write, images, helpers, tmp_path):
+    """Boxes are numbered anew in each reading, while their regions keep the ids that they got."""
+    tasks = copy.deepcopy(TASKS)
+    tasks[0]["annotations"][1]["result"][0]["id"] = "comining-9"
+    source = read_annotations(write(tasks), images)
+    box = ("a.jpg", "cat", [100, 10, 20, 20], None)
+    added = helpers.changed(source, add=[box, box])
+    added["annotations"][-2]["id"] = 9
+    written = json.loads(write_annotations(source, added, tmp_path / "out").read_text())
+    last = added["annotations"][-1]["id"]
+    result = written[0]["annotations"][1]["result"]
+    assert [x["id"] for x in result[-2:]] == ["comining-9-2", f"comining-{last}"]
