@@ -108,8 +108,9 @@ class Work:
                 folder.sample.unlink(missing_ok=True)  # of proposals that are others now
             write_json(folder.rejected, self.rejected)
             number, there = len(self.rejected), num_there(self.rejected, dataset)
-            text = f"boxes were rejected in {args.reviewed}; in the images that are here, {there}"
-            self.progress.note(counted(number, text))
+            which = "" if there == number else f", {there} of them in images that are here"
+            text = f"{counted(number, 'rejected boxes')} of {args.reviewed}{which}"
+            self.progress.note(f"not proposed again: {text}")
         number = sum(not x.get("iscrowd") for x in dataset["annotations"])
         self.progress.note(
             f"{counted(len(dataset['images']), 'images')}, {counted(number, 'boxes')} "
