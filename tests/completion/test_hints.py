@@ -1,7 +1,11 @@
+import logging
+
 import numpy as np
 
 from comining.completion.evidence import DECIDED, NEW, SAMPLED, UNDECIDED, Evidence
 from comining.completion.hints import of_decided, of_doubtful
+from comining.completion.machine import TRUNK_WEIGHTS, Machine
+from comining.engine.quiet import quiet_terminal
 
 
 def box(category_id, bbox, **more):
@@ -56,3 +60,15 @@ def test_it_is_told_which_decisions_count_for_others():
         "what you decided about 3 boxes stays so"
     ]
     assert of_decided(evidence._replace(decided=np.zeros(4))) == []
+
+
+def test_only_imagenets_weights_are_said_to_be_that():
+    assert "trained on ImageNet" in Machine("cpu", 1, trunk=TRUNK_WEIGHTS).begins
+    own = Machine("cpu", 1, trunk="first/training/model_final.pth")
+    assert own.begins == "with the MobileNetV2 of first/training/model_final.pth"
+
+
+def test_the_log_has_no_colours(tmp_path):
+    with quiet_terminal(tmp_path / "log.txt"):
+        logging.getLogger("detectron2").info("\x1b[38;5;204mMODEL\x1b[39m: \x1b[32mx\x1b[0m")
+    assert (tmp_path / "log.txt").read_text().endswith(" detectron2 INFO: MODEL: x\n")
