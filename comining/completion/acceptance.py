@@ -178,7 +178,7 @@ def _write_like_source(
                 replace(written, coco, review.written)
     except OSError as error:
         raise InputError(f"{path} can't be written: {error.strerror}") from error
-    back = gone & {x["id"] for x in former} if was_accepted else gone
+    back = gone & {x.get("id") for x in former} if was_accepted else gone
     hints = []
     if back:
         text = "boxes were deleted since the completion: reject them in the review, too"

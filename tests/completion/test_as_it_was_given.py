@@ -99,6 +99,7 @@ def test_annotations_need_no_ids(tmp_path):
     folder, (new,) = complete(tmp_path, given, [[70, 10, 20, 20]])
     second = json.loads(folder.annotations.read_text())["annotations"][1]
     decide(folder, (second, "reject"), (new, "accept"))
+    assert len(accepted(folder)["annotations"]) == 2
     old, added = accepted(folder)["annotations"]
     assert (old["bbox"], old["segmentation"]) == ([10, 10, 20, 20], outline)
     assert added["bbox"] == [70, 10, 20, 20]
