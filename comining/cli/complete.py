@@ -94,5 +94,5 @@ def _tell(done: Completion, output: Path) -> None:
         click.echo(hint)
     written = dict.fromkeys((done.written, output / "completed.json", output / "report.html"))
     click.echo(", ".join(map(str, written)))
-    for line in next_steps(output, done.categories):
+    for line in next_steps(output, done.categories, done.judged):
         click.echo(line)

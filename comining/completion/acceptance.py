@@ -68,9 +68,10 @@ def accept(
     """
     dataset = read_reviewed(review, review.images)
     proposals = read_proposals(review.proposals)
-    path, made = decisions or review.decisions, Decisions(with_proposals(dataset, proposals))
+    everything = with_proposals(dataset, proposals)
+    path, made = decisions or review.decisions, Decisions(everything)
     if path.is_file():
-        made = read_decisions(path, with_proposals(dataset, proposals))
+        made = read_decisions(path, everything)
     elif decisions is not None:
         raise InputError(f"--decisions {decisions} is not there: name the file that a page saved")
     elif not keep_unreviewed:
@@ -79,7 +80,6 @@ def accept(
             "file that its page saved with --decisions, or keep all that was mined with "
             "--unreviewed keep"
         )
-    everything = with_proposals(dataset, proposals)
     ever = list(_ever(made, everything))
     dataset = with_proposals(dataset, proposals, made.outcomes())
     result = apply_decisions(dataset, made, keep_unreviewed=keep_unreviewed)
@@ -89,21 +89,19 @@ def accept(
 
 def _ever(made: Decisions, dataset: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """All that decisions ever made of boxes, whatever became of it: some file may have it."""
-    known = {x["id"]: x for x in dataset["annotations"]}
-    boxes, categories = defaultdict(list), defaultdict(set)
+    states: defaultdict[int | str, list[Mapping[str, Any]]] = defaultdict(list)
     for x in made.records:
-        id_ = x.get("id")
-        if id_ is None:
-            continue
-        if id_ in known:
-            boxes[id_].append(known[id_]["bbox"])
-            categories[id_].add(known[id_]["category_id"])
-        if "bbox" in x:
-            boxes[id_].append(x["bbox"])
-        if "category_id" in x:
-            categories[id_].add(x["category_id"])
-        for bbox, category_id in product(boxes[id_], categories[id_]):
-            yield {"image_id": x["image_id"], "category_id": category_id, "bbox": bbox}
+        if "id" in x:
+            states[x["id"]].append(x)
+    for x in dataset["annotations"]:
+        if x["id"] in states:
+            states[x["id"]].append(x)
+    for of_box in states.values():
+        boxes = [x["bbox"] for x in of_box if "bbox" in x]
+        categories = {x["category_id"] for x in of_box if "category_id" in x}
+        for bbox, category_id in product(boxes, categories):
+            image_id = of_box[0]["image_id"]
+            yield {"image_id": image_id, "category_id": category_id, "bbox": bbox}
 
 
 def _of_unused(review: ReviewFiles, made: Decisions, dataset: dict[str, Any]) -> Iterator[str]:

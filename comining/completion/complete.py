@@ -37,6 +37,7 @@ class Completion:
         recall: the share of all withheld boxes that was found; None if none was withheld.
         unreadable: by image id, why an image was left out.
         finished: the share of the images in which all categories were complete.
+        judged: how many boxes that were drawn by chance were judged, and tell what was added.
     """
 
     folder: Path
@@ -46,6 +47,7 @@ class Completion:
     recall: float | None
     unreadable: dict[int, str]
     finished: float = 0.0
+    judged: int = 0
 
     def detections(self, image_id: int) -> dict[str, np.ndarray]:
         """What was added to an image, as the arguments of ``supervision.Detections``.

@@ -39,14 +39,14 @@ def _compare(found: Mined, record: Mapping[str, Any]) -> Evidence:
         (WITHHELD, withheld),
         (ANNOTATED, objects_of(record["annotations"])),
     ):
-        iou = _iou(boxes, theirs)
+        iou = iou_between(boxes, theirs)
         close = iou.max(1, initial=0) > CLOSE_IOU
         hits = (iou > HIT_IOU) & (classes[:, None] == their_classes)
         near[close], right[close] = kind, hits.any(1)[close]
     is_impossible, is_ignored = _ruled_out(boxes, classes, record)
     near[is_impossible & (near == NEW)] = IMPOSSIBLE
     near[is_ignored & (near == NEW)] = IGNORED
-    hits = (_iou(boxes, withheld[0]) > HIT_IOU) & (classes[:, None] == withheld[1])
+    hits = (iou_between(boxes, withheld[0]) > HIT_IOU) & (classes[:, None] == withheld[1])
     return Evidence(
         image_ids=np.full(len(boxes), record["image_id"], dtype=np.int64),
         classes=classes,
@@ -74,6 +74,6 @@ def _ruled_out(
     return known.is_complete(found).numpy(), known.is_ignored(found).numpy()
 
 
-def _iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(M, G); also for none of either."""
+def iou_between(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Of boxes (M, 4) and (G, 4), XYXY, float32: (M, G); also for none of either."""
     return pairwise_iou(torch.from_numpy(boxes), torch.from_numpy(others)).numpy()

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 from comining.annotations.coco_file import read_json
 from comining.annotations.decisions import read_decisions
 from comining.errors import InputError
-from comining.modeling.labels import HIT_IOU, pairwise_iou
+from comining.modeling.labels import HIT_IOU
 
 from .evidence import IMPOSSIBLE, NEW, Evidence
 from .folder import Folder
+from .gathering import iou_between
 from .proposals import iou_of, read_proposals, read_reviewed, verdicts, with_proposals
 from .review_files import find_review
 
@@ -126,8 +126,6 @@ def without_rejected(
     for (image_id, class_), theirs in boxes.items():
         is_there = (evidence.image_ids == image_id) & (evidence.classes == class_)
         rows = np.flatnonzero(is_there & (near == NEW))
-        iou = pairwise_iou(
-            torch.from_numpy(evidence.boxes[rows]).float(), torch.tensor(theirs).float()
-        )
-        near[rows[(iou > HIT_IOU).any(1).numpy()]] = IMPOSSIBLE
+        iou = iou_between(evidence.boxes[rows], np.array(theirs, np.float32))
+        near[rows[(iou > HIT_IOU).any(1)]] = IMPOSSIBLE
     return evidence._replace(near=near)

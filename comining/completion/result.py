@@ -147,17 +147,17 @@ def advice(rows: Sequence[Mapping[str, Any]], recall: float | None) -> str:
     )
 
 
-def next_steps(output: Path, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def next_steps(output: Path, rows: Sequence[Mapping[str, Any]], judged: int) -> list[str]:
     """What to do with a finished completion, in a line each.
 
     Args:
         output: its folder.
         rows: of the categories.
+        judged: how many drawn boxes were judged.
     """
-    is_judged = read_json(Folder(output).result)["judged"] > 0
     is_found = any(row["threshold"] is not None for row in rows)
-    steps = [f"Next: comining {'review' if is_found or not is_judged else 'accept'} {output}"]
-    if not is_judged:
+    steps = [f"Next: comining {'review' if is_found or not judged else 'accept'} {output}"]
+    if not judged:
         steps.append(
             "Withheld boxes can't show what merely looks like an object. To be surer, judge 40 "
             f"boxes (comining review {output} --sample 40), and give this command again."
@@ -168,7 +168,6 @@ def next_steps(output: Path, rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def read_result(folder: Folder) -> dict[str, Any]:
     """What a finished completion has left in its folder, by the names of `Completion`."""
     result = read_json(folder.result)
-    del result["judged"]
     result["written"] = folder.path / result["written"]
     result["unreadable"] = {int(id_): why for id_, why in result["unreadable"].items()}
     return {"folder": folder.path, "dataset": read_json(folder.completed), **result}

@@ -6,6 +6,7 @@ import re
 import numpy as np
 from PIL import Image
 
+from comining.completion.folder import Folder
 from comining.engine.miner import Mined
 
 BOX = [8.0, 8.0, 24.0, 24.0]
@@ -56,3 +57,19 @@ def found_on_every_image(*_):
     new = [40.0, 34, 70, 47]  # beyond the right edge
     one = Mined([new, *boxes], [1, 0, 1], [0.93, 0.95, 0.97], [True, False, False])
     return dict.fromkeys(range(1, 13), one), {}
+
+
+def begin(tmp_path, annotations):
+    """The folder ``out`` of a completion of ``images`` that has begun, and its source."""
+    folder, images = Folder(tmp_path / "out"), tmp_path / "images"
+    source = folder.read_source(images, annotations, False)
+    folder.path.mkdir()
+    folder.claim(source, images, False)
+    return folder, source
+
+
+def end(folder, source, proposals):
+    """Write what a review reads of a completion that has ended, and added all proposals."""
+    folder.proposals.write_text(json.dumps(proposals))
+    annotations = [*source.dataset["annotations"], *proposals]
+    folder.write_completed(source, {**source.dataset, "annotations": annotations})

@@ -6,12 +6,13 @@ import pytest
 from PIL import Image
 
 from comining.completion.acceptance import accept
-from comining.completion.folder import Folder
 from comining.completion.review_files import find_review
 from comining.completion.reviewing import write_small_page
 from comining.completion.withholding import withhold
 from comining.data.datasets import register_coco
 from comining.errors import InputError
+
+from .planned import begin, end
 
 SIZE = (100, 80)
 TIME = "2026-03-01T12:00:00Z"
@@ -28,19 +29,14 @@ def write_image(path, orientation=1):
 def complete(tmp_path, dataset, new):
     """The folder of a completion that adds boxes to the first image, and what it wrote."""
     (tmp_path / "given.json").write_text(json.dumps(dataset))
-    folder, images = Folder(tmp_path / "out"), tmp_path / "images"
-    source = folder.read_source(images, tmp_path / "given.json", False)
-    folder.path.mkdir()
-    folder.claim(source, images, False)
+    folder, source = begin(tmp_path, tmp_path / "given.json")
     first = max(x["id"] for x in source.dataset["annotations"]) + 1
     proposals = [
         {"id": id_, "image_id": source.dataset["images"][0]["id"], "category_id": 7, "bbox": bbox,
          "area": 1, "iscrowd": 0, "score": 0.9, "origin": "mined"}
         for id_, bbox in enumerate(new, first)
     ]  # fmt: skip
-    folder.proposals.write_text(json.dumps(proposals))
-    annotations = [*source.dataset["annotations"], *proposals]
-    folder.write_completed(source, {**source.dataset, "annotations": annotations})
+    end(folder, source, proposals)
     return folder, proposals
 
 
@@ -140,15 +136,10 @@ def test_accepted_boxes_that_a_format_rounds_are_known_again(tmp_path):
     )
     (tmp_path / "voc").mkdir()
     (tmp_path / "voc" / "a.xml").write_text(voc)
-    folder, images = Folder(tmp_path / "out"), tmp_path / "images"
-    source = folder.read_source(images, tmp_path / "voc", False)
-    folder.path.mkdir()
-    folder.claim(source, images, False)
+    folder, source = begin(tmp_path, tmp_path / "voc")
     new = {"id": 2, "image_id": 1, "category_id": 1, "bbox": [50.5, 10.5, 20.49, 20.51],
            "area": 1, "iscrowd": 0, "score": 0.9, "origin": "mined"}  # fmt: skip
-    folder.proposals.write_text(json.dumps([new]))
-    annotations = [*source.dataset["annotations"], new]
-    folder.write_completed(source, {**source.dataset, "annotations": annotations})
+    end(folder, source, [new])
     decide(folder, (new, "accept"))
     for _ in range(2):
         accept(find_review(folder.path, None))
@@ -270,19 +261,14 @@ def test_an_image_may_be_added_between_two_results(tmp_path):
     for name in ("a.jpg", "c.jpg"):
         write_image(tmp_path / "images" / name)
     (tmp_path / "given.json").write_text(json.dumps(dataset({"id": 1, "bbox": [10, 10, 20, 20]})))
-    folder, images = Folder(tmp_path / "out"), tmp_path / "images"
-    source = folder.read_source(images, tmp_path / "given.json", False)
-    folder.path.mkdir()
-    folder.claim(source, images, False)
+    folder, source = begin(tmp_path, tmp_path / "given.json")
     new = {"id": 2, "image_id": 2, "category_id": 7, "bbox": [50, 10, 20, 20], "area": 1,
            "iscrowd": 0, "score": 0.9, "origin": "mined"}  # fmt: skip
-    folder.proposals.write_text(json.dumps([new]))
-    annotations = [*source.dataset["annotations"], new]
-    folder.write_completed(source, {**source.dataset, "annotations": annotations})
+    end(folder, source, [new])
     decide(folder, (new, "accept"))
     for name in ("", "b.jpg", "b2.jpg"):
         if name:
-            write_image(images / name)
+            write_image(tmp_path / "images" / name)
         result = accepted(folder)
         files = {x["id"]: x["file_name"] for x in result["images"]}
         assert [files[x["image_id"]] for x in result["annotations"]] == ["a.jpg", "c.jpg"]
@@ -299,12 +285,8 @@ def test_a_category_may_vanish_by_the_review(tmp_path):
     voc = f"<annotation><filename>a.jpg</filename>{boxes}</annotation>"
     (tmp_path / "voc").mkdir()
     (tmp_path / "voc" / "a.xml").write_text(voc)
-    folder, images = Folder(tmp_path / "out"), tmp_path / "images"
-    source = folder.read_source(images, tmp_path / "voc", False)
-    folder.path.mkdir()
-    folder.claim(source, images, False)
-    folder.proposals.write_text("[]")
-    folder.write_completed(source, source.dataset)
+    folder, source = begin(tmp_path, tmp_path / "voc")
+    end(folder, source, [])
     cat = source.dataset["annotations"][0]
     record = {**change(cat, cat["bbox"], "k"), "category_id": 2}
     write_decisions(folder, record)

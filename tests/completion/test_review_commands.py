@@ -7,8 +7,8 @@ from PIL import Image
 
 from comining.annotations.known import known_of
 from comining.cli import main
-from comining.completion.folder import Folder
 from comining.completion.server import Running
+from tests.completion.planned import begin, end
 from tests.completion.served import write_folder
 
 BOX = {"bbox": [10, 10, 20, 20], "category_id": 3, "area": 400, "iscrowd": 0}
@@ -274,16 +274,11 @@ def test_accepted_files_of_images_that_had_none_may_be_copied_over(tmp_path):
     labels.mkdir()
     (labels / "c.txt").write_text("0 0.2 0.25 0.2 0.25\n")
     (labels / "classes.txt").write_text("cat\n")
-    folder, images = Folder(tmp_path / "out"), tmp_path / "images"
-    source = folder.read_source(images, labels, False)
+    folder, source = begin(tmp_path, labels)
     assert [x["file_name"] for x in source.dataset["images"]] == ["c.png", "a.png", "b.png"]
-    folder.path.mkdir()
-    folder.claim(source, images, False)
     new = {"id": 2, "image_id": 3, "category_id": 1, "bbox": [50, 10, 20, 20],
            "area": 1, "iscrowd": 0, "score": 0.9, "origin": "mined"}  # fmt: skip
-    folder.proposals.write_text(json.dumps([new]))
-    annotations = [*source.dataset["annotations"], new]
-    folder.write_completed(source, {**source.dataset, "annotations": annotations})
+    end(folder, source, [new])
     decision = {"key": "k", "action": "accept", "image_id": 3, "id": 2, "was": new["bbox"],
                 "time": "2026-03-01T12:00:00Z"}  # fmt: skip
     folder.decisions.write_text(f"{json.dumps(decision)}\n")
